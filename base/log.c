@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct log {
+    int fd; /* borrowed: log_new's caller */
+    enum log_level least;
+    enum log_format format;
+};
+
+struct log *log_new(int fd, enum log_level least, enum log_format format)
+{
+    struct log *log = malloc(sizeof *log);
+    if (log != NULL)
+        *log = (struct log){.fd = fd, .least = least, .format = format};
+    return log;
+}
+
+void log_free(struct log *log)
+{
+    free(log);
+}
+
+static const char *level_name(enum log_level level)
+{
+    switch (level) {
+    case LOG_LEVEL_DEBUG:
+        return "debug";
+    case LOG_LEVEL_INFO:
+        return "info";
+    case LOG_LEVEL_WARN:
+        return "warn";
+    case LOG_LEVEL_ERROR:
+        break;
+    }
+    return "error";
+}
+
+/* RFC 3339 in UTC, to the millisecond. */
+static void append_time(struct text *line)
+{
+    int64_t now_us = clock_unix_us();
+    time_t seconds = (time_t)(now_us / 1000000);
+    struct tm broken;
+    char stamp[32];
+    if (gmtime_r(&seconds, &broken) == NULL ||
+        strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &broken) == 0)
+        stamp[0] = '\0';
+    text_append_format(line, "%s.%03dZ", stamp, (int)(now_us / 1000 % 1000));
+}
+
+/* logfmt takes a word bare when no reader could mistake where it ends. */
+static bool logfmt_is_plain(const char *string)
+{
+    if (*string == '\0')
+        return false;
+    for (; *string != '\0'; string++)
+        if (*string <= ' ' || *string == '"' || *string == '=' || *string == '\\' ||
+            *string == 0x7f)
+            return false;
+    return true;
+}
+
+static void append_string(struct text *line, enum log_format format, const char *string)
+{
+    if (string == NULL)
+        string = "";
+    if (format == LOG_FORMAT_LOGFMT && logfmt_is_plain(string))
+        text_append_string(line, string);
+    else
+        text_append_json(line, string, strlen(string));
+}
+
+static void append_field(struct text *line, enum log_format format, const struct log_field *field)
+{
+    if (format == LOG_FORMAT_JSON)
+        text_append_format(line, ",\"%s\":", field->key);
+    else
+        text_append_format(line, " %s=", field->key);
+    switch (field->kind) {
+    case LOG_FIELD_STRING:
+        append_string(line, format, field->string);
+        break;
+    case LOG_FIELD_I64:
+        text_append_format(line, "%lld", (long long)field->i64);
+        break;
+    case LOG_FIELD_U64:
+        text_append_u64(line, field->u64);
+        break;
+    case LOG_FIELD_F64:
+        text_append_json_double(line, field->f64);
+        break;
+    case LOG_FIELD_END:
+        break;
+    }
+}
+
+void log_fields(struct log *log, enum log_level level, const char *event,
+                const struct log_field *fields)
+{
+    if (log == NULL || level < log->least)
+        return;
+    struct text line;
+    text_init(&line);
+    bool json = log->format == LOG_FORMAT_JSON;
+    text_append_string(&line, json ? "{\"ts\":\"" : "ts=");
+    append_time(&line);
+    text_append_format(&line, json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " level=%s event=%s",
+                       level_name(level), event);
+    for (; fields->kind != LOG_FIELD_END; fields++)
+        append_field(&line, log->format, fields);
+    text_append_string(&line, json ? "}\n" : "\n");
+    if (line.count > 0) {
+        /* A log that cannot be written has nowhere to say so. */
+        ssize_t written = write(log->fd, line.bytes, line.count);
+        (void)written;
+    }
+    text_destroy(&line);
+}

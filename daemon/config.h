@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.h -- weir.yaml and the flags that override it.
+ *
+ * Read once by the main thread, immutable after. Every key has a default that serves; every error
+ * names file, line and key, and says what would be right. config/weir.yaml documents the keys. */
+#ifndef WEIR_DAEMON_CONFIG_H
+#define WEIR_DAEMON_CONFIG_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/http/listener.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_MODELS_MAX   64u
+#define CONFIG_API_KEYS_MAX 1024u
+
+struct config_model {
+    char *id;   /* as clients name it; default: from the file's name */
+    char *path; /* of the GGUF */
+};
+
+struct config_api_key {
+    char *key;    /* the bearer token */
+    char *tenant; /* "" for none */
+};
+
+struct config {
+    /* server */
+    char *listen; /* address, default "127.0.0.1" */
+    uint16_t port;
+    uint32_t workers;                /* 0: chosen from the cores */
+    char *tls_certificate, *tls_key; /* "" for clear text */
+    struct listener_limits limits;
+    uint32_t drain_timeout_ms;
+    uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
+    /* models */
+    struct config_model *models;
+    uint32_t model_count;
+    /* engine, for each model */
+    char *device; /* "auto", "cpu" */
+    uint32_t threads;
+    uint64_t kv_memory_bytes; /* 0: from memory and context */
+    uint32_t context;         /* 0: the model's */
+    uint32_t max_step_tokens, max_sequences, max_queue, max_queue_tokens;
+    bool prefix_cache, share_prefixes;
+    /* access and users */
+    struct config_api_key *api_keys; /* none: everyone may ask */
+    uint32_t api_key_count;
+    char *user_header; /* "x-user-id" */
+    char *state_folder;
+    char *user_key_file; /* "" for one made in the state folder */
+    /* log */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
+
+/* Defaults, then the file (--config, else none), then flags. argv[1] may be the command "serve".
+ * Returns 0 with *ret and *ret_command, or a negative error. */
+int config_parse(int argc, char **argv, struct config **ret, enum config_command *ret_command,
+                 struct error *err);
+/* The same over YAML text; for tests and fuzzing. */
+int config_parse_yaml(const char *name, const char *yaml, size_t count, struct config **ret,
+                      struct error *err);
+void config_free(struct config *config); /* NULL is fine */
+const char *config_usage(void);          /* the text of --help */
+
+#endif

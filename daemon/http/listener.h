@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listener.h -- a worker's side of the network: listening socket, connections, protocols.
+ *
+ * Each worker has its own listener on the same port (SO_REUSEPORT) and its own event_base; all of
+ * it belongs to the worker's thread. TLS by ALPN or clear text by preface picks HTTP/2 or
+ * HTTP/1.1. */
+#ifndef WEIR_DAEMON_HTTP_LISTENER_H
+#define WEIR_DAEMON_HTTP_LISTENER_H
+
+#include "base/error.h"
+#include "daemon/http/exchange.h"
+
+#include <event2/event.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct listener;
+
+struct listener_limits {
+    uint32_t connections_max;   /* of this worker; beyond, accepted and closed at once */
+    uint32_t streams_max;       /* HTTP/2 streams at once on a connection */
+    size_t body_bytes_max;      /* 413 beyond */
+    uint32_t header_timeout_ms; /* connection start or keep-alive to complete head: 408 */
+    uint32_t body_timeout_ms;   /* head to complete body: 408 */
+    uint32_t idle_timeout_ms;   /* no exchange open: closed */
+    uint32_t write_timeout_ms;  /* a client that takes nothing for so long: closed */
+};
+void listener_limits_default(struct listener_limits *ret);
+
+/* Opens a listening socket; port 0 lets the system choose. -1 and err on failure (ERROR_BUSY and a
+ * remedy when the port is in use). */
+int listener_bind(const char *address, uint16_t port, uint16_t *ret_port, struct error *err);
+
+/* Context for TLS 1.2 and 1.3 with ALPN h2, http/1.1. NULL and err on failure. */
+SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file,
+                              struct error *err);
+
+struct listener_config {
+    struct event_base *base; /* borrowed: the worker */
+    int fd;                  /* from listener_bind(); the listener closes it */
+    SSL_CTX *tls;            /* borrowed; NULL for clear text */
+    struct listener_limits limits;
+    const struct exchange_handler *handler; /* borrowed */
+};
+struct listener *listener_new(const struct listener_config *config, struct error *err);
+/* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
+ * on. Idempotent. */
+void listener_drain(struct listener *listener);
+/* Breaks what is left: on_gone for each open exchange. NULL is fine. */
+void listener_free(struct listener *listener);
+
+struct listener_stats {
+    uint32_t connections, exchanges; /* open now */
+    uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+};
+/* The worker's thread; counters may be read torn-free from others (atomics inside). */
+void listener_stats(const struct listener *listener, struct listener_stats *ret);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server.h -- the process put together: models, engines, workers, and their life and death.
+ *
+ * server_start() builds from the bottom up and server_stop() takes down from the top; in between
+ * the members below `started` do not change. The main thread owns it; workers read it. */
+#ifndef WEIR_DAEMON_SERVER_H
+#define WEIR_DAEMON_SERVER_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "batching/engine.h"
+#include "daemon/config.h"
+#include "daemon/metrics.h"
+#include "models/model.h"
+#include "policy/policy.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct served_model {
+    const char *id; /* borrowed: config */
+    struct backend *backend;
+    struct model *model;
+    struct engine *engine;
+    struct policy_model *policy; /* borrowed: policy */
+    int64_t created_unix;        /* the weights file's modification time, seconds */
+};
+
+struct worker; /* server.c: a thread, its event_base, listener and api */
+
+struct server {
+    const struct config *config; /* borrowed: main */
+    struct log *log;             /* borrowed: main */
+    struct policy *policy;
+    struct metrics *metrics;
+    struct served_model *models;
+    uint32_t model_count;
+    struct worker *workers;
+    uint32_t worker_count;
+    uint16_t port;      /* bound */
+    _Atomic bool ready; /* accepting; false again while draining */
+    _Atomic bool draining;
+};
+
+struct server *server_start(const struct config *config, struct log *log, struct error *err);
+/* Readiness fails, listeners close, open exchanges go on. Any thread. */
+void server_drain(struct server *server);
+/* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
+ * *interrupted (a second signal) ends the wait. */
+bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
+/* Ends everything at once and frees it. NULL is fine. */
+void server_stop(struct server *server);
+
+/* NULL when the id is not served. An empty id with a single model names that model. */
+struct served_model *server_find_model(const struct server *server, const char *id);
+
+#endif

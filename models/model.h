@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* model.h -- weights on a device, and one forward pass over a step.
+ *
+ * model_load() maps the file, reads what the architecture needs and lays the weights out on the
+ * backend. What is read-only after that (tokenizer, template, sizes, metadata) may be read by any
+ * thread; model_kv_reserve() and model_forward() belong to the engine thread. */
+#ifndef WEIR_MODELS_MODEL_H
+#define WEIR_MODELS_MODEL_H
+
+#include "base/error.h"
+#include "kernels/backend.h"
+#include "models/chat_template.h"
+#include "models/gguf.h"
+#include "models/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct model;
+
+/* What a model is, fixed at load. */
+struct model_shape {
+    uint32_t vocabulary;
+    uint32_t context; /* tokens it was trained for */
+    uint32_t layers;
+    uint32_t width; /* of the residual stream */
+    uint32_t heads, kv_heads, head_dim;
+    uint32_t feed_forward;
+    uint64_t parameters;
+    size_t kv_block_bytes; /* one KV block over all layers */
+};
+
+/* backend: borrowed, outlives the model. NULL and err on failure. */
+struct model *model_load(const char *path, struct backend *backend, struct error *err);
+void model_free(struct model *model); /* NULL is fine */
+
+const struct model_shape *model_shape(const struct model *model);
+const struct gguf *model_file(const struct model *model);
+const struct tokenizer *model_tokenizer(const struct model *model);
+/* NULL when the file has none or it could not be compiled: model_template_error() says which. */
+const struct chat_template *model_chat_template(const struct model *model);
+const char *model_template_error(const struct model *model); /* "" when there is a template */
+const char *model_architecture(const struct model *model);   /* "llama" */
+size_t model_weight_bytes(const struct model *model);        /* memory beyond the mapped file */
+
+/* Takes device memory for `blocks` KV blocks and for steps of up to rows_max rows with contexts
+ * up to context_max and outputs_max rows of logits. Once, before the first forward. */
+int model_reserve(struct model *model, uint32_t blocks, uint32_t rows_max, uint32_t outputs_max,
+                  uint32_t context_max, struct error *err);
+
+/* One step: rows of several sequences, each a decode (one row) or a chunk of prefill. */
+struct model_step {
+    uint32_t row_count;
+    const uint32_t *tokens;    /* [row_count] */
+    const uint32_t *positions; /* [row_count] */
+    uint32_t span_count;
+    const struct attention_span *spans; /* [span_count], covering all rows in order */
+    const uint32_t *block_tables;       /* every sequence's blocks, one after another */
+    uint32_t output_count;
+    const uint32_t *output_rows; /* [output_count] rows whose next-token logits are wanted */
+};
+
+/* Writes K and V of every row into the cache, and logits [output_count, vocabulary] (host).
+ * Batch-invariant (backend.h). ERROR_IO when the device failed. */
+int model_forward(struct model *model, const struct model_step *step, float *logits,
+                  struct error *err);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy.h -- may this model be served, and how many people does it serve?
+ *
+ * The one face of policy/ to the daemon. It knows nothing of HTTP, tokens or tensors: it is given
+ * facts about a model and claims about a user, and it answers. Raw user ids enter policy_admit()
+ * and go no further than a 64-bit keyed hash.
+ *
+ * Threads: policy_new() and policy_model_add() before the workers start; policy_admit() and
+ * policy_usage() from any thread. */
+#ifndef WEIR_POLICY_POLICY_H
+#define WEIR_POLICY_POLICY_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct policy;
+struct policy_model; /* borrowed from the policy, lives as long */
+
+struct policy_config {
+    const char *state_folder; /* where counters live; created 0700 when missing */
+    const char *key_file;     /* 32 bytes or more, secret; NULL: made once in the state folder */
+};
+
+struct policy *policy_new(const struct policy_config *config, struct error *err);
+/* Flushes counters. NULL is fine. */
+void policy_free(struct policy *policy);
+
+/* -- Licences -- */
+
+struct policy_base_model {
+    const char *name, *organization, *repo_url; /* "" where the file says nothing */
+};
+
+/* What the weights' file says of itself. Strings are "" where it says nothing. */
+struct policy_model_facts {
+    const char *id;   /* as served: the model parameter of requests */
+    const char *path; /* of the weights: LICENSE* beside it is read */
+    const char *name, *organization;
+    const char *license, *license_name, *license_link; /* general.license* */
+    const struct policy_base_model *base_models;
+    uint32_t base_model_count;
+};
+
+enum license_source { LICENSE_FROM_NOTHING, LICENSE_FROM_WEIGHTS, LICENSE_FROM_FILE };
+
+struct policy_license {
+    const char *id;   /* SPDX or catalogue id, "unknown" when nothing was found */
+    const char *name; /* for people; "" when there is none */
+    const char *link; /* "" when there is none */
+    enum license_source source;
+    const char *file;         /* path of the text beside the weights, "" when there is none */
+    const char *disagreement; /* "" or one sentence: the file and the keys do not agree */
+};
+
+int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
+                     struct policy_model **ret, struct error *err);
+const struct policy_license *policy_model_license(const struct policy_model *model);
+const char *license_source_name(enum license_source source); /* "weights", "file", "none" */
+
+/* -- Users -- */
+
+enum identity_class { IDENTITY_VERIFIED, IDENTITY_ASSERTED, IDENTITY_WEAK, IDENTITY_NONE };
+#define IDENTITY_CLASS_COUNT 4
+const char *identity_class_name(enum identity_class identity); /* "asserted" */
+
+/* Everything the request says about who is behind it; NULL where it says nothing. The strongest
+ * usable claim wins, in this order. */
+struct policy_claims {
+    const char *tenant;            /* "" for none: ids are bound to it */
+    const char *header;            /* the configured user header */
+    const char *safety_identifier; /* request body */
+    const char *user;              /* request body */
+    const char *metadata_user_id;  /* request body */
+    const char *api_key;
+    const char *address; /* of the client, textual */
+};
+
+enum policy_verdict { POLICY_GO, POLICY_GO_WITH_ATTRIBUTION, POLICY_REFUSE };
+
+struct policy_decision {
+    enum policy_verdict verdict;
+    enum identity_class identity;
+    char attribution[96]; /* to show, "" when none is due */
+    char reason[256];     /* of a refusal: licence and clause */
+};
+
+/* Counts the user for the model in the UTC day and month of now, and decides. No allocation and
+ * no system call where the user was counted before. */
+void policy_admit(struct policy *policy, struct policy_model *model,
+                  const struct policy_claims *claims, int64_t now_unix_us,
+                  struct policy_decision *ret);
+
+struct policy_usage {
+    int32_t year, month;                           /* UTC */
+    uint64_t users;                                /* distinct, all classes but none */
+    uint64_t users_by_class[IDENTITY_CLASS_COUNT]; /* distinct in each class */
+    uint64_t anonymous_requests;                   /* with no usable claim at all */
+    bool exact;                                    /* no estimate in it */
+};
+void policy_usage(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
+                  struct policy_usage *ret);
+
+#endif
