@@ -1,61 +1,124 @@
 # SPDX-License-Identifier: Apache-2.0
-# weir: `make run` serves a model, `make test` proves it. `make help` names the rest.
+# weir: `make run` serves a model, `make test` proves it, `make help` names the rest.
 
+VERSION  := 0.1.0
 BUILD    ?= build
 SANITIZE ?=
-CC       ?= gcc
-MODEL    ?=
+MODEL    ?= $(shell models/fetch-default-model --path)
 PORT     ?= 8080
+PREFIX   ?= /usr
+SECONDS_EACH ?= 60
+
 FLOORS   := daemon batching policy models kernels base
 PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml libpcre2-8 libxxhash
-VERSION  := 0.1.0
-
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-CFLAGS   ?= -O2 -g
-CFLAGS   += -std=c11 $(WARNINGS) -fno-omit-frame-pointer -ffp-contract=off -pthread -MMD -MP
-LDFLAGS  += -pthread
+OPTIMIZE ?= -O2 -g
+CFLAGS   += $(OPTIMIZE) -std=c11 $(WARNINGS) -fno-omit-frame-pointer -ffp-contract=off -pthread -MMD -MP
+LDFLAGS  += -pthread -rdynamic
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lhttp_parser -lm
-ifdef SANITIZE
+ifeq ($(SANITIZE),)
+LDLIBS   += -ljemalloc
+else
 CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SANITIZE)
-else
-LDLIBS   += -ljemalloc
 endif
 
 folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api)
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out daemon/main.c,$(wildcard $(addsuffix /*.c,$(call folders,$(1))))))
 ARCHIVES := $(FLOORS:%=$(BUILD)/lib%.a)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))
-FUZZERS  := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+FUZZERS  := $(patsubst tests/fuzz/%_fuzz.c,fuzz-%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all deps run test unit e2e lint bench asan ubsan tsan install image clean help
+.PHONY: all deps deps-test model run test unit e2e lint bench asan ubsan tsan fuzz $(FUZZERS) install image clean help
 .SECONDARY:
+.SECONDEXPANSION:
 all: $(BUILD)/weir
 
 $(foreach floor,$(FLOORS),$(eval $(BUILD)/lib$(floor).a: $(call objects,$(floor))))
 $(BUILD)/lib%.a:
-	@rm -f $@ && $(AR) rcs $@ $^
+	@mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
 
-# What the instruction sets need is said here alone; the code asks the processor before it calls.
+# What an instruction set needs is said here alone; the code asks the processor before it calls.
 %_avx2.o: CFLAGS += -mavx2 -mfma -mf16c -O3
 %_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -O3
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	@echo "  CC   $<" && $(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/weir: $(BUILD)/daemon/main.o $(ARCHIVES)
-	$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	@echo "  LINK $@" && $(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
 # The other .c files of a test folder are helpers of all its tests; a double there wins over a floor.
-.SECONDEXPANSION:
 doubles = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/$(1)*.c)))
 $(BUILD)/unit/%_test: $(BUILD)/tests/unit/%_test.o $$(call doubles,$$(dir $$*)) $(ARCHIVES)
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+$(BUILD)/golden/% $(BUILD)/bench/%: $(BUILD)/tests/$$(notdir $$(@D))/%.o $(ARCHIVES)
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
+deps:
+	@tests/install-deps build
+deps-test:
+	@tests/install-deps build test
+build/venv/.ready: tests/requirements.txt
+	@tests/install-deps venv
+model: deps
+	@models/fetch-default-model
+
+run: deps $(if $(filter default file,$(origin MODEL)),model)
+	@$(MAKE) --no-print-directory $(BUILD)/weir
+	@exec $(BUILD)/weir serve --model "$(MODEL)" --port $(PORT)
+
+test: deps-test build/venv/.ready model
+	@$(MAKE) --no-print-directory all unit e2e
 unit: $(UNITS)
-	@tests/run-units $(UNITS)
+	@WEIR_TEST_MODEL="$(MODEL)" tests/run-units $(UNITS)
+e2e: $(BUILD)/weir $(BUILD)/golden/perplexity_check
+	@WEIR_BUILD="$(BUILD)" WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/pytest -q tests/e2e $(E2E)
+
+lint: deps-test
+	@$(MAKE) --no-print-directory all
+	@tests/lint/lint "$(BUILD)"
+
+asan ubsan tsan: deps-test build/venv/.ready model
+	@$(MAKE) --no-print-directory BUILD=build/$@ OPTIMIZE='-O1 -g' \
+	  SANITIZE=$(subst asan,address,$(subst ubsan,undefined,$(subst tsan,thread,$@))) E2E='-m "not slow"' all unit e2e
+
+# Fuzzers are built by clang, with every floor instrumented.
+$(FUZZERS): fuzz-%: deps-test
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang OPTIMIZE='-O1 -g' \
+	  SANITIZE=address,undefined,fuzzer-no-link build/fuzz/fuzzer/$*
+	@mkdir -p build/fuzz/found/$* build/fuzz/corpus/$*
+	build/fuzz/fuzzer/$* -max_total_time=$(SECONDS_EACH) -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+	  -artifact_prefix=build/fuzz/found/$*/ build/fuzz/corpus/$* $(wildcard tests/fuzz/corpus/$*)
+$(BUILD)/fuzzer/%: $(BUILD)/tests/fuzz/%_fuzz.o $(ARCHIVES)
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CC) $(LDFLAGS) -fsanitize=fuzzer $^ -o $@ $(LDLIBS)
+fuzz: $(FUZZERS)
+
+bench: deps-test build/venv/.ready model
+	@$(MAKE) --no-print-directory all $(BENCHES)
+	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/run.py
+
+install: $(BUILD)/weir
+	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
+	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
+	install -D -m 644 systemd/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
+	install -D -m 644 systemd/weir.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf
+image:
+	buildah build --tag weir:$(VERSION) --file docker/Dockerfile .
+clean:
+	rm -rf build
+help:
+	@echo 'make run [MODEL=path] [PORT=8080]   build and serve a model on 127.0.0.1'
+	@echo 'make test                           unit and end-to-end tests'
+	@echo 'make lint | asan | ubsan | tsan     style rules; the tests under a sanitizer'
+	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
+	@echo 'make bench                          throughput beside llama.cpp, as ratios'
+	@echo 'make install [DESTDIR=] [PREFIX=]   binary, settings, systemd unit'
+	@echo 'make image                          a container image, by buildah'
+	@echo 'make deps | clean                   what Debian packages are missing; forget the build'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -106,15 +106,15 @@ void engine_free(struct engine *engine); /* NULL is fine; after engine_stop() */
  * text tokenised. 0, or ERROR_BUSY with *ret_retry_after_s, or ERROR_CLOSED when stopping. */
 int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err);
 
-/* Any worker. 0: request's arrays are the engine's now, and request->owner will get events; the
- * id names it for engine_cancel(). ERROR_BUSY: queue full; ERROR_INVALID: out of range;
+/* Any worker. 0: request's arrays are the engine's now, and request->owner will get events; the id
+ * names it for engine_cancel(). ERROR_BUSY: queue full; ERROR_INVALID: out of range;
  * ERROR_CLOSED: stopping. On failure the caller keeps everything. */
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,
                   struct error *err);
 /* Any worker. The generation's blocks are free before the next step runs. Unknown or finished ids
  * are ignored: the end may be on its way. Never fails: the cancel list is bounded by submissions. */
 void engine_cancel(struct engine *engine, uint64_t id);
-/* The same for one choice: its stop string was found in the text. It finishes with FINISH_ABORT. */
+/* The same for one choice: its stop string was found in the text. It ends with FINISH_ABORT. */
 void engine_cancel_choice(struct engine *engine, uint64_t id, uint32_t choice);
 
 /* The worker's own thread. All that has arrived, oldest first, or NULL; the caller frees each. */

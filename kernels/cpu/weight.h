@@ -9,7 +9,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/pool.h"
 
-/* What the processor and the build offer, AUTO resolved; ERROR_UNSUPPORTED when `wanted` is more. */
+/* What the processor offers, AUTO resolved; ERROR_UNSUPPORTED when `wanted` is more. */
 int cpu_level_resolve(enum cpu_level wanted, enum cpu_level *ret, struct error *err);
 const char *cpu_level_name(enum cpu_level level); /* "scalar", "avx2", "avx512" */
 
