@@ -112,7 +112,7 @@ int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, s
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,
                   struct error *err);
 /* Any worker. The generation's blocks are free before the next step runs. Unknown or finished ids
- * are ignored: the end may be on its way. Never fails: the cancel list is bounded by submissions. */
+ * are ignored: the end may be on its way. Never fails: every submission brings room for it. */
 void engine_cancel(struct engine *engine, uint64_t id);
 /* The same for one choice: its stop string was found in the text. It ends with FINISH_ABORT. */
 void engine_cancel_choice(struct engine *engine, uint64_t id, uint32_t choice);
