@@ -114,6 +114,7 @@ class Server:
 def _needs(tmp_path_factory):
     if not (BUILD / "weir").exists() or not MODEL:
         sys.exit("run these tests by `make e2e`: it builds weir and names the model")
+    os.environ["PATH"] = f"{ROOT / 'build/tools/usr/bin'}:{os.environ['PATH']}"
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
 
