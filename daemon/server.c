@@ -225,6 +225,8 @@ void server_stop(struct server *server)
     atomic_store(&server->draining, true);
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_join(&server->workers[i]);
+    for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
+        worker_break(&server->workers[i]);
     for (uint32_t i = 0; i < server->model_count; i++)
         if (server->models[i].engine != NULL)
             engine_stop(server->models[i].engine);

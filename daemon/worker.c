@@ -48,9 +48,6 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     (void)event_base_dispatch(worker->base);
-    listener_free(worker->listener);
-    worker->listener = NULL;
-    (void)event_base_loop(worker->base, EVLOOP_NONBLOCK); /* what libevent put off */
     return NULL;
 }
 
@@ -111,13 +108,20 @@ void worker_order(struct worker *worker, enum worker_order order)
 
 void worker_join(struct worker *worker)
 {
-    if (worker->running) {
-        worker_order(worker, WORKER_STOP);
-        (void)pthread_join(worker->thread, NULL);
-        worker->running = false;
-    }
-    listener_free(worker->listener); /* of a worker that never ran */
+    if (!worker->running)
+        return;
+    worker_order(worker, WORKER_STOP);
+    (void)pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
+
+void worker_break(struct worker *worker)
+{
+    assert(!worker->running);
+    listener_free(worker->listener);
     worker->listener = NULL;
+    if (worker->base != NULL)
+        (void)event_base_loop(worker->base, EVLOOP_NONBLOCK); /* what libevent put off */
 }
 
 void worker_release(struct worker *worker)

@@ -43,9 +43,11 @@ int worker_prepare(struct worker *worker, const struct listener_limits *limits, 
 int worker_run(struct worker *worker, struct error *err);          /* starts the thread */
 void worker_ring(struct worker *worker);                           /* any thread; never blocks */
 void worker_order(struct worker *worker, enum worker_order order); /* any thread */
-/* Breaks what is open and ends the thread. Engines still run: they answer the cancels. */
-void worker_join(struct worker *worker);
-/* After worker_join() and after the engines stopped: the last events, then everything else. */
+void worker_join(struct worker *worker); /* ends the thread; what is open stays open */
+/* After every worker was joined, for a /metrics on one reads the listeners of all: closes the
+ * listener, breaks its exchanges. Engines still run and take the cancels. */
+void worker_break(struct worker *worker);
+/* After worker_break() and after the engines stopped: the last events, then everything else. */
 void worker_release(struct worker *worker);
 
 /* The listener's numbers; false when there is no listener. Any thread while the server runs. */
