@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ops_scalar.c -- every op in plain C: the definition that the vector versions must equal, bit for bit. */
+/* ops_scalar.c -- every op in plain C: what the vector versions must equal, bit for bit. */
 #include "kernels/cpu/lanes_scalar.h"
 
 #include "kernels/cpu/attention_body.h"
