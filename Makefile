@@ -121,4 +121,4 @@ help:
 	@echo 'make image                          a container image, by buildah'
 	@echo 'make deps | clean                   what Debian packages are missing; forget the build'
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
