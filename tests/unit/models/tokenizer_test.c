@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,6 +359,39 @@ static void long_runs_are_encoded_in_time(void **state)
     free(text);
 }
 
+static void *encode_many(void *argument)
+{
+    static const char text[] = "Threads don't  share 123 things\n\nbut \xf0\x9f\x98\x80 <|im_end|>";
+    const struct tokenizer *tokenizer = argument;
+    struct token_list first = {0}, list = {0};
+    bool same = tokenizer_encode(tokenizer, text, strlen(text), &special, &first, NULL) == 0;
+    for (size_t round = 0; same && round < 200; round++) {
+        list.count = 0;
+        same = tokenizer_encode(tokenizer, text, strlen(text), &special, &list, NULL) == 0 &&
+               list.count == first.count &&
+               memcmp(list.ids, first.ids, list.count * sizeof *list.ids) == 0;
+    }
+    token_list_destroy(&first);
+    token_list_destroy(&list);
+    return same ? argument : NULL;
+}
+
+static void threads_share_one_tokenizer(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    pthread_t threads[4];
+    open_fixture(&fixture, "tests/golden/vocab-llama-bpe.gguf");
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_many, fixture.tokenizer), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *result;
+        assert_int_equal(pthread_join(threads[i], &result), 0);
+        assert_ptr_equal(result, fixture.tokenizer);
+    }
+    close_fixture(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +407,7 @@ int main(void)
         cmocka_unit_test(sentencepiece_puts_one_space_and_takes_one_away),
         cmocka_unit_test(past_the_limit_the_list_is_unchanged),
         cmocka_unit_test(long_runs_are_encoded_in_time),
+        cmocka_unit_test(threads_share_one_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
