@@ -344,7 +344,7 @@ static void long_runs_are_encoded_in_time(void **state)
         struct fixture fixture;
         open_fixture(&fixture, paths[p]);
         for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
-            size_t unit = strlen(units[u]), count = (u < 2 ? bytes : bytes / 8) / unit * unit;
+            size_t unit = strlen(units[u]), count = (u < 2 ? bytes : bytes / 16) / unit * unit;
             for (size_t at = 0; at < count; at++)
                 text[at] = units[u][at % unit];
             encode(&fixture, text, count, &special);
