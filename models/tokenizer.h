@@ -29,6 +29,8 @@ uint32_t tokenizer_eos(const struct tokenizer *tokenizer);        /* or TOKEN_NO
 /* End of generation: eos, eot, and what the vocabulary names like one (<|im_end|>, <|eot_id|>). */
 bool tokenizer_ends_generation(const struct tokenizer *tokenizer, uint32_t token);
 bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t token); /* control tokens */
+/* Whether encoding puts a space before the text, which decoding takes away again (SentencePiece). */
+bool tokenizer_adds_space(const struct tokenizer *tokenizer);
 
 /* A growing list of ids. */
 struct token_list {

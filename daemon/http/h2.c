@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* h2.c -- HTTP/2: many exchanges on one connection.
+ *
+ * nghttp2 keeps the frames, HPACK, flow control and the state of streams, and does no I/O; this
+ * file turns its events into exchanges and exchanges' answers into its submissions.
+ *
+ *     mem_recv -> on_begin_headers, on_header, on_frame_recv, on_data_chunk -> exchange_tell_*()
+ *     exchange_respond() ... -> submit_response, resume_data             (only notes: no frame yet)
+ *     flush -> mem_send -> read_answer, on_frame_send, on_stream_close   -> out, one send
+ *
+ * An exchange is the stream's user data and dies in on_stream_close() (or with the connection),
+ * nowhere else; nghttp2 calls that from mem_recv or mem_send, so never within an application's
+ * call.
+ *
+ * A stream whose client does not read is held by its flow-control window: its bytes wait in
+ * exchange->answer, exchange_stream_write() says how many, and the others go on. Past
+ * write_timeout_ms without a byte taken it is reset.
+ *
+ * Received body bytes are copied and their windows opened again at once; what bounds memory are
+ * body_bytes_max a stream and H2_BODIES_PER_MAX times that a connection, beyond which new bytes are
+ * refused rather than left waiting, for the streams that hold the memory may run for minutes.
+ *
+ * What hostile clients try, and what meets it:
+ *     open and reset without end (CVE-2023-44487)   H2_RESETS_MAX, then ENHANCE_YOUR_CALM
+ *     CONTINUATION without end, HPACK bombs         nghttp2's limit; 431 past exchange.h's limits
+ *     PING or SETTINGS floods, answers never read   nghttp2's limit on acks; H2_OUTBOUND_MAX
+ *     header block or body that never ends          header and body time limits
+ *
+ * Going away is told in two steps (RFC 9113, section 6.8): a GOAWAY that names no stream, so that
+ * requests already on their way are still served, then, after a round trip (the ack of a PING) or
+ * H2_DRAIN_NOTICE_MS, one that names the last stream. */
+#include "daemon/http/h2.h"
+
+#include "daemon/http/connection.h"
+#include "daemon/http/exchange_inner.h"
+#include "daemon/http/listener_inner.h"
+
+#include <assert.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define H2_CONTENT_LENGTH_BYTES 24
+#define H2_OUTBOUND_ACKS_MAX    128
+
+struct h2 {
+    nghttp2_session *frames;
+    bool settings_seen;
+    uint64_t head_since_us;   /* a header block is being received since; 0: none */
+    uint64_t idle_since_us;   /* no exchange is open since */
+    uint64_t drain_since_us;  /* 0: not draining */
+    bool drain_told;          /* the last GOAWAY is submitted */
+    uint64_t reset_window_us; /* began */
+    uint32_t resets;          /* received in it */
+};
+
+static struct exchange *exchange_of(nghttp2_session *frames, int32_t stream_id)
+{
+    return nghttp2_session_get_stream_user_data(frames, stream_id);
+}
+
+/* -- Requests come in: nghttp2 calls, within mem_recv -- */
+
+static int on_begin_frame(nghttp2_session *frames, const nghttp2_frame_hd *head, void *argument)
+{
+    (void)frames;
+    struct connection *connection = argument;
+    struct h2 *h2 = connection->session;
+    if (head->type == NGHTTP2_HEADERS)
+        h2->head_since_us = connection->listener->now_us;
+    else if (head->type != NGHTTP2_CONTINUATION)
+        h2->head_since_us = 0;
+    return 0;
+}
+
+static int on_begin_headers(nghttp2_session *frames, const nghttp2_frame *frame, void *argument)
+{
+    struct connection *connection = argument;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    struct exchange *exchange = exchange_open(connection);
+    if (exchange == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    exchange->version = HTTP_2;
+    exchange->stream_id = frame->hd.stream_id;
+    (void)nghttp2_session_set_stream_user_data(frames, frame->hd.stream_id, exchange);
+    return 0;
+}
+
+/* nghttp2 has checked order, spelling and completeness; :scheme is of no use to us. */
+static void take_pseudo_header(struct exchange *exchange, const char *name, const char *value,
+                               size_t count)
+{
+    if (strcmp(name, ":method") == 0) {
+        if (count > EXCHANGE_HEADER_BYTES_MAX)
+            exchange->head_fault = 431;
+        else
+            exchange->method = exchange_keep(exchange, value, count);
+    } else if (strcmp(name, ":path") == 0) {
+        exchange_set_target(exchange, value, count);
+    } else if (strcmp(name, ":authority") == 0) {
+        exchange_add_field(exchange, "host", 4, value, count);
+    }
+}
+
+static int on_header(nghttp2_session *frames, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_count, const uint8_t *value, size_t value_count, uint8_t flags,
+                     void *argument)
+{
+    (void)flags;
+    (void)argument;
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0; /* trailers are dropped */
+    struct exchange *exchange = exchange_of(frames, frame->hd.stream_id);
+    if (exchange == NULL || exchange->head_fault != 0)
+        return 0;
+    if (name[0] == ':')
+        take_pseudo_header(exchange, (const char *)name, (const char *)value, value_count);
+    else
+        exchange_add_field(exchange, (const char *)name, name_count, (const char *)value,
+                           value_count);
+    return 0;
+}
+
+/* nghttp2 would drop the malformed field and go on; a request that we misread is worse. */
+static int on_invalid_header(nghttp2_session *frames, const nghttp2_frame *frame,
+                             const uint8_t *name, size_t name_count, const uint8_t *value,
+                             size_t value_count, uint8_t flags, void *argument)
+{
+    (void)frames;
+    (void)frame;
+    (void)name;
+    (void)name_count;
+    (void)value;
+    (void)value_count;
+    (void)flags;
+    (void)argument;
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static const char *fault_text(uint32_t status)
+{
+    switch (status) {
+    case 414:
+        return "the request target is too long";
+    case 431:
+        return "the headers are too many or too large";
+    default:
+        return "there is no memory for this request";
+    }
+}
+
+static bool announces_too_much(const struct exchange *exchange)
+{
+    const char *length = exchange_header(exchange, "content-length");
+    size_t max = exchange->connection->listener->limits.body_bytes_max;
+    return length != NULL && strtoull(length, NULL, 10) > max; /* nghttp2 let only digits pass */
+}
+
+static void end_head(struct exchange *exchange)
+{
+    exchange->started_us = exchange->connection->listener->now_us;
+    if (exchange->head.failed)
+        exchange->head_fault = 503;
+    if (exchange->head_fault != 0)
+        exchange_refuse(exchange, exchange->head_fault, fault_text(exchange->head_fault));
+    else if (announces_too_much(exchange))
+        exchange_refuse(exchange, 413, "the request body is larger than this server takes");
+    else
+        exchange_tell_headers(exchange);
+}
+
+/* More resets than a client with reasons would send: it makes us work for nothing. */
+static void count_reset(struct connection *connection)
+{
+    struct h2 *h2 = connection->session;
+    uint64_t now_us = connection->listener->now_us;
+    if (now_us >= deadline_after(h2->reset_window_us, H2_RESET_WINDOW_MS)) {
+        h2->reset_window_us = now_us;
+        h2->resets = 0;
+    }
+    if (++h2->resets > H2_RESETS_MAX)
+        (void)nghttp2_session_terminate_session(h2->frames, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void tell_last_stream(struct h2 *h2)
+{
+    if (h2->drain_told)
+        return;
+    h2->drain_told = true;
+    (void)nghttp2_submit_goaway(h2->frames, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(h2->frames),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+static int on_frame_recv(nghttp2_session *frames, const nghttp2_frame *frame, void *argument)
+{
+    struct connection *connection = argument;
+    struct h2 *h2 = connection->session;
+    h2->head_since_us = 0;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA: {
+        struct exchange *exchange = exchange_of(frames, frame->hd.stream_id);
+        if (exchange == NULL)
+            break;
+        if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+            end_head(exchange);
+        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+            exchange_tell_request(exchange);
+        break;
+    }
+    case NGHTTP2_RST_STREAM:
+        count_reset(connection);
+        break;
+    case NGHTTP2_SETTINGS:
+        h2->settings_seen = true;
+        break;
+    case NGHTTP2_PING:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && h2->drain_since_us != 0)
+            tell_last_stream(h2);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* The bodies that this connection's exchanges hold. */
+static size_t body_bytes(const struct connection *connection)
+{
+    size_t sum = 0;
+    for (const struct exchange *each = connection->exchanges; each != NULL; each = each->next)
+        sum += each->body.count;
+    return sum;
+}
+
+static int on_data_chunk(nghttp2_session *frames, uint8_t flags, int32_t stream_id,
+                         const uint8_t *bytes, size_t count, void *argument)
+{
+    (void)flags;
+    struct connection *connection = argument;
+    size_t max = connection->listener->limits.body_bytes_max;
+    struct exchange *exchange = exchange_of(frames, stream_id);
+    if (exchange == NULL || exchange_answered(exchange))
+        return 0; /* dropped; the stream ends with its answer */
+    if (exchange->body.count + count > max) {
+        exchange_refuse(exchange, 413, "the request body is larger than this server takes");
+        return 0;
+    }
+    if (body_bytes(connection) + count > max * H2_BODIES_PER_MAX) {
+        exchange_refuse(exchange, 503, "this connection has too many request bodies open");
+        return 0;
+    }
+    text_append(&exchange->body, bytes, count);
+    if (exchange->body.failed)
+        exchange_refuse(exchange, 503, "there is no memory for the request body");
+    return 0;
+}
+
+static void h2_receive(struct connection *connection, const char *bytes, size_t count)
+{
+    struct h2 *h2 = connection->session;
+    ssize_t used = nghttp2_session_mem_recv(h2->frames, (const uint8_t *)bytes, count);
+    if (used < 0 || nghttp2_session_get_outbound_queue_size(h2->frames) > H2_OUTBOUND_MAX) {
+        COUNTER_ADD(connection->listener->counters.protocol_errors, 1);
+        connection_break(connection);
+    }
+    connection_touch(connection);
+}
+
+static void h2_end_of_input(struct connection *connection)
+{
+    connection_break(connection);
+}
+
+/* -- Answers go out -- */
+
+static ssize_t read_answer(nghttp2_session *frames, int32_t stream_id, uint8_t *to, size_t count,
+                           uint32_t *ret_flags, nghttp2_data_source *source, void *argument)
+{
+    (void)frames;
+    (void)stream_id;
+    (void)argument;
+    struct exchange *exchange = source->ptr;
+    size_t taken = exchange_take(exchange, to, count);
+    if (exchange_waiting(exchange) == 0 && exchange->answer_state == ANSWER_COMPLETE) {
+        *ret_flags |= NGHTTP2_DATA_FLAG_EOF;
+    } else if (taken == 0) {
+        exchange->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    return (ssize_t)taken;
+}
+
+static nghttp2_nv header_of(const char *name, const char *value)
+{
+    return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value),
+                        NGHTTP2_NV_FLAG_NONE};
+}
+
+static void h2_answer_begin(struct exchange *exchange, const struct answer_head *head)
+{
+    struct connection *connection = exchange->connection;
+    struct h2 *h2 = connection->session;
+    nghttp2_nv headers[EXCHANGE_ANSWER_HEADERS_MAX + 3];
+    size_t count = 0;
+    char status[4], length[H2_CONTENT_LENGTH_BYTES];
+    (void)snprintf(status, sizeof status, "%u", head->status);
+    headers[count++] = header_of(":status", status);
+    headers[count++] = header_of("date", connection->listener->date);
+    for (size_t i = 0; i < head->header_count; i++)
+        if (exchange_header_may_pass(&head->headers[i]))
+            headers[count++] = header_of(head->headers[i].name, head->headers[i].value);
+    if (head->whole && head->status != 204 && head->status != 304) {
+        (void)snprintf(length, sizeof length, "%zu", head->body_count);
+        headers[count++] = header_of("content-length", length);
+    }
+    const nghttp2_data_provider body = {.source.ptr = exchange, .read_callback = read_answer};
+    bool empty = head->whole && (head->body_count == 0 || exchange->bodyless);
+    if (nghttp2_submit_response(h2->frames, exchange->stream_id, headers, count,
+                                empty ? NULL : &body) != 0) {
+        exchange->answer.failed = true; /* no memory, as if the bytes had found none */
+        return;
+    }
+    if (head->whole)
+        return;
+    /* Streams of one urgency take turns; a whole answer goes out in one piece. */
+    const nghttp2_extpri turns = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+    (void)nghttp2_session_change_extpri_stream_priority(h2->frames, exchange->stream_id, &turns, 0);
+}
+
+static void resume(struct exchange *exchange)
+{
+    struct h2 *h2 = exchange->connection->session;
+    if (!exchange->deferred)
+        return;
+    exchange->deferred = false;
+    if (nghttp2_session_resume_data(h2->frames, exchange->stream_id) == NGHTTP2_ERR_NOMEM)
+        exchange->answer.failed = true;
+}
+
+static void h2_answer_write(struct exchange *exchange, const void *bytes, size_t count)
+{
+    text_append(&exchange->answer, bytes, count);
+    resume(exchange);
+}
+
+static void reset_stream(struct exchange *exchange, uint32_t code)
+{
+    struct h2 *h2 = exchange->connection->session;
+    exchange->broken = true;
+    if (nghttp2_submit_rst_stream(h2->frames, NGHTTP2_FLAG_NONE, exchange->stream_id, code) != 0)
+        connection_break(exchange->connection);
+    connection_touch(exchange->connection);
+}
+
+static void h2_answer_abort(struct exchange *exchange)
+{
+    reset_stream(exchange, NGHTTP2_INTERNAL_ERROR);
+}
+
+static int on_frame_send(nghttp2_session *frames, const nghttp2_frame *frame, void *argument)
+{
+    struct connection *connection = argument;
+    int32_t id = frame->hd.stream_id;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+        /* The answer is whole and the request is not: RFC 9113, section 8.1. */
+        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
+            nghttp2_session_get_stream_remote_close(frames, id) == 0)
+            (void)nghttp2_submit_rst_stream(frames, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+        break;
+    case NGHTTP2_RST_STREAM:
+        if (frame->rst_stream.error_code == NGHTTP2_PROTOCOL_ERROR)
+            COUNTER_ADD(connection->listener->counters.protocol_errors, 1);
+        break;
+    case NGHTTP2_GOAWAY:
+        if (frame->goaway.error_code != NGHTTP2_NO_ERROR)
+            COUNTER_ADD(connection->listener->counters.protocol_errors, 1);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *frames, int32_t stream_id, uint32_t code,
+                           void *argument)
+{
+    (void)code;
+    struct connection *connection = argument;
+    struct h2 *h2 = connection->session;
+    struct exchange *exchange = exchange_of(frames, stream_id);
+    if (exchange == NULL)
+        return 0;
+    h2->head_since_us = 0;
+    exchange_vanish(exchange);
+    (void)nghttp2_session_set_stream_user_data(frames, stream_id, NULL);
+    exchange_close(exchange);
+    if (connection->exchange_count == 0)
+        h2->idle_since_us = connection->listener->now_us;
+    return 0;
+}
+
+static void h2_produce(struct connection *connection, struct text *out)
+{
+    struct h2 *h2 = connection->session;
+    ssize_t count = 1;
+    while (count > 0 && out->count < CONNECTION_OUT_BYTES) {
+        const uint8_t *bytes;
+        count = nghttp2_session_mem_send(h2->frames, &bytes);
+        if (count > 0)
+            text_append(out, bytes, (size_t)count);
+    }
+    if (count < 0)
+        connection_break(connection);
+    else if (count == 0 && !nghttp2_session_want_read(h2->frames) &&
+             !nghttp2_session_want_write(h2->frames))
+        connection_finish(connection);
+}
+
+/* -- Time -- */
+
+static void h2_drain(struct connection *connection)
+{
+    struct h2 *h2 = connection->session;
+    h2->drain_since_us = connection->listener->now_us;
+    if (nghttp2_submit_shutdown_notice(h2->frames) != 0 ||
+        nghttp2_submit_ping(h2->frames, NGHTTP2_FLAG_NONE, NULL) != 0)
+        connection_break(connection);
+    connection_touch(connection);
+}
+
+static uint64_t body_deadline(const struct exchange *exchange)
+{
+    if (exchange->request_complete || exchange->started_us == 0 ||
+        exchange->answer_state == ANSWER_COMPLETE)
+        return UINT64_MAX;
+    return deadline_after(exchange->started_us,
+                          exchange->connection->listener->limits.body_timeout_ms);
+}
+
+static uint64_t stall_deadline(const struct exchange *exchange)
+{
+    if (exchange->broken || exchange_waiting(exchange) == 0)
+        return UINT64_MAX;
+    return deadline_after(exchange->progress_us,
+                          exchange->connection->listener->limits.write_timeout_ms);
+}
+
+static uint64_t head_deadline(const struct connection *connection)
+{
+    const struct h2 *h2 = connection->session;
+    uint32_t ms = connection->listener->limits.header_timeout_ms;
+    if (!h2->settings_seen)
+        return deadline_after(connection->opened_us, ms);
+    return h2->head_since_us == 0 ? UINT64_MAX : deadline_after(h2->head_since_us, ms);
+}
+
+static uint64_t idle_deadline(const struct connection *connection)
+{
+    const struct h2 *h2 = connection->session;
+    if (connection->exchange_count > 0)
+        return UINT64_MAX;
+    return deadline_after(h2->idle_since_us, connection->listener->limits.idle_timeout_ms);
+}
+
+static uint64_t drain_deadline(const struct connection *connection)
+{
+    const struct h2 *h2 = connection->session;
+    if (h2->drain_since_us == 0 || h2->drain_told)
+        return UINT64_MAX;
+    return deadline_after(h2->drain_since_us, H2_DRAIN_NOTICE_MS);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t h2_deadline(const struct connection *connection)
+{
+    uint64_t next = earlier(head_deadline(connection), idle_deadline(connection));
+    next = earlier(next, drain_deadline(connection));
+    for (const struct exchange *each = connection->exchanges; each != NULL; each = each->next)
+        next = earlier(next, earlier(body_deadline(each), stall_deadline(each)));
+    return next;
+}
+
+static void h2_expire(struct connection *connection, uint64_t now_us)
+{
+    struct h2 *h2 = connection->session;
+    connection_touch(connection);
+    if (drain_deadline(connection) <= now_us)
+        tell_last_stream(h2);
+    if (head_deadline(connection) <= now_us || idle_deadline(connection) <= now_us) {
+        uint32_t code = h2->settings_seen ? NGHTTP2_NO_ERROR : NGHTTP2_SETTINGS_TIMEOUT;
+        if (nghttp2_session_terminate_session(h2->frames, code) != 0)
+            connection_break(connection);
+        h2->settings_seen = true; /* it has gone away: said once */
+        h2->head_since_us = 0;
+        h2->idle_since_us = now_us;
+        return;
+    }
+    /* on_gone may speak of neighbours, but it frees none: the list stands still meanwhile. */
+    for (struct exchange *each = connection->exchanges; each != NULL; each = each->next) {
+        if (body_deadline(each) <= now_us)
+            exchange_refuse(each, 408, "the request's body did not come in time");
+        else if (stall_deadline(each) <= now_us)
+            reset_stream(each, NGHTTP2_CANCEL);
+    }
+}
+
+/* -- Life -- */
+
+void h2_unprepare(struct listener *listener)
+{
+    nghttp2_session_callbacks_del(listener->h2_callbacks);
+    nghttp2_option_del(listener->h2_option);
+    listener->h2_callbacks = NULL;
+    listener->h2_option = NULL;
+}
+
+int h2_prepare(struct listener *listener, struct error *err)
+{
+    if (nghttp2_session_callbacks_new(&listener->h2_callbacks) != 0 ||
+        nghttp2_option_new(&listener->h2_option) != 0)
+        return error_no_memory(err);
+    nghttp2_session_callbacks *callbacks = listener->h2_callbacks;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_option_set_no_closed_streams(listener->h2_option, 1);
+    nghttp2_option_set_max_outbound_ack(listener->h2_option, H2_OUTBOUND_ACKS_MAX);
+    return 0;
+}
+
+bool h2_start(struct connection *connection)
+{
+    struct listener *listener = connection->listener;
+    struct h2 *h2 = calloc(1, sizeof *h2);
+    if (h2 == NULL)
+        return false;
+    h2->idle_since_us = listener->now_us;
+    if (nghttp2_session_server_new2(&h2->frames, listener->h2_callbacks, connection,
+                                    listener->h2_option) != 0)
+        goto fail;
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, listener->limits.streams_max},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
+        /* 32 a field is how RFC 9113, section 10.5.1 counts */
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+         EXCHANGE_HEADER_BYTES_MAX + EXCHANGE_PATH_BYTES_MAX + 32u * (EXCHANGE_HEADERS_MAX + 4u)},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    if (nghttp2_submit_settings(h2->frames, NGHTTP2_FLAG_NONE, settings,
+                                sizeof settings / sizeof *settings) != 0 ||
+        nghttp2_session_set_local_window_size(h2->frames, NGHTTP2_FLAG_NONE, 0,
+                                              H2_CONNECTION_WINDOW) != 0)
+        goto fail;
+    connection->session = h2;
+    return true;
+
+fail:
+    nghttp2_session_del(h2->frames);
+    free(h2);
+    return false;
+}
+
+static void h2_free(struct connection *connection)
+{
+    struct h2 *h2 = connection->session;
+    nghttp2_session_del(h2->frames);
+    free(h2);
+    connection->session = NULL;
+}
+
+const struct protocol h2_protocol = {
+    .receive = h2_receive,
+    .end_of_input = h2_end_of_input,
+    .produce = h2_produce,
+    .drain = h2_drain,
+    .deadline = h2_deadline,
+    .expire = h2_expire,
+    .free = h2_free,
+    .answer_begin = h2_answer_begin,
+    .answer_write = h2_answer_write,
+    .answer_end = resume,
+    .answer_abort = h2_answer_abort,
+};

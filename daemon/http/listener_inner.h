@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listener_inner.h -- what the connections of one worker share. Worker's thread only, but for the
+ * counters, which others may read. */
+#ifndef WEIR_DAEMON_HTTP_LISTENER_INNER_H
+#define WEIR_DAEMON_HTTP_LISTENER_INNER_H
+
+#include "base/text.h"
+#include "daemon/http/listener.h"
+
+#include <event2/event_struct.h>
+#include <nghttp2/nghttp2.h>
+#include <stdatomic.h>
+
+#define LISTENER_ACCEPTS_MAX     64u  /* a turn */
+#define LISTENER_ACCEPT_PAUSE_MS 100u /* after the process ran out of descriptors */
+#define LISTENER_DATE_BYTES      30u  /* "Sun, 06 Nov 1994 08:49:37 GMT" and its NUL */
+
+/* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
+struct listener_counters {
+    _Atomic uint32_t connections, exchanges;
+    _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+};
+
+/* A plain load, add and store: the worker is the only writer, so no locked instruction. */
+#define COUNTER_ADD(counter, amount)                                                               \
+    atomic_store_explicit(&(counter),                                                              \
+                          atomic_load_explicit(&(counter), memory_order_relaxed) + (amount),       \
+                          memory_order_relaxed)
+
+struct listener {
+    /* fixed at start */
+    struct event_base *base; /* borrowed: the worker */
+    int fd;
+    SSL_CTX *tls; /* borrowed, may be NULL */
+    struct listener_limits limits;
+    const struct exchange_handler *handler; /* borrowed */
+    uint64_t shortest_us; /* no deadline that begins now falls due before this has passed */
+    nghttp2_session_callbacks *h2_callbacks;
+    nghttp2_option *h2_option;
+    char *read_bytes;  /* CONNECTION_READ_BYTES, for one read at a time */
+    char *plain_bytes; /* as many: what TLS made of them */
+
+    /* owned state */
+    struct event accepting, accept_again, flush, flush_later;
+    bool draining;
+    bool flushing;
+    uint64_t now_us; /* of this turn; listener_tick() */
+    int64_t date_second;
+    char date[LISTENER_DATE_BYTES];
+    struct text spare_out; /* lent to whichever connection writes: idle ones hold no memory */
+    struct text plain_out; /* what TLS is about to encrypt */
+    struct exchange *spares;
+    uint32_t spare_count;
+
+    /* shared */
+    struct listener_counters counters;
+
+    /* links */
+    struct connection *connections;
+    struct connection *dirty_head, *dirty_tail;
+};
+
+/* Reads the clocks; at the start of every event's callback. */
+void listener_tick(struct listener *listener);
+
+#endif
