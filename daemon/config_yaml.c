@@ -331,6 +331,9 @@ static int fail_by_schema(const struct source *source, const struct schema *sche
     for (uint32_t i = capture->part_count; i > 0; i--)
         append_part(path, capture->parts[i - 1]);
     const char *said = capture->message;
+    char *last = strrchr(path, '.');
+    if (last != NULL && strncmp(said, "Missing", 7) == 0)
+        *last = '\0'; /* libcyaml is still at the field before the missing one */
     if (strncmp(said, "Unexpected key: ", 16) == 0) {
         const char *near = nearest(fields_at(schema, path), said + 16);
         (void)snprintf(message, sizeof message, "unknown key%s%s%s", near ? "; did you mean '" : "",

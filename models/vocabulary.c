@@ -56,6 +56,7 @@ static const char *const ending_names[] = {
     "<eos>",
     "<turn|>",
     "<|tool_response>",
+    /* DeepSeek: end, of, sentence between full-width bars, joined by U+2581 */
     "<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
     "[e~[",
     /* where a repository or a file of code ends */

@@ -358,7 +358,7 @@ void exchange_refuse(struct exchange *exchange, uint32_t status, const char *mes
     text_append_string(&body, "{\"error\":{\"message\":");
     text_append_json(&body, message, strlen(message));
     text_append_format(&body, ",\"type\":\"%s\",\"param\":null,\"code\":null}}",
-                       status >= 500 ? "server_error" : "invalid_request_error");
+                       status == 503 ? "server_error" : "invalid_request_error");
     const struct http_header type = {"content-type", "application/json"};
     exchange_respond(exchange, status, &type, 1, body.bytes, body.count);
     text_destroy(&body);
