@@ -118,7 +118,7 @@ static void choose_by_preface(struct connection *connection, const char *bytes, 
 {
     size_t held = connection->first_count;
     size_t compared = PREFACE_BYTES - held < count ? PREFACE_BYTES - held : count;
-    bool same = memcmp(CONNECTION_PREFACE + held, bytes, compared) == 0;
+    bool same = memcmp(&CONNECTION_PREFACE[held], bytes, compared) == 0;
     if (same && held + compared < PREFACE_BYTES) {
         memcpy(connection->first_bytes + held, bytes, compared);
         connection->first_count += compared;
