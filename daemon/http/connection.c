@@ -362,12 +362,14 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
         bool stuck = connection->blocked &&
                      deadline_after(connection->blocked_since_us,
                                     listener->limits.write_timeout_ms) <= listener->now_us;
-        if (connection->state != CONNECTION_LINGERING)
-            COUNTER_ADD(listener->counters.timeouts, 1);
-        if (stuck || connection->state != CONNECTION_OPEN || connection->protocol == NULL)
+        if (connection->state == CONNECTION_LINGERING) {
             connection_break(connection);
-        else
+        } else if (stuck || connection->state != CONNECTION_OPEN || connection->protocol == NULL) {
+            COUNTER_ADD(listener->counters.timeouts, 1);
+            connection_break(connection);
+        } else {
             connection->protocol->expire(connection, listener->now_us);
+        }
     }
     if (connection->state != CONNECTION_BROKEN)
         arm_timer(connection);

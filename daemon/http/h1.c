@@ -448,6 +448,7 @@ static void h1_expire(struct connection *connection, uint64_t now_us)
 {
     (void)now_us;
     struct h1 *h1 = connection->session;
+    COUNTER_ADD(connection->listener->counters.timeouts, 1);
     if (h1->phase == H1_HEAD && !h1->head_begun)
         connection_finish(connection);
     else if (h1->exchange != NULL && exchange_answered(h1->exchange))
