@@ -33,7 +33,7 @@ struct protocol {
     /* Appends what there is to send until out has CONNECTION_OUT_BYTES or nothing is left. */
     void (*produce)(struct connection *connection, struct text *out);
     void (*drain)(struct connection *connection);
-    /* The earliest moment at which something has waited too long; expire() then acts. */
+    /* The earliest moment at which something has waited too long; expire() then acts and counts. */
     uint64_t (*deadline)(const struct connection *connection);
     void (*expire)(struct connection *connection, uint64_t now_us);
     void (*free)(struct connection *connection);

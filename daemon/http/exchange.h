@@ -13,7 +13,11 @@
  *                  freed by the protocol: `application` must not name it any more.
  *
  * exchange_respond*() and exchange_stream_*() may be called in callbacks or from the worker's
- * event loop at any later time. */
+ * event loop at any later time. The answer is complete, for on_gone, when exchange_respond(),
+ * exchange_stream_end() or exchange_abort() is called, sent or not: from then on no callback
+ * comes, and the exchange lives until control is back in the event loop, no longer. on_gone comes
+ * for every exchange that on_headers or on_request has shown and that is not complete, whatever
+ * its owner; never from inside an exchange_*() call. */
 #ifndef WEIR_DAEMON_HTTP_EXCHANGE_H
 #define WEIR_DAEMON_HTTP_EXCHANGE_H
 

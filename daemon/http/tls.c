@@ -101,11 +101,6 @@ void tls_close(struct tls *tls)
     ERR_clear_error();
 }
 
-bool tls_is_established(const struct tls *tls)
-{
-    return SSL_is_init_finished(tls->ssl) == 1;
-}
-
 bool tls_chose_h2(const struct tls *tls)
 {
     const unsigned char *name = NULL;

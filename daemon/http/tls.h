@@ -28,7 +28,6 @@ bool tls_write(struct tls *tls, const void *plain, size_t count);
 void tls_collect(struct tls *tls, struct text *out);
 void tls_close(struct tls *tls); /* close_notify, once, for tls_collect() to find */
 
-bool tls_is_established(const struct tls *tls);
 bool tls_chose_h2(const struct tls *tls); /* by ALPN */
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tests/unit/daemon/http_fixture.h"
 
@@ -378,6 +379,31 @@ static void connections_beyond_the_limit_are_closed_at_once(void **state)
     http_fixture_close(fixture);
 }
 
+static void running_out_of_descriptors_pauses_accepting_without_spinning(void **state)
+{
+    struct http_fixture *fixture = *state;
+    struct http_client client;
+    http_fixture_open(fixture, NULL, NULL);
+    http_client_open(&client, fixture);
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0; /* open ones stay, new ones fail with EMFILE */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < 10; i++)
+        http_client_pump(&client);
+    /* Only the tick and the pause's timer are left: nothing that could be ready at once. */
+    assert_int_equal(event_base_get_num_events(fixture->base, EVENT_BASE_COUNT_ADDED), 2);
+    struct listener_stats stats;
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.accepted, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    http_client_say(&client, "GET /echo HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(http_client_await(&client, "\r\n\r\nGET"));
+    http_client_close(&client);
+    http_fixture_close(fixture);
+}
+
 static void drain_closes_idle_connections_and_says_close_on_busy_ones(void **state)
 {
     struct http_fixture *fixture = *state;
@@ -440,6 +466,7 @@ int main(void)
         TEST(time_limits_answer_408_or_close),
         TEST(a_client_that_takes_nothing_is_closed),
         TEST(connections_beyond_the_limit_are_closed_at_once),
+        TEST(running_out_of_descriptors_pauses_accepting_without_spinning),
         TEST(drain_closes_idle_connections_and_says_close_on_busy_ones),
         TEST(an_answers_headers_cannot_split_it),
     };

@@ -23,16 +23,14 @@ struct h2_client_stream *h2_client_stream(struct h2_client *client, int32_t id)
     return &client->streams[id / 2];
 }
 
-static int on_header(nghttp2_session *frames, const nghttp2_frame *frame, const uint8_t *name,
-                     size_t name_count, const uint8_t *value, size_t value_count, uint8_t flags,
-                     void *argument)
+static int on_header(nghttp2_session *frames, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                     nghttp2_rcbuf *value, uint8_t flags, void *argument)
 {
     (void)frames;
     (void)flags;
-    (void)value_count;
-    if (name_count == 7 && memcmp(name, ":status", 7) == 0)
+    if (strcmp((const char *)nghttp2_rcbuf_get_buf(name).base, ":status") == 0)
         h2_client_stream(argument, frame->hd.stream_id)->status =
-            (uint32_t)strtoul((const char *)value, NULL, 10);
+            (uint32_t)strtoul((const char *)nghttp2_rcbuf_get_buf(value).base, NULL, 10);
     return 0;
 }
 
@@ -78,7 +76,7 @@ void h2_client_open(struct h2_client *client, struct http_fixture *fixture, uint
     nghttp2_option *option;
     assert_int_equal(nghttp2_session_callbacks_new(&callbacks), 0);
     assert_int_equal(nghttp2_option_new(&option), 0);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
