@@ -9,14 +9,15 @@
 
 #define STATUS_CLIENT_GONE 499 /* nginx's number; never sent */
 
-void answer_head_init(struct answer_head *head, const struct call *call, const char *content_type)
+void answer_headers_init(struct answer_headers *head, const struct call *call,
+                         const char *content_type)
 {
     head->count = 0;
-    answer_head_add(head, "content-type", content_type);
-    answer_head_add(head, "x-request-id", call->request_id);
+    answer_headers_add(head, "content-type", content_type);
+    answer_headers_add(head, "x-request-id", call->request_id);
 }
 
-void answer_head_add(struct answer_head *head, const char *name, const char *value)
+void answer_headers_add(struct answer_headers *head, const char *name, const char *value)
 {
     assert(head->count < ANSWER_HEADERS_MAX);
     head->headers[head->count++] = (struct http_header){.name = name, .value = value};
@@ -81,8 +82,8 @@ void answer_json(struct call *call, const struct text *body)
         answer_fault(call, &fault, NULL);
         return;
     }
-    struct answer_head head;
-    answer_head_init(&head, call, "application/json");
+    struct answer_headers head;
+    answer_headers_init(&head, call, "application/json");
     answer_give(call,
                 &(struct answer){
                     .status = 200, .head = &head, .body = text_string(body), .count = body->count});
@@ -93,19 +94,17 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
     struct text body;
     text_init(&body);
     fault_write(fault, &body);
-    struct answer_head head;
-    answer_head_init(&head, call, "application/json");
+    struct answer_headers head;
+    answer_headers_init(&head, call, "application/json");
     char retry_after[16];
     if (fault->retry_after_s > 0) {
         (void)snprintf(retry_after, sizeof retry_after, "%u", fault->retry_after_s);
-        answer_head_add(&head, "retry-after", retry_after);
+        answer_headers_add(&head, "retry-after", retry_after);
     }
     if (fault->allow != NULL)
-        answer_head_add(&head, "allow", fault->allow);
+        answer_headers_add(&head, "allow", fault->allow);
     if (fault->status == 401)
-        answer_head_add(&head, "www-authenticate", "Bearer");
-    if (fault->status == 503 && exchange_version(call->exchange) != HTTP_2)
-        answer_head_add(&head, "connection", "close");
+        answer_headers_add(&head, "www-authenticate", "Bearer");
     answer_give(call, &(struct answer){.status = fault->status,
                                        .head = &head,
                                        .body = text_string(&body),

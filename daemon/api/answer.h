@@ -13,14 +13,15 @@
 
 #define ANSWER_HEADERS_MAX 10u
 
-struct answer_head {
+struct answer_headers {
     struct http_header headers[ANSWER_HEADERS_MAX]; /* values borrowed until the head is given */
     size_t count;
 };
 
 /* With content-type and x-request-id. */
-void answer_head_init(struct answer_head *head, const struct call *call, const char *content_type);
-void answer_head_add(struct answer_head *head, const char *name, const char *value);
+void answer_headers_init(struct answer_headers *head, const struct call *call,
+                         const char *content_type);
+void answer_headers_add(struct answer_headers *head, const char *name, const char *value);
 
 /* What a generation adds to the log line. */
 struct answer_record {
@@ -31,7 +32,7 @@ struct answer_record {
 
 struct answer {
     uint32_t status;
-    const struct answer_head *head;
+    const struct answer_headers *head;
     const void *body;
     size_t count;
     const struct answer_record *record; /* NULL: not a generation's */

@@ -358,6 +358,8 @@ static void note_end(const struct part *part, const struct generation_event *eve
     };
     for (uint32_t i = 0; i < generation->choices_per_part; i++) {
         record.output_tokens += part->choices[i].output_tokens;
+        if (part->choices[i].output_tokens > record.longest_choice_tokens)
+            record.longest_choice_tokens = part->choices[i].output_tokens;
         if (part->choices[i].finish > record.finish) /* in order of how badly it ended */
             record.finish = part->choices[i].finish;
     }

@@ -44,21 +44,21 @@ struct answer_record generation_record_of(const struct generation *generation)
 }
 
 static void head_of(const struct generation *generation, const char *content_type,
-                    struct answer_head *ret)
+                    struct answer_headers *ret)
 {
-    answer_head_init(ret, &generation->call, content_type);
+    answer_headers_init(ret, &generation->call, content_type);
     if (generation->attribution[0] != '\0')
-        answer_head_add(ret, "x-weir-attribution", generation->attribution);
+        answer_headers_add(ret, "x-weir-attribution", generation->attribution);
 }
 
 /* -- Streams -- */
 
 static void begin_stream(struct generation *generation)
 {
-    struct answer_head head;
+    struct answer_headers head;
     head_of(generation, "text/event-stream", &head);
-    answer_head_add(&head, "cache-control", "no-cache");
-    answer_head_add(&head, "x-accel-buffering", "no"); /* nginx must not collect the events */
+    answer_headers_add(&head, "cache-control", "no-cache");
+    answer_headers_add(&head, "x-accel-buffering", "no"); /* nginx must not collect the events */
     exchange_stream_begin(generation->call.exchange, 200, head.headers, head.count);
     generation->begun = true;
 }
@@ -228,7 +228,7 @@ static void answer_whole(struct generation *generation)
         generation_answer_fault(generation, &fault);
         return;
     }
-    struct answer_head head;
+    struct answer_headers head;
     head_of(generation, "application/json", &head);
     struct answer_record record = generation_record_of(generation);
     answer_give(&generation->call, &(struct answer){.status = 200,

@@ -57,8 +57,8 @@ void status_answer_metrics(struct call *call)
     struct text body;
     text_init(&body);
     metrics_render(server->metrics, server, &body);
-    struct answer_head head;
-    answer_head_init(&head, call, "text/plain; version=0.0.4; charset=utf-8");
+    struct answer_headers head;
+    answer_headers_init(&head, call, "text/plain; version=0.0.4; charset=utf-8");
     if (body.failed) {
         struct fault fault;
         (void)fault_no_memory(&fault);
