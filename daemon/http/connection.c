@@ -118,7 +118,7 @@ static void choose_by_preface(struct connection *connection, const char *bytes, 
 {
     size_t held = connection->first_count;
     size_t compared = PREFACE_BYTES - held < count ? PREFACE_BYTES - held : count;
-    bool same = memcmp(CONNECTION_PREFACE + held, bytes, compared) == 0;
+    bool same = memcmp(&CONNECTION_PREFACE[held], bytes, compared) == 0;
     if (same && held + compared < PREFACE_BYTES) {
         memcpy(connection->first_bytes + held, bytes, compared);
         connection->first_count += compared;
@@ -289,6 +289,8 @@ static void linger(struct connection *connection)
     connection_pause_reading(connection, false);
 }
 
+/* `dirty` stays set throughout: what is said meanwhile is seen by the building that goes on until
+ * nothing is left, and a connection about to be freed cannot enter the next turn's list. */
 void connection_flush(struct connection *connection)
 {
     struct listener *listener = connection->listener;
@@ -310,8 +312,13 @@ void connection_flush(struct connection *connection)
                 linger(connection);
         }
     }
-    if (connection->state == CONNECTION_BROKEN)
+    if (connection->state == CONNECTION_BROKEN) {
         connection_free(connection);
+        return;
+    }
+    connection->dirty = false;
+    if (connection->writable_head != NULL)
+        connection_touch(connection);
 }
 
 /* -- Time -- */

@@ -379,18 +379,18 @@ static bool move_answer(struct exchange *exchange, struct text *out)
     return exchange->answer_state == ANSWER_COMPLETE && exchange_waiting(exchange) == 0;
 }
 
-/* The answer is sent. On to the next request, unless this one's body is still coming. */
-static void finish_exchange(struct connection *connection)
+/* The answer is sent. On to the next request; false when this one's body is still coming. */
+static bool finish_exchange(struct connection *connection)
 {
     struct h1 *h1 = connection->session;
     if (h1->keep_alive && h1->phase != H1_WAIT)
-        return;
+        return false;
     exchange_close(h1->exchange);
     h1->exchange = NULL;
     if (!h1->keep_alive) {
         h1->phase = H1_CLOSED;
         connection_finish(connection);
-        return;
+        return true;
     }
     h1->phase = H1_HEAD;
     h1->since_us = connection->listener->now_us;
@@ -398,6 +398,7 @@ static void finish_exchange(struct connection *connection)
         connection_finish(connection);
     else if (h1->in.count > 0)
         advance_input(connection);
+    return true;
 }
 
 static void h1_produce(struct connection *connection, struct text *out)
@@ -405,15 +406,12 @@ static void h1_produce(struct connection *connection, struct text *out)
     struct h1 *h1 = connection->session;
     while (connection->state == CONNECTION_OPEN && h1->exchange != NULL &&
            out->count < CONNECTION_OUT_BYTES && !out->failed) {
-        struct exchange *exchange = h1->exchange;
-        if (!move_answer(exchange, out)) {
-            if (exchange_waiting(exchange) == 0)
+        if (move_answer(h1->exchange, out)) {
+            if (!finish_exchange(connection))
                 return;
-            continue;
+        } else if (exchange_waiting(h1->exchange) == 0) {
+            return;
         }
-        finish_exchange(connection);
-        if (h1->exchange == exchange)
-            return; /* its body is still coming */
     }
 }
 

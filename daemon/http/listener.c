@@ -142,7 +142,6 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     listener->flushing = true;
     while (connection != NULL) {
         struct connection *next = connection->dirty_next;
-        connection->dirty = false;
         connection_flush(connection);
         connection = next;
     }
