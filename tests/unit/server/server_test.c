@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -444,6 +447,27 @@ static void missing_model_file_is_named(void **state)
     expect_nothing_left();
 }
 
+static void port_of_another_listener_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t count = sizeof address;
+    const int one = 1;
+    struct error err = {0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &count), 0);
+    fixture->config->port = ntohs(address.sin_port);
+    assert_null(server_start(fixture->config, fixture->log, &err));
+    assert_int_equal(err.code, ERROR_BUSY);
+    assert_non_null(strstr(err.text, "in use"));
+    assert_int_equal(stage.steps, 0); /* before anything was made */
+    close(fd);
+    server_stop(start(fixture)); /* free again */
+}
+
 static void drain_waits_for_the_last_exchange(void **state)
 {
     struct fixture *fixture = *state;
@@ -535,6 +559,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(stop_takes_down_from_the_top, setup, teardown),
         cmocka_unit_test_setup_teardown(failure_of_any_step_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_model_file_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(port_of_another_listener_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(drain_waits_for_the_last_exchange, setup, teardown),
         cmocka_unit_test_setup_teardown(second_signal_ends_the_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(engine_wakes_reach_the_api, setup, teardown),
