@@ -13,7 +13,8 @@
 
 #define HISTOGRAM_BUCKETS_MAX 25u /* finite ones; +Inf is one more */
 
-/* Bounds in the unit that is observed (microseconds, tokens), ascending; `le` shows bound / scale. */
+/* Bounds in the unit that is observed (microseconds, tokens), ascending. `le` shows them divided
+ * by scale. */
 struct histogram_shape {
     const uint64_t *bounds;
     uint32_t count; /* at most HISTOGRAM_BUCKETS_MAX */

@@ -194,7 +194,7 @@ int load_model(struct server *server, uint32_t index, struct error *err)
         return error_wrap(err, "engine.device '%s'", config->device);
     served->model = model_load(model->path, served->backend, err);
     if (served->model == NULL)
-        return error_wrap(err, "model '%s': %s", model->id, model->path);
+        return error_wrap(err, "model '%s'", model->id);
     if (declare_model(server, served, model->path, err) != 0 ||
         start_engine(server, served, index, err) != 0)
         return error_wrap(err, "model '%s'", model->id);

@@ -16,13 +16,16 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <openssl/ssl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WORKERS_AUTO_MAX 8u
 #define CORES_A_WORKER   4u   /* compute wants the cores more than the network does */
@@ -88,10 +91,38 @@ static int open_policy(struct server *server, struct error *err)
     return server->policy == NULL ? error_wrap(err, "users") : 0;
 }
 
+/* Whether someone else listens on the address already. Our sockets share their port among the
+ * workers (SO_REUSEPORT), and the kernel would share it with another weir of the same user as
+ * well: half of the requests would go to the one that was forgotten. A socket that does not offer
+ * to share is told. Answers 0 for what listener_bind() will explain better. */
+static int check_port_free(const struct config *config, struct error *err)
+{
+    char service[8];
+    const int one = 1;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    (void)snprintf(service, sizeof service, "%u", config->port);
+    if (config->port == 0 || getaddrinfo(config->listen, service, &hints, &found) != 0)
+        return 0;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool taken = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+                 bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(found);
+    if (!taken)
+        return 0;
+    return error_set(err, ERROR_BUSY,
+                     "port %u of '%s' is in use: stop its owner, or choose another with --port",
+                     config->port, config->listen);
+}
+
 static int open_sockets(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
     server->port = config->port;
+    int result = check_port_free(config, err);
+    if (result != 0)
+        return result;
     for (uint32_t i = 0; i < server->worker_count; i++) {
         struct worker *worker = &server->workers[i];
         worker->socket = listener_bind(config->listen, server->port, &server->port, err);

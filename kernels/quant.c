@@ -112,42 +112,6 @@ uint16_t quant_float_to_bf16(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-enum quant_scaling quant_scaling_of(enum weight_type type)
-{
-    switch (type) {
-    case WEIGHT_Q4_0:
-    case WEIGHT_Q5_0:
-    case WEIGHT_Q8_0:
-        return QUANT_SCALING_HALF;
-    case WEIGHT_Q4_1:
-    case WEIGHT_Q5_1:
-        return QUANT_SCALING_MINIMUM;
-    case WEIGHT_Q4_K:
-    case WEIGHT_Q5_K:
-        return QUANT_SCALING_NESTED;
-    case WEIGHT_Q6_K:
-        return QUANT_SCALING_SPLIT;
-    default:
-        return QUANT_SCALING_NONE;
-    }
-}
-
-int32_t quant_centre_of(enum weight_type type)
-{
-    switch (type) {
-    case WEIGHT_Q4_0:
-        return 8;
-    case WEIGHT_Q5_0:
-        return 16;
-    case WEIGHT_Q6_K:
-        return 32;
-    case WEIGHT_Q8_0:
-        return 128;
-    default:
-        return 0;
-    }
-}
-
 static uint16_t load_half(const uint8_t *bytes)
 {
     return (uint16_t)(bytes[0] | bytes[1] << 8);

@@ -28,10 +28,64 @@ struct quant_part {
     uint8_t sub_minimum;
 };
 
-enum quant_scaling quant_scaling_of(enum weight_type type);
+/* These three are here so that kernels compiled for one type see constants. */
+static inline enum quant_scaling quant_scaling_of(enum weight_type type)
+{
+    switch (type) {
+    case WEIGHT_Q4_0:
+    case WEIGHT_Q5_0:
+    case WEIGHT_Q8_0:
+        return QUANT_SCALING_HALF;
+    case WEIGHT_Q4_1:
+    case WEIGHT_Q5_1:
+        return QUANT_SCALING_MINIMUM;
+    case WEIGHT_Q4_K:
+    case WEIGHT_Q5_K:
+        return QUANT_SCALING_NESTED;
+    case WEIGHT_Q6_K:
+        return QUANT_SCALING_SPLIT;
+    default:
+        return QUANT_SCALING_NONE;
+    }
+}
 
 /* What a code counts from: 8, 16, 32, 128 or 0. */
-int32_t quant_centre_of(enum weight_type type);
+static inline int32_t quant_centre_of(enum weight_type type)
+{
+    switch (type) {
+    case WEIGHT_Q4_0:
+        return 8;
+    case WEIGHT_Q5_0:
+        return 16;
+    case WEIGHT_Q6_K:
+        return 32;
+    case WEIGHT_Q8_0:
+        return 128;
+    default:
+        return 0;
+    }
+}
+
+/* Bits a code takes; 0 for float types. */
+static inline uint32_t quant_code_bits(enum weight_type type)
+{
+    switch (type) {
+    case WEIGHT_Q4_0:
+    case WEIGHT_Q4_1:
+    case WEIGHT_Q4_K:
+        return 4;
+    case WEIGHT_Q5_0:
+    case WEIGHT_Q5_1:
+    case WEIGHT_Q5_K:
+        return 5;
+    case WEIGHT_Q6_K:
+        return 6;
+    case WEIGHT_Q8_0:
+        return 8;
+    default:
+        return 0;
+    }
+}
 
 /* Takes apart weights 32 * part .. 32 * part + 31 of one block; `block` need not be aligned, the
  * type is not F32, F16 or BF16. */

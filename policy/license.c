@@ -78,7 +78,8 @@ static bool append_id(struct text *out, const char *name, size_t count)
     return true;
 }
 
-/* The ids of a list joined with ",". Empty when any of them is not known: half a licence is none. */
+/* The ids of a list joined with ",". Empty when one of them is not known: half a licence is
+ * none. */
 static void append_ids(struct text *out, const char *list)
 {
     for (;;) {
