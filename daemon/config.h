@@ -48,8 +48,8 @@ struct config {
     /* access and users */
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;
-    char *user_header; /* "x-user-id" */
-    char *state_folder;
+    char *user_header;   /* "x-user-id" */
+    char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     /* log */
     enum log_level log_level;
@@ -59,10 +59,11 @@ struct config {
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
 
 /* Defaults, then the file (--config, else none), then flags. argv[1] may be the command "serve".
- * Returns 0 with *ret and *ret_command, or a negative error. */
+ * Returns 0 with *ret and *ret_command, or a negative error: ERROR_UNSUPPORTED when the command
+ * line is at fault (EX_USAGE), any other when the configuration is (EX_CONFIG). */
 int config_parse(int argc, char **argv, struct config **ret, enum config_command *ret_command,
                  struct error *err);
-/* The same over YAML text; for tests and fuzzing. */
+/* Defaults, then YAML text, which may name no model; for tests and fuzzing. */
 int config_parse_yaml(const char *name, const char *yaml, size_t count, struct config **ret,
                       struct error *err);
 void config_free(struct config *config); /* NULL is fine */

@@ -26,6 +26,7 @@ void metrics_next_token(struct metrics *metrics, uint32_t model, uint64_t gap_us
 /* A whole generation ended. */
 struct generation_record {
     uint32_t prompt_tokens, cached_tokens, output_tokens; /* output: over all choices */
+    uint32_t longest_choice_tokens; /* 0 says: output_tokens, there is one choice */
     uint32_t max_tokens, choices;
     enum finish_reason finish; /* of the worst-ended choice */
     struct generation_times times;

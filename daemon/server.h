@@ -25,9 +25,11 @@ struct served_model {
     struct engine *engine;
     struct policy_model *policy; /* borrowed: policy */
     int64_t created_unix;        /* the weights file's modification time, seconds */
+    bool stalled;                /* main thread only: the stall was logged */
 };
 
-struct worker; /* server.c: a thread, its event_base, listener and api */
+struct worker;     /* worker.h: a thread, its event_base, listener and api */
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 struct server {
     const struct config *config; /* borrowed: main */
@@ -38,8 +40,9 @@ struct server {
     uint32_t model_count;
     struct worker *workers;
     uint32_t worker_count;
-    uint16_t port;      /* bound */
-    _Atomic bool ready; /* accepting; false again while draining */
+    struct ssl_ctx_st *tls; /* NULL for clear text */
+    uint16_t port;          /* bound */
+    _Atomic bool ready;     /* accepting; false again while draining */
     _Atomic bool draining;
 };
 
@@ -49,6 +52,9 @@ void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
  * *interrupted (a second signal) ends the wait. */
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
+/* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, and users
+ * counted but not on disk. */
+void server_watch(struct server *server, uint64_t now_us);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);
 

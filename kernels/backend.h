@@ -92,8 +92,11 @@ enum rope_style {
     ROPE_NEOX, /* pairs (i, i + dims/2) */
 };
 
+#define ROPE_FREQUENCY_MAX 64.0f
+
 /* Rotates the first `rotary_dims` of every head by position * frequency (Su et al. 2021).
- * frequencies: device [rotary_dims / 2], base^(-2i/dims) already divided by rope_freqs factors. */
+ * frequencies: device [rotary_dims / 2], base^(-2i/dims) already divided by rope_freqs factors;
+ * at most ROPE_FREQUENCY_MAX, so that angles stay in the range of the sine. */
 struct rope_args {
     float *x; /* device [rows, heads, head_dim] */
     uint32_t rows, heads, head_dim, rotary_dims;
@@ -103,8 +106,11 @@ struct rope_args {
     float magnitude;           /* multiplies the rotated values; 1 but for YaRN */
 };
 
-/* One layer's cache: IEEE half [blocks][2][kv_heads][KV_BLOCK_TOKENS][head_dim], K then V.
- * A row's K goes to block block_tables[span.block_offset + position / KV_BLOCK_TOKENS]. */
+/* One layer's cache: IEEE half [blocks][2][kv_heads][KV_BLOCK_TOKENS * head_dim], K then V. How a
+ * head's slice of a block is ordered inside is the backend's own affair (the CPU keeps K
+ * transposed): only kv_write and attention look there, others move whole blocks.
+ * A row's K goes to block block_tables[span.block_offset + position / KV_BLOCK_TOKENS]. Spans are
+ * in order of first_row and cover all rows, here and in attention. */
 struct kv_write_args {
     const float *k, *v; /* device [rows, kv_heads, head_dim]; k rotated */
     void *cache;        /* device */

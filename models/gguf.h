@@ -4,7 +4,7 @@
  * gguf_open() walks the whole header once and checks every count, length, offset and size against
  * the file before anything is used; what it hands out afterwards is safe to read. All pointers
  * are borrowed from the file and live until gguf_close(). Immutable after opening: any thread.
- * Format: ggml's docs/gguf.md. */
+ * Format: ggml's docs/gguf.md, versions 2 and 3, little endian. */
 #ifndef WEIR_MODELS_GGUF_H
 #define WEIR_MODELS_GGUF_H
 
@@ -63,13 +63,16 @@ struct gguf_array {
     enum gguf_array_kind kind;
     uint64_t count;
     const void *elements; /* in the file, unaligned; read with gguf_array_* */
+    size_t elements_bytes;
     uint32_t element_type;
 };
 bool gguf_get_array(const struct gguf *gguf, const char *key, struct gguf_array *ret);
 /* Strings have no fixed size: walk them in order. *cursor starts at 0. False at the end. */
 bool gguf_array_next_string(const struct gguf_array *array, uint64_t *cursor,
                             struct gguf_string *ret);
-int64_t gguf_array_integer(const struct gguf_array *array, uint64_t index); /* index < count */
+/* Of an array of that kind (bools are read as integers), index < count. Unsigned values above
+ * INT64_MAX give INT64_MAX. */
+int64_t gguf_array_integer(const struct gguf_array *array, uint64_t index);
 double gguf_array_float(const struct gguf_array *array, uint64_t index);
 
 uint32_t gguf_tensor_count(const struct gguf *gguf);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tokenizer.h -- text to token ids and back, as the model was trained.
  *
- * Byte-level BPE (tokenizer.ggml.model "gpt2"; pre-tokenisers gpt2/default, smollm, llama-bpe,
- * qwen2) and SentencePiece-style merging (model "llama"). Everything is read from the GGUF.
+ * Byte-level BPE (tokenizer.ggml.model "gpt2"; pre-tokenisers gpt-2, smollm, llama-bpe, qwen2 and
+ * default) and SentencePiece-style merging (model "llama"). Everything is read from the GGUF.
  * A tokenizer is immutable once made: any number of threads may encode and decode. A detokenizer
  * belongs to one sequence and one thread. */
 #ifndef WEIR_MODELS_TOKENIZER_H
@@ -20,6 +20,8 @@
 
 struct tokenizer;
 
+/* gguf: read, not kept. NULL and err when the vocabulary is broken (ERROR_INVALID) or of a kind we
+ * do not implement (ERROR_UNSUPPORTED). */
 struct tokenizer *tokenizer_new(const struct gguf *gguf, struct error *err);
 void tokenizer_free(struct tokenizer *tokenizer); /* NULL is fine */
 
@@ -29,6 +31,8 @@ uint32_t tokenizer_eos(const struct tokenizer *tokenizer);        /* or TOKEN_NO
 /* End of generation: eos, eot, and what the vocabulary names like one (<|im_end|>, <|eot_id|>). */
 bool tokenizer_ends_generation(const struct tokenizer *tokenizer, uint32_t token);
 bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t token); /* control tokens */
+/* Whether encoding puts a space before a text, which decoding takes away (SentencePiece). */
+bool tokenizer_adds_space(const struct tokenizer *tokenizer);
 
 /* A growing list of ids. */
 struct token_list {

@@ -98,7 +98,8 @@ struct policy_usage {
     uint64_t users;                                /* distinct, all classes but none */
     uint64_t users_by_class[IDENTITY_CLASS_COUNT]; /* distinct in each class */
     uint64_t anonymous_requests;                   /* with no usable claim at all */
-    bool exact;                                    /* no estimate in it */
+    bool exact;                                    /* no estimate in it, nobody left out */
+    uint64_t unsaved; /* counted users that the disk did not take yet; tried again with the next */
 };
 void policy_usage(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
                   struct policy_usage *ret);

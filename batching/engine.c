@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.c -- the thread that turns requests into tokens.
+ *
+ *      workers                        engine thread
+ *      engine_submit() --> mailbox --> take mail
+ *      engine_cancel() -->    "    --> take cancels      scheduler.c
+ *                                      plan          --> sequences, rows, blocks
+ *                                      run           --> model_forward()
+ *                                      sample        --> sampler.c
+ *      engine_receive() <- outbox <--- deliver, wake
+ *
+ * This file is the loop and the bookkeeping of lives; what is hard is next door and pure. It alone
+ * reads the clock.
+ *
+ * Exactly one finishing event a choice. A choice ends in one of two places: finish_in_step() uses
+ * room reserved before the step ran; finish_outside() (cancelled, failed, stopped) uses the room
+ * that came with the sequence. Both go through scheduler_finish(), which refuses a second end.
+ * A step for whose events there is no memory is not run, and is planned again a millisecond later:
+ * so nothing that was drawn is ever lost.
+ *
+ * A failed step ends the sequences that were in it, with FINISH_ERROR: their cache is not to be
+ * trusted. The others go on. */
+#include "batching/engine.h"
+
+#include "base/clock.h"
+#include "batching/mailbox.h"
+#include "batching/outbox.h"
+#include "batching/scheduler.h"
+#include "batching/sequence.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define RETRY_WITHOUT_MEMORY_MS 1
+#define STATS_WORDS             ((sizeof(struct engine_stats) + 7) / 8)
+
+/* One writer, any readers (a sequence lock). The version is odd while the words change. Words are
+ * stored with release and loaded with acquire, so a reader that meets a new word also meets the
+ * version that came before it. */
+struct stats_board {
+    _Atomic uint64_t version;
+    _Atomic uint64_t words[STATS_WORDS];
+};
+
+struct engine {
+    /* Fixed at start. */
+    struct engine_config config;
+    const struct model_shape *shape; /* borrowed: model */
+    uint32_t slots;
+    uint32_t outputs_max;
+    uint32_t end_count;
+    uint32_t *ends; /* the model's end tokens, with room for a request's stop tokens behind */
+
+    /* The engine thread's. */
+    struct kv_cache *cache;
+    struct scheduler *scheduler;
+    struct sampler *sampler;
+    struct generation **generations; /* [slots] */
+    uint32_t *tokens, *positions;    /* [max_step_tokens] */
+    struct attention_span *spans;    /* [max_sequences] */
+    uint32_t *output_rows;           /* [outputs_max] */
+    float *logits;                   /* [outputs_max, vocabulary] */
+    uint32_t *event_counts;          /* [workers] of the step being planned */
+    uint64_t dequeued, dequeued_tokens;
+    double tokens_per_s;
+    struct engine_stats stats;
+
+    /* Shared: each guards itself. */
+    struct mailbox *mailbox;
+    struct outbox *outbox;
+    struct stats_board board;
+    pthread_t thread;
+    bool started; /* the thread is to be joined; owner's */
+};
+
+/* -- statistics -- */
+
+static void publish(struct engine *engine, bool busy, uint64_t progress_us)
+{
+    struct engine_stats *stats = &engine->stats;
+    struct scheduler_counts counts = scheduler_counts(engine->scheduler);
+    stats->running = counts.running;
+    stats->waiting = counts.waiting + counts.held;
+    stats->kv = kv_cache_stats(engine->cache);
+    stats->preemptions = counts.preemptions;
+    stats->prefix_queries = counts.prefix_queries;
+    stats->prefix_hits = counts.prefix_hits;
+    stats->prompt_tokens_computed = counts.computed_tokens;
+    stats->prompt_tokens_cached = counts.cached_tokens;
+    stats->last_progress_us = progress_us;
+    stats->busy = busy;
+    uint64_t words[STATS_WORDS] = {0};
+    memcpy(words, stats, sizeof *stats);
+    struct stats_board *board = &engine->board;
+    uint64_t version = atomic_load_explicit(&board->version, memory_order_relaxed);
+    atomic_store_explicit(&board->version, version + 1, memory_order_relaxed);
+    for (size_t i = 0; i < STATS_WORDS; i++)
+        atomic_store_explicit(&board->words[i], words[i], memory_order_release);
+    atomic_store_explicit(&board->version, version + 2, memory_order_release);
+}
+
+void engine_stats(const struct engine *engine, struct engine_stats *ret)
+{
+    const struct stats_board *board = &engine->board;
+    uint64_t words[STATS_WORDS];
+    uint64_t before, after;
+    do {
+        before = atomic_load_explicit(&board->version, memory_order_acquire);
+        for (size_t i = 0; i < STATS_WORDS; i++)
+            words[i] = atomic_load_explicit(&board->words[i], memory_order_acquire);
+        after = atomic_load_explicit(&board->version, memory_order_relaxed);
+    } while (before != after || before % 2 != 0);
+    memcpy(ret, words, sizeof *ret);
+    (void)mailbox_waiting(engine->mailbox, &ret->waiting_tokens);
+}
+
+static void count_step(struct engine *engine, uint32_t rows, uint64_t elapsed_us)
+{
+    static const uint32_t bounds[] = {1,   8,    16,   32,   64,   128,  256,
+                                      512, 1024, 2048, 4096, 8192, 16384};
+    uint32_t bucket = 0;
+    while (bucket < sizeof bounds / sizeof *bounds && rows > bounds[bucket])
+        bucket++;
+    engine->stats.iteration_rows[bucket]++;
+    engine->stats.steps++;
+    engine->stats.step_rows += rows;
+    double rate = (double)rows * 1e6 / (double)(elapsed_us > 0 ? elapsed_us : 1);
+    engine->tokens_per_s += (rate - engine->tokens_per_s) * (engine->stats.steps == 1 ? 1.0 : 0.1);
+    double most = (double)UINT32_MAX / 2;
+    mailbox_set_throughput(engine->mailbox,
+                           (uint32_t)(engine->tokens_per_s < most ? engine->tokens_per_s : most));
+}
+
+/* Tells the mailbox what the scheduler took out of the queue. */
+static void settle_queue(struct engine *engine)
+{
+    struct scheduler_counts counts = scheduler_counts(engine->scheduler);
+    if (counts.dequeued == engine->dequeued)
+        return;
+    mailbox_left_queue(engine->mailbox, (uint32_t)(counts.dequeued - engine->dequeued),
+                       (uint32_t)(counts.dequeued_tokens - engine->dequeued_tokens));
+    engine->dequeued = counts.dequeued;
+    engine->dequeued_tokens = counts.dequeued_tokens;
+}
+
+/* -- ends -- */
+
+static void fill_event(struct generation_event *event, const struct sequence *sequence)
+{
+    const struct generation *generation = sequence->generation;
+    event->owner = generation->request.owner;
+    event->choice = sequence->choice;
+    event->sampled.logprob = NAN;
+    event->prompt_tokens = generation->request.prompt_count;
+    event->cached_tokens = sequence->cached_tokens;
+    event->output_tokens = sequence->output_count;
+    event->preemptions = sequence->preemptions;
+    event->times = generation->times;
+}
+
+/* The choice is over and `event` says so. Frees the generation with its last choice: `sequence`
+ * is not to be used after. */
+static void finish(struct engine *engine, struct sequence *sequence, struct generation_event *event,
+                   enum finish_reason reason, uint64_t now_us)
+{
+    struct generation *generation = sequence->generation;
+    scheduler_finish(engine->scheduler, sequence);
+    event->finish = reason;
+    event->last = generation->unfinished == 0;
+    event->times.finished_us = now_us;
+    if (!event->last)
+        return;
+    uint64_t id = generation->id;
+    engine->generations[mailbox_slot(id)] = NULL;
+    generation_free(generation, true);
+    mailbox_retire(engine->mailbox, id);
+}
+
+static void finish_outside(struct engine *engine, struct sequence *sequence,
+                           enum finish_reason reason, uint64_t now_us)
+{
+    struct generation_events *batch = sequence->last_words;
+    uint32_t worker = sequence->generation->request.worker;
+    assert(batch != NULL);
+    sequence->last_words = NULL;
+    batch->count = 1;
+    fill_event(&batch->events[0], sequence);
+    finish(engine, sequence, &batch->events[0], reason, now_us);
+    outbox_append(engine->outbox, worker, batch);
+}
+
+static void finish_choices(struct engine *engine, struct generation *generation, uint32_t choices,
+                           uint64_t now_us)
+{
+    uint32_t count = generation->sequence_count; /* the generation may go with the last one */
+    uint32_t unfinished = generation->unfinished;
+    for (uint32_t i = 0; i < count && unfinished > 0; i++) {
+        struct sequence *sequence = &generation->sequences[i];
+        if (sequence->state == SEQUENCE_FINISHED || !(choices & 1u << i))
+            continue;
+        unfinished--;
+        finish_outside(engine, sequence, FINISH_ABORT, now_us);
+    }
+}
+
+/* -- mail -- */
+
+static void take_mail(struct engine *engine, uint64_t now_us)
+{
+    struct generation *generation;
+    while ((generation = mailbox_take(engine->mailbox)) != NULL) {
+        uint32_t slot = mailbox_slot(generation->id);
+        assert(engine->generations[slot] == NULL);
+        engine->generations[slot] = generation;
+        scheduler_add(engine->scheduler, generation);
+        uint32_t cancelled = mailbox_cancelled(engine->mailbox, generation->id);
+        finish_choices(engine, generation, cancelled, now_us);
+    }
+}
+
+static void take_cancels(struct engine *engine, uint64_t now_us)
+{
+    if (!mailbox_has_cancels(engine->mailbox))
+        return;
+    for (uint32_t i = 0; i < engine->slots; i++) {
+        struct generation *generation = engine->generations[i];
+        if (generation != NULL)
+            finish_choices(engine, generation, mailbox_cancelled(engine->mailbox, generation->id),
+                           now_us);
+    }
+}
+
+static void abort_all(struct engine *engine, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < engine->slots; i++)
+        if (engine->generations[i] != NULL)
+            finish_choices(engine, engine->generations[i], UINT32_MAX, now_us);
+}
+
+/* -- a step -- */
+
+/* Room for every event that the plan can make: one a draw, one a prompt token. */
+static bool reserve_events(struct engine *engine, const struct plan *plan)
+{
+    memset(engine->event_counts, 0, engine->config.workers * sizeof *engine->event_counts);
+    for (uint32_t i = 0; i < plan->entry_count; i++) {
+        const struct planned *entry = &plan->entries[i];
+        const struct generation *generation = entry->sequence->generation;
+        uint32_t first_told = generation->request.prompt_logprobs && generation->echoed_tokens == 0;
+        engine->event_counts[generation->request.worker] +=
+            entry->echo_count + entry->draws + first_told;
+    }
+    for (uint32_t i = 0; i < engine->config.workers; i++)
+        if (engine->event_counts[i] > 0 &&
+            !outbox_reserve(engine->outbox, i, engine->event_counts[i]))
+            return false;
+    return true;
+}
+
+static int run(struct engine *engine, const struct plan *plan)
+{
+    uint32_t row = 0, output = 0;
+    for (uint32_t i = 0; i < plan->entry_count; i++) {
+        const struct planned *entry = &plan->entries[i];
+        engine->spans[i] = (struct attention_span){
+            .first_row = row,
+            .row_count = entry->row_count,
+            .position = entry->position,
+            .block_offset = entry->sequence->seat * plan->table_stride,
+        };
+        for (uint32_t j = 0; j < entry->echo_count; j++)
+            engine->output_rows[output++] = row + entry->echo_first + j;
+        if (entry->draws)
+            engine->output_rows[output++] = row + entry->row_count - 1;
+        for (uint32_t j = 0; j < entry->row_count; j++, row++) {
+            engine->positions[row] = entry->position + j;
+            engine->tokens[row] = sequence_token(entry->sequence, entry->position + j);
+        }
+    }
+    assert(row == plan->row_count);
+    assert(output == plan->output_count);
+    assert(output <= engine->outputs_max);
+    const struct model_step step = {
+        .row_count = row,
+        .tokens = engine->tokens,
+        .positions = engine->positions,
+        .span_count = plan->entry_count,
+        .spans = engine->spans,
+        .block_tables = plan->block_tables,
+        .output_count = output,
+        .output_rows = engine->output_rows,
+    };
+    return model_forward(engine->config.model, &step, engine->logits, NULL);
+}
+
+static void tell_prompt_token(struct engine *engine, struct sequence *sequence, const float *logits)
+{
+    struct generation *generation = sequence->generation;
+    const struct generation_request *request = &generation->request;
+    uint32_t token = request->prompt[generation->echoed_tokens++];
+    struct generation_event *event = outbox_next(engine->outbox, request->worker);
+    fill_event(event, sequence);
+    event->choice = 0;
+    event->is_prompt = true;
+    event->has_token = true;
+    event->sampled.token = token;
+    if (logits != NULL) /* the first token follows nothing */
+        sampler_logprobs(engine->sampler, logits, token, request->sampling.top_logprobs,
+                         &event->sampled);
+}
+
+static void tell_prompt(struct engine *engine, const struct planned *entry, const float *logits)
+{
+    const struct generation *generation = entry->sequence->generation;
+    if (generation->request.prompt_logprobs && generation->echoed_tokens == 0)
+        tell_prompt_token(engine, entry->sequence, NULL);
+    for (uint32_t i = 0; i < entry->echo_count; i++, logits += engine->shape->vocabulary)
+        tell_prompt_token(engine, entry->sequence, logits);
+}
+
+static bool among(uint32_t token, const uint32_t *tokens, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (tokens[i] == token)
+            return true;
+    return false;
+}
+
+/* The tokens that end this request: the model's own unless ignored, then its stop tokens. */
+static const uint32_t *end_tokens(struct engine *engine, const struct generation_request *request,
+                                  uint32_t *ret_count)
+{
+    for (uint32_t i = 0; i < request->stop_token_count; i++)
+        engine->ends[engine->end_count + i] = request->stop_tokens[i];
+    uint32_t skipped = request->ignore_eos ? engine->end_count : 0;
+    *ret_count = engine->end_count - skipped + request->stop_token_count;
+    return engine->ends + skipped;
+}
+
+static void draw(struct engine *engine, struct sequence *sequence, float *logits, uint64_t now_us)
+{
+    struct generation *generation = sequence->generation;
+    const struct generation_request *request = &generation->request;
+    uint32_t end_count;
+    const uint32_t *ends = end_tokens(engine, request, &end_count);
+    const struct sampler_input input = {
+        .sampling = &request->sampling,
+        .prompt = request->prompt,
+        .prompt_count = request->prompt_count,
+        .output = sequence->output,
+        .output_count = sequence->output_count,
+        .choice = sequence->choice,
+        .forbidden = ends,
+        .forbidden_count = sequence->output_count < request->min_tokens ? end_count : 0,
+    };
+    struct generation_event *event = outbox_next(engine->outbox, request->worker);
+    struct sampled sampled = {.logprob = NAN};
+    if (sampler_draw(engine->sampler, logits, &input, &sampled) != 0) {
+        fill_event(event, sequence);
+        finish(engine, sequence, event, FINISH_ERROR, now_us);
+        return;
+    }
+    scheduler_drawn(engine->scheduler, sequence, sampled.token);
+    engine->stats.generated_tokens++;
+    if (generation->times.first_token_us == 0)
+        generation->times.first_token_us = now_us;
+    fill_event(event, sequence);
+    event->has_token = true;
+    event->sampled = sampled;
+    if (among(sampled.token, ends, end_count))
+        finish(engine, sequence, event, FINISH_STOP, now_us);
+    else if (sequence->output_count == request->max_tokens)
+        finish(engine, sequence, event, FINISH_LENGTH, now_us);
+}
+
+static void sample(struct engine *engine, const struct plan *plan, uint64_t now_us)
+{
+    float *logits = engine->logits;
+    for (uint32_t i = 0; i < plan->entry_count; i++) {
+        const struct planned *entry = &plan->entries[i];
+        size_t outputs = entry->echo_count + (entry->draws ? 1u : 0u);
+        scheduler_computed(engine->scheduler, entry);
+        tell_prompt(engine, entry, logits);
+        logits += outputs * engine->shape->vocabulary;
+        if (entry->draws)
+            draw(engine, entry->sequence, logits - engine->shape->vocabulary, now_us);
+    }
+}
+
+static void fail(struct engine *engine, const struct plan *plan, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < plan->entry_count; i++)
+        finish_outside(engine, plan->entries[i].sequence, FINISH_ERROR, now_us);
+}
+
+static void step(struct engine *engine)
+{
+    uint64_t begun_us = clock_monotonic_us();
+    struct plan plan = scheduler_plan(engine->scheduler, begun_us);
+    settle_queue(engine);
+    publish(engine, true, engine->stats.last_progress_us);
+    /* Ends by cancellation do not wait for the step. */
+    outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
+    if (!reserve_events(engine, &plan)) {
+        mailbox_wait(engine->mailbox, RETRY_WITHOUT_MEMORY_MS);
+        return;
+    }
+    int code = run(engine, &plan);
+    uint64_t now_us = clock_monotonic_us();
+    if (code == 0)
+        sample(engine, &plan, now_us);
+    else
+        fail(engine, &plan, now_us);
+    count_step(engine, plan.row_count, now_us - begun_us);
+}
+
+static void deliver(struct engine *engine)
+{
+    settle_queue(engine);
+    publish(engine, scheduler_has_work(engine->scheduler), clock_monotonic_us());
+    outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
+}
+
+static void *engine_main(void *argument)
+{
+    struct engine *engine = argument;
+    while (!mailbox_closed(engine->mailbox)) {
+        uint64_t now_us = clock_monotonic_us();
+        take_mail(engine, now_us);
+        take_cancels(engine, now_us);
+        bool work = scheduler_has_work(engine->scheduler);
+        if (work)
+            step(engine);
+        deliver(engine);
+        if (!work)
+            mailbox_wait(engine->mailbox, -1);
+    }
+    mailbox_settle(engine->mailbox);
+    take_mail(engine, clock_monotonic_us());
+    abort_all(engine, clock_monotonic_us());
+    deliver(engine);
+    return NULL;
+}
+
+/* -- start and stop -- */
+
+/* Blocks of the pool, or 0 and an error that names both numbers and the way out. */
+static uint32_t pool_blocks(const struct engine_config *config, size_t block_bytes,
+                            struct error *err)
+{
+    uint64_t needed = (config->context + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+    uint64_t blocks = config->kv_blocks;
+    if (blocks == 0)
+        blocks = config->kv_memory_bytes / (block_bytes > 0 ? block_bytes : 1);
+    if (blocks >= needed)
+        return blocks < UINT32_MAX / 4 ? (uint32_t)blocks : UINT32_MAX / 4;
+    (void)error_set(err, ERROR_INVALID,
+                    "the KV cache has %llu blocks of %u tokens, but one sequence of context %u "
+                    "needs %llu: set kv_memory_bytes to at least %llu, or context to at most %llu",
+                    (unsigned long long)blocks, KV_BLOCK_TOKENS, config->context,
+                    (unsigned long long)needed, (unsigned long long)(needed * block_bytes),
+                    (unsigned long long)(blocks * KV_BLOCK_TOKENS));
+    return 0;
+}
+
+static int check_config(const struct engine_config *config, const struct model_shape *shape,
+                        struct error *err)
+{
+    if (config->context < 2 || config->context > shape->context)
+        return error_set(err, ERROR_INVALID, "context: %u is not within 2..%u, the model's",
+                         config->context, shape->context);
+    if (config->max_sequences == 0 || config->max_step_tokens < config->max_sequences)
+        return error_set(err, ERROR_INVALID,
+                         "max_step_tokens: %u is less than max_sequences, %u: each running "
+                         "sequence needs a row in every step (and one must run)",
+                         config->max_step_tokens, config->max_sequences);
+    if (config->max_queue == 0 || config->max_queue > UINT32_MAX / 8 ||
+        config->max_sequences > UINT32_MAX / 8)
+        return error_set(err, ERROR_INVALID, "max_queue: %u with max_sequences %u: out of range",
+                         config->max_queue, config->max_sequences);
+    uint64_t blocks = (config->context + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+    if (blocks * config->max_sequences > UINT32_MAX)
+        return error_set(err, ERROR_INVALID,
+                         "max_sequences: %u tables of %llu blocks are more than can be numbered",
+                         config->max_sequences, (unsigned long long)blocks);
+    if (config->workers == 0 || config->wake == NULL)
+        return error_set(err, ERROR_INVALID, "workers: %u, with a way to wake them, is too few",
+                         config->workers);
+    return 0;
+}
+
+static int find_ends(struct engine *engine, struct error *err)
+{
+    const struct tokenizer *tokenizer = model_tokenizer(engine->config.model);
+    uint32_t vocabulary = tokenizer_vocabulary(tokenizer);
+    uint32_t count = 0;
+    for (uint32_t token = 0; token < vocabulary; token++)
+        count += tokenizer_ends_generation(tokenizer, token);
+    engine->ends = calloc(count + ENGINE_STOP_TOKENS_MAX, sizeof *engine->ends);
+    if (engine->ends == NULL)
+        return error_no_memory(err);
+    for (uint32_t token = 0; token < vocabulary; token++)
+        if (tokenizer_ends_generation(tokenizer, token))
+            engine->ends[engine->end_count++] = token;
+    return 0;
+}
+
+static int make_arrays(struct engine *engine, struct error *err)
+{
+    const struct engine_config *config = &engine->config;
+    size_t logit_count = (size_t)engine->outputs_max * engine->shape->vocabulary;
+    engine->generations = calloc(engine->slots, sizeof(struct generation *));
+    engine->tokens = calloc(config->max_step_tokens, sizeof *engine->tokens);
+    engine->positions = calloc(config->max_step_tokens, sizeof *engine->positions);
+    engine->spans = calloc(config->max_sequences, sizeof *engine->spans);
+    engine->output_rows = calloc(engine->outputs_max, sizeof *engine->output_rows);
+    engine->logits = malloc(logit_count * sizeof *engine->logits);
+    engine->event_counts = calloc(config->workers, sizeof *engine->event_counts);
+    engine->outbox = outbox_new(config->workers);
+    if (engine->generations == NULL || engine->tokens == NULL || engine->positions == NULL ||
+        engine->spans == NULL || engine->output_rows == NULL || engine->logits == NULL ||
+        engine->event_counts == NULL || engine->outbox == NULL)
+        return error_no_memory(err);
+    return find_ends(engine, err);
+}
+
+static int make_parts(struct engine *engine, uint32_t blocks, struct error *err)
+{
+    const struct engine_config *config = &engine->config;
+    struct scheduler_config scheduling = {
+        .context = config->context,
+        .max_step_tokens = config->max_step_tokens,
+        .max_sequences = config->max_sequences,
+        .generations_max = engine->slots,
+        .prefix_cache = config->prefix_cache,
+        .share_prefixes = config->share_prefixes,
+    };
+    if (getrandom(scheduling.secrets, sizeof scheduling.secrets, 0) !=
+        (ssize_t)sizeof scheduling.secrets)
+        return error_set_errno(err, errno, "getrandom");
+    const struct mailbox_limits limits = {
+        .max_queue = config->max_queue,
+        .max_queue_tokens = config->max_queue_tokens,
+        .slots = engine->slots,
+    };
+    if ((engine->cache = kv_cache_new(blocks, err)) == NULL)
+        return ERROR_NO_MEMORY;
+    scheduling.cache = engine->cache;
+    if ((engine->scheduler = scheduler_new(&scheduling, err)) == NULL ||
+        (engine->sampler = sampler_new(engine->shape->vocabulary, err)) == NULL ||
+        (engine->mailbox = mailbox_new(&limits, err)) == NULL)
+        return ERROR_NO_MEMORY;
+    return make_arrays(engine, err);
+}
+
+struct engine *engine_start(const struct engine_config *config, struct error *err)
+{
+    const struct model_shape *shape = model_shape(config->model);
+    if (check_config(config, shape, err) != 0)
+        return NULL;
+    uint32_t blocks = pool_blocks(config, shape->kv_block_bytes, err);
+    if (blocks == 0)
+        return NULL;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) {
+        (void)error_no_memory(err);
+        return NULL;
+    }
+    engine->config = *config;
+    engine->shape = shape;
+    /* Waiting ones are bounded; those that began and were preempted wait in slots of their own. */
+    engine->slots = config->max_queue + 4 * config->max_sequences;
+    engine->outputs_max = config->max_sequences + SCHEDULER_ECHO_ROWS_MAX;
+    if (engine->outputs_max > config->max_step_tokens)
+        engine->outputs_max = config->max_step_tokens;
+    if (make_parts(engine, blocks, err) != 0 ||
+        model_reserve(config->model, blocks, config->max_step_tokens, engine->outputs_max,
+                      config->context, err) != 0)
+        goto fail;
+    publish(engine, false, clock_monotonic_us());
+    int code = pthread_create(&engine->thread, NULL, engine_main, engine);
+    if (code != 0) {
+        (void)error_set_errno(err, code, "engine thread");
+        goto fail;
+    }
+    engine->started = true;
+    return engine;
+fail:
+    engine_free(engine);
+    return NULL;
+}
+
+void engine_stop(struct engine *engine)
+{
+    if (!engine->started)
+        return;
+    mailbox_close(engine->mailbox);
+    (void)pthread_join(engine->thread, NULL);
+    engine->started = false;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    assert(!engine->started);
+    outbox_free(engine->outbox);
+    mailbox_free(engine->mailbox);
+    scheduler_free(engine->scheduler);
+    kv_cache_free(engine->cache);
+    sampler_free(engine->sampler);
+    free(engine->ends);
+    free(engine->generations);
+    free(engine->tokens);
+    free(engine->positions);
+    free(engine->spans);
+    free(engine->output_rows);
+    free(engine->logits);
+    free(engine->event_counts);
+    free(engine);
+}
+
+/* -- the workers' side -- */
+
+static int check_request(const struct engine *engine, const struct generation_request *request,
+                         struct error *err)
+{
+    uint32_t context = engine->config.context, vocabulary = engine->shape->vocabulary;
+    if (request->worker >= engine->config.workers)
+        return error_set(err, ERROR_INVALID, "worker %u is not below %u", request->worker,
+                         engine->config.workers);
+    if (request->prompt_count == 0 || request->prompt_count >= context)
+        return error_set(err, ERROR_INVALID, "the prompt has %u tokens, not 1..%u",
+                         request->prompt_count, context - 1);
+    if (request->max_tokens == 0 || request->max_tokens > context - request->prompt_count)
+        return error_set(err, ERROR_INVALID,
+                         "max_tokens: %u is not within 1..%u, what a prompt of %u tokens leaves of "
+                         "the context of %u",
+                         request->max_tokens, context - request->prompt_count,
+                         request->prompt_count, context);
+    if (request->choices == 0 || request->choices > ENGINE_CHOICES_MAX)
+        return error_set(err, ERROR_INVALID, "n: %u is not within 1..%u", request->choices,
+                         ENGINE_CHOICES_MAX);
+    if (request->stop_token_count > ENGINE_STOP_TOKENS_MAX)
+        return error_set(err, ERROR_INVALID, "stop_token_ids: %u, at most %u are taken",
+                         request->stop_token_count, ENGINE_STOP_TOKENS_MAX);
+    if (!(request->tenant_weight > 0.0f && isfinite(request->tenant_weight)))
+        return error_set(err, ERROR_INVALID, "tenant weight: %g is not above 0",
+                         (double)request->tenant_weight);
+    for (uint32_t i = 0; i < request->prompt_count; i++)
+        if (request->prompt[i] >= vocabulary)
+            return error_set(err, ERROR_INVALID, "prompt token %u: id %u is not below %u", i,
+                             request->prompt[i], vocabulary);
+    return sampling_check(&request->sampling, vocabulary, err);
+}
+
+int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err)
+{
+    return mailbox_admission(engine->mailbox, ret_retry_after_s, err);
+}
+
+int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,
+                  struct error *err)
+{
+    int code = check_request(engine, request, err);
+    if (code != 0)
+        return code;
+    struct generation *generation = generation_new(request);
+    if (generation == NULL)
+        return error_no_memory(err);
+    generation->times.submitted_us = clock_monotonic_us();
+    code = mailbox_post(engine->mailbox, generation, ret_id, err);
+    if (code != 0)
+        generation_free(generation, false);
+    return code;
+}
+
+void engine_cancel(struct engine *engine, uint64_t id)
+{
+    mailbox_cancel(engine->mailbox, id, UINT32_MAX);
+}
+
+void engine_cancel_choice(struct engine *engine, uint64_t id, uint32_t choice)
+{
+    if (choice < ENGINE_CHOICES_MAX)
+        mailbox_cancel(engine->mailbox, id, 1u << choice);
+}
+
+struct generation_events *engine_receive(struct engine *engine, uint32_t worker)
+{
+    return outbox_receive(engine->outbox, worker);
+}
+
+uint32_t engine_context(const struct engine *engine)
+{
+    return engine->config.context;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sampler.c -- a row of logits, bent by settings, and one weighted draw from what is left.
+ *
+ *     raw row --bias, forbid--> --penalties--> --/T--> --min_p--> --top_k--> --top_p--> draw
+ *        \--log-softmax--> log-probabilities
+ *
+ * A vocabulary has up to a quarter of a million entries, and sorting it for every token would cost
+ * more than a small model's forward pass. Nothing here sorts. Candidates are 64-bit keys:
+ *
+ *     63            32 31              0
+ *     [ ordered logit | ~token         ]     a larger key: a higher logit, or the lower id
+ *
+ * so that keys are unique, ties are settled by the rule that the header promises, and one integer
+ * comparison orders two candidates. top_k and top_p then are one algorithm: quickselect (Hoare
+ * 1961) that keeps the largest keys until their number, or their probability mass, reaches a
+ * limit. Each round partitions around a pivot and continues into the side where the limit lies:
+ * O(vocabulary) expected. Pivots are drawn from a fixed sequence, so the result is pure, and no
+ * weights file can be shaped to make it quadratic but by accident.
+ *
+ * The draw walks the kept candidates with one uniform number from a counter-based generator (Salmon
+ * et al. 2011): no state to save when a sequence is preempted.
+ *
+ * Penalties touch only tokens of the history: `counts` has one entry a vocabulary token but is
+ * all zero between calls, and a call clears what it set by walking the history again.
+ *
+ * Road not taken: the Gumbel trick needs no normalisation, but a random number for every
+ * candidate. */
+#include "batching/sampler.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GREEDY_BELOW 1e-5f /* a temperature that float arithmetic can't tell from 0 */
+
+struct sampler {
+    uint32_t vocabulary;
+    uint64_t *keys;   /* [vocabulary] candidates */
+    float *raw;       /* [vocabulary] the row as it came, when log-probabilities are wanted */
+    uint32_t *counts; /* [vocabulary] zero between calls */
+};
+
+/* -- settings -- */
+
+/* Written so that NaN is out of every range. */
+static bool within(float value, float low, float high)
+{
+    return value >= low && value <= high;
+}
+
+static int check_range(const char *name, float value, float low, float high, struct error *err)
+{
+    if (within(value, low, high))
+        return 0;
+    return error_set(err, ERROR_INVALID, "%s: %g is not within %g..%g", name, (double)value,
+                     (double)low, (double)high);
+}
+
+static int check_bias(const struct sampling *sampling, uint32_t vocabulary, struct error *err)
+{
+    if (sampling->bias_count > SAMPLING_LOGIT_BIAS_MAX)
+        return error_set(err, ERROR_INVALID, "logit_bias: %u entries, at most %u are taken",
+                         sampling->bias_count, SAMPLING_LOGIT_BIAS_MAX);
+    for (uint32_t i = 0; i < sampling->bias_count; i++) {
+        const struct logit_bias *bias = &sampling->bias[i];
+        if (bias->token >= vocabulary)
+            return error_set(err, ERROR_INVALID, "logit_bias: token %u is not below %u",
+                             bias->token, vocabulary);
+        if (!within(bias->bias, -100.0f, 100.0f))
+            return error_set(err, ERROR_INVALID,
+                             "logit_bias: %g of token %u is not within -100..100",
+                             (double)bias->bias, bias->token);
+    }
+    return 0;
+}
+
+int sampling_check(const struct sampling *sampling, uint32_t vocabulary, struct error *err)
+{
+    int code;
+    if ((code = check_range("temperature", sampling->temperature, 0.0f, 2.0f, err)) != 0 ||
+        (code = check_range("min_p", sampling->min_p, 0.0f, 1.0f, err)) != 0 ||
+        (code = check_range("presence_penalty", sampling->presence_penalty, -2.0f, 2.0f, err)) !=
+            0 ||
+        (code = check_range("frequency_penalty", sampling->frequency_penalty, -2.0f, 2.0f, err)) !=
+            0)
+        return code;
+    if (!(sampling->top_p > 0.0f && sampling->top_p <= 1.0f))
+        return error_set(err, ERROR_INVALID, "top_p: %g is not within (0, 1]",
+                         (double)sampling->top_p);
+    if (!(sampling->repetition_penalty > 0.0f && isfinite(sampling->repetition_penalty)))
+        return error_set(err, ERROR_INVALID, "repetition_penalty: %g is not above 0",
+                         (double)sampling->repetition_penalty);
+    if (sampling->top_logprobs > SAMPLING_TOP_LOGPROBS_MAX)
+        return error_set(err, ERROR_INVALID, "top_logprobs: %u is not within 0..%u",
+                         sampling->top_logprobs, SAMPLING_TOP_LOGPROBS_MAX);
+    return check_bias(sampling, vocabulary, err);
+}
+
+/* -- scratch -- */
+
+struct sampler *sampler_new(uint32_t vocabulary, struct error *err)
+{
+    assert(vocabulary > 0);
+    struct sampler *sampler = calloc(1, sizeof *sampler);
+    if (sampler == NULL)
+        goto fail;
+    sampler->vocabulary = vocabulary;
+    sampler->keys = malloc(vocabulary * sizeof *sampler->keys);
+    sampler->raw = malloc(vocabulary * sizeof *sampler->raw);
+    sampler->counts = calloc(vocabulary, sizeof *sampler->counts);
+    if (sampler->keys == NULL || sampler->raw == NULL || sampler->counts == NULL)
+        goto fail;
+    return sampler;
+fail:
+    sampler_free(sampler);
+    (void)error_no_memory(err);
+    return NULL;
+}
+
+void sampler_free(struct sampler *sampler)
+{
+    if (sampler == NULL)
+        return;
+    free(sampler->keys);
+    free(sampler->raw);
+    free(sampler->counts);
+    free(sampler);
+}
+
+/* -- log-probabilities -- */
+
+/* log(sum(exp(logits))) over the finite ones; -INFINITY if there is none. */
+static double log_sum_exp(const float *logits, uint32_t count)
+{
+    float highest = -INFINITY;
+    for (uint32_t i = 0; i < count; i++)
+        if (isfinite(logits[i]) && logits[i] > highest)
+            highest = logits[i];
+    if (highest == -INFINITY)
+        return -INFINITY;
+    double sum = 0.0;
+    for (uint32_t i = 0; i < count; i++)
+        if (isfinite(logits[i]))
+            sum += (double)expf(logits[i] - highest);
+    return (double)highest + log(sum);
+}
+
+void sampler_logprobs(struct sampler *sampler, const float *logits, uint32_t token,
+                      uint32_t top_count, struct sampled *ret)
+{
+    assert(token < sampler->vocabulary);
+    assert(top_count <= SAMPLING_TOP_LOGPROBS_MAX);
+    double normaliser = log_sum_exp(logits, sampler->vocabulary);
+    ret->token = token;
+    ret->logprob =
+        isfinite(logits[token]) ? (float)((double)logits[token] - normaliser) : -INFINITY;
+    uint32_t kept = 0;
+    float least = -INFINITY; /* a full list's last logit */
+    for (uint32_t i = 0; i < sampler->vocabulary && top_count > 0; i++) {
+        if (!isfinite(logits[i]) || (kept == top_count && logits[i] <= least))
+            continue;
+        uint32_t at = kept < top_count ? kept++ : kept - 1;
+        for (; at > 0 && ret->top[at - 1].logprob < logits[i]; at--)
+            ret->top[at] = ret->top[at - 1];
+        ret->top[at] = (struct token_logprob){.token = i, .logprob = logits[i]};
+        least = ret->top[kept - 1].logprob;
+    }
+    ret->top_count = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        ret->top[i].logprob = (float)((double)ret->top[i].logprob - normaliser);
+}
+
+/* -- bias and penalties -- */
+
+static void apply_repetition(struct sampler *sampler, float *logits, float penalty,
+                             const uint32_t *tokens, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        assert(tokens[i] < sampler->vocabulary);
+        if (sampler->counts[tokens[i]]++ > 0)
+            continue;
+        float *logit = &logits[tokens[i]];
+        *logit = *logit > 0.0f ? *logit / penalty : *logit * penalty;
+    }
+}
+
+static void clear_counts(struct sampler *sampler, const uint32_t *tokens, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        sampler->counts[tokens[i]] = 0;
+}
+
+static void apply_penalties(struct sampler *sampler, float *logits,
+                            const struct sampler_input *input)
+{
+    const struct sampling *sampling = input->sampling;
+    float repetition = sampling->repetition_penalty;
+    if (repetition != 1.0f) {
+        apply_repetition(sampler, logits, repetition, input->prompt, input->prompt_count);
+        apply_repetition(sampler, logits, repetition, input->output, input->output_count);
+        clear_counts(sampler, input->prompt, input->prompt_count);
+        clear_counts(sampler, input->output, input->output_count);
+    }
+    if (sampling->frequency_penalty == 0.0f && sampling->presence_penalty == 0.0f)
+        return;
+    for (uint32_t i = 0; i < input->output_count; i++) {
+        assert(input->output[i] < sampler->vocabulary);
+        sampler->counts[input->output[i]]++;
+    }
+    for (uint32_t i = 0; i < input->output_count; i++) {
+        uint32_t *count = &sampler->counts[input->output[i]];
+        if (*count == 0)
+            continue; /* met before */
+        logits[input->output[i]] -=
+            sampling->frequency_penalty * (float)*count + sampling->presence_penalty;
+        *count = 0;
+    }
+}
+
+static void apply_bias(struct sampler *sampler, float *logits, const struct sampler_input *input)
+{
+    for (uint32_t i = 0; i < input->sampling->bias_count; i++) {
+        assert(input->sampling->bias[i].token < sampler->vocabulary);
+        logits[input->sampling->bias[i].token] += input->sampling->bias[i].bias;
+    }
+    for (uint32_t i = 0; i < input->forbidden_count; i++)
+        if (input->forbidden[i] < sampler->vocabulary)
+            logits[input->forbidden[i]] = -INFINITY;
+}
+
+/* -- candidates -- */
+
+/* The float's bits, changed so that unsigned order is the float's order. */
+static uint64_t key_of(float logit, uint32_t token)
+{
+    uint32_t bits;
+    logit += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &logit, sizeof bits);
+    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return (uint64_t)bits << 32 | (uint32_t)~token;
+}
+
+static float key_logit(uint64_t key)
+{
+    uint32_t bits = (uint32_t)(key >> 32);
+    bits = bits & 0x80000000u ? bits & 0x7fffffffu : ~bits;
+    float logit;
+    memcpy(&logit, &bits, sizeof logit);
+    return logit;
+}
+
+static uint32_t key_token(uint64_t key)
+{
+    return ~(uint32_t)key;
+}
+
+/* What turns a key into an unnormalised probability; highest has weight 1. */
+struct softmax {
+    float highest, temperature;
+};
+
+static double weight_of(const struct softmax *softmax, uint64_t key)
+{
+    return (double)expf((key_logit(key) - softmax->highest) / softmax->temperature);
+}
+
+static double mass_of(const struct softmax *softmax, const uint64_t *keys, uint32_t count)
+{
+    double mass = 0.0;
+    for (uint32_t i = 0; i < count; i++)
+        mass += weight_of(softmax, keys[i]);
+    return mass;
+}
+
+/* A fixed, well mixed function of 64 bits (Steele et al. 2014, SplitMix). */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+/* Moves keys >= pivot, a member, to the front with the pivot last among them; returns how many. */
+static uint32_t partition(uint64_t *keys, uint32_t count, uint32_t pivot_index)
+{
+    uint64_t pivot = keys[pivot_index];
+    keys[pivot_index] = keys[count - 1];
+    uint32_t front = 0;
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        uint64_t key = keys[i];
+        keys[i] = keys[front];
+        keys[front] = key;
+        front += key > pivot;
+    }
+    keys[count - 1] = keys[front];
+    keys[front] = pivot;
+    return front + 1;
+}
+
+/* Brings to the front the fewest largest keys whose sum (their number, or with softmax their
+ * mass) reaches limit; returns how many, at least one. */
+static uint32_t keep_largest(uint64_t *keys, uint32_t count, double limit,
+                             const struct softmax *softmax)
+{
+    uint32_t kept = 0; /* keys[0..kept) are in for certain; the border lies within [kept, end) */
+    uint32_t end = count;
+    double sum = 0.0;
+    while (end - kept > 1) {
+        uint32_t pivot = (uint32_t)(mix(end ^ (uint64_t)kept << 32) % (end - kept));
+        uint32_t front = partition(keys + kept, end - kept, pivot);
+        double above = softmax == NULL ? front - 1 : mass_of(softmax, keys + kept, front - 1);
+        if (sum + above >= limit && front > 1) {
+            end = kept + front - 1;
+            continue;
+        }
+        double at = softmax == NULL ? 1.0 : weight_of(softmax, keys[kept + front - 1]);
+        sum += above + at;
+        kept += front;
+        if (sum >= limit)
+            return kept;
+    }
+    return end;
+}
+
+/* Fills keys with what min_p leaves of the finite logits. */
+static uint32_t gather_candidates(struct sampler *sampler, const float *logits,
+                                  const struct softmax *softmax, float min_p)
+{
+    float least = -INFINITY; /* of (logit - highest) / temperature */
+    if (min_p > 0.0f)
+        least = logf(min_p);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sampler->vocabulary; i++) {
+        if (!isfinite(logits[i]) || (logits[i] - softmax->highest) / softmax->temperature < least)
+            continue;
+        sampler->keys[count++] = key_of(logits[i], i);
+    }
+    return count;
+}
+
+/* -- the draw -- */
+
+/* Uniform in [0, 1): a function of the three numbers alone. */
+static double uniform(uint64_t seed, uint32_t choice, uint32_t position)
+{
+    uint64_t bits = mix(mix(seed) ^ ((uint64_t)choice << 32 | position));
+    return (double)(bits >> 11) * 0x1p-53;
+}
+
+static uint32_t draw_from(const uint64_t *keys, uint32_t count, const struct softmax *softmax,
+                          double point)
+{
+    double target = point * mass_of(softmax, keys, count);
+    double sum = 0.0;
+    uint32_t last = 0; /* rounding may leave the target unreached: then the last possible one */
+    for (uint32_t i = 0; i < count; i++) {
+        double weight = weight_of(softmax, keys[i]);
+        if (weight == 0.0)
+            continue;
+        sum += weight;
+        last = i;
+        if (sum > target)
+            break;
+    }
+    return key_token(keys[last]);
+}
+
+static uint32_t draw(struct sampler *sampler, const float *logits, float highest,
+                     const struct sampler_input *input)
+{
+    const struct sampling *sampling = input->sampling;
+    const struct softmax softmax = {.highest = highest, .temperature = sampling->temperature};
+    uint32_t count = gather_candidates(sampler, logits, &softmax, sampling->min_p);
+    if (sampling->top_k > 0 && sampling->top_k < count)
+        count = keep_largest(sampler->keys, count, sampling->top_k, NULL);
+    if (sampling->top_p < 1.0f) {
+        double mass = mass_of(&softmax, sampler->keys, count);
+        count = keep_largest(sampler->keys, count, (double)sampling->top_p * mass, &softmax);
+    }
+    double point = uniform(sampling->seed, input->choice, input->output_count);
+    return draw_from(sampler->keys, count, &softmax, point);
+}
+
+int sampler_draw(struct sampler *sampler, float *logits, const struct sampler_input *input,
+                 struct sampled *ret)
+{
+    const struct sampling *sampling = input->sampling;
+    if (sampling->logprobs)
+        memcpy(sampler->raw, logits, sampler->vocabulary * sizeof *logits);
+    apply_bias(sampler, logits, input);
+    apply_penalties(sampler, logits, input);
+    uint32_t best = UINT32_MAX;
+    for (uint32_t i = 0; i < sampler->vocabulary; i++)
+        if (isfinite(logits[i]) && (best == UINT32_MAX || logits[i] > logits[best]))
+            best = i;
+    if (best == UINT32_MAX)
+        return ERROR_INVALID;
+    uint32_t token = best;
+    if (sampling->temperature >= GREEDY_BELOW)
+        token = draw(sampler, logits, logits[best], input);
+    if (sampling->logprobs) {
+        sampler_logprobs(sampler, sampler->raw, token, sampling->top_logprobs, ret);
+    } else {
+        ret->token = token;
+        ret->logprob = NAN;
+        ret->top_count = 0;
+    }
+    return 0;
+}

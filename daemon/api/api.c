@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/api/api.h"
+
+#include "base/clock.h"
+#include "daemon/api/call.h"
+#include "daemon/api/generation.h"
+#include "daemon/api/router.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *lower_copy(const char *string)
+{
+    char *copy = strdup(string == NULL ? "" : string);
+    for (char *c = copy; c != NULL && *c != '\0'; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return copy;
+}
+
+struct api *api_new(struct server *server, uint32_t worker, struct error *err)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (api == NULL) {
+        (void)error_no_memory(err);
+        return NULL;
+    }
+    api->server = server;
+    api->worker = worker;
+    api->handler = (struct exchange_handler){
+        .on_headers = router_on_headers,
+        .on_request = router_on_request,
+        .on_gone = router_on_gone,
+        .application = api,
+    };
+    api->user_header = lower_copy(server->config->user_header);
+    api->auth = auth_new(server->config, err);
+    if (api->user_header == NULL)
+        (void)error_no_memory(err);
+    if (api->auth == NULL || api->user_header == NULL) {
+        api_free(api);
+        return NULL;
+    }
+    return api;
+}
+
+void api_free(struct api *api)
+{
+    if (api == NULL)
+        return;
+    if (api->open_generations > 0)
+        api_wake(api); /* the engines' last events */
+    assert(api->open_generations == 0);
+    auth_free(api->auth);
+    free(api->user_header);
+    free(api);
+}
+
+const struct exchange_handler *api_handler(const struct api *api)
+{
+    return &api->handler;
+}
+
+void api_wake(struct api *api)
+{
+    generation_receive(api, clock_monotonic_us());
+}
+
+uint32_t api_open_generations(const struct api *api)
+{
+    return api->open_generations;
+}
+
+uint64_t api_random_u64(struct api *api)
+{
+    uint64_t number;
+    if (api->entropy_left < sizeof number) {
+        int drawn = RAND_bytes(api->entropy, sizeof api->entropy);
+        assert(drawn == 1); /* the system's generator, seeded since long before we serve */
+        api->entropy_left = sizeof api->entropy;
+    }
+    api->entropy_left -= sizeof number;
+    memcpy(&number, api->entropy + api->entropy_left, sizeof number);
+    return number;
+}

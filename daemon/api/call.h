@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call.h -- a worker's api, and one exchange as all of api/ sees it. Worker's thread. */
+#ifndef WEIR_DAEMON_API_CALL_H
+#define WEIR_DAEMON_API_CALL_H
+
+#include "daemon/api/api.h"
+#include "daemon/api/auth.h"
+
+#include <stdint.h>
+
+#define REQUEST_ID_BYTES_MAX 128u
+
+struct generation;
+
+struct api {
+    struct server *server; /* borrowed */
+    uint32_t worker;
+    struct exchange_handler handler;
+    struct auth *auth;
+    char *user_header; /* lower case; "" for none */
+    /* random bytes, drawn many at a time */
+    unsigned char entropy[512];
+    size_t entropy_left;
+    /* generations */
+    uint32_t open_generations;
+    struct generation *touched; /* got events in this wake-up: to be flushed */
+};
+
+uint64_t api_random_u64(struct api *api);
+
+/* One exchange being answered; a plain value, made anew in each callback. */
+struct call {
+    struct api *api;           /* borrowed */
+    struct exchange *exchange; /* borrowed: the protocol; NULL once answered or gone */
+    enum http_route route;
+    const char *method; /* a constant */
+    struct auth_identity identity;
+    uint64_t started_us, now_us; /* monotonic; now: as the callback began */
+    char request_id[REQUEST_ID_BYTES_MAX + 1];
+};
+
+#endif

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* generation.c -- two lives that end at different times.
+ *
+ * An exchange wants an answer; the engine works on one generation for each prompt (a part). Either
+ * side may end first, and neither may be left with a pointer into the other:
+ *
+ *     exchange  |--- head ---- chunk ---- chunk -- end|
+ *     part 0    |--- queued --- prefill -- t t t t stop|
+ *     part 1    |--- queued ------ prefill ---- t t t t t [cancel] ....last event|
+ *     struct    |----------------------------------------------------------------| free
+ *
+ *   - A stop string is found by us, a step after the engine drew the token that completes it: the
+ *     choice is finished at once, and what the engine still sends for it is dropped.
+ *   - The client goes: call.exchange becomes NULL, every open part is cancelled, and the struct
+ *     waits for the engine.
+ *   - The engine ends every choice with exactly one event, and a part with `last`. That alone
+ *     closes a part. The struct is freed when no part is open, in settle() and nowhere else.
+ *
+ * Invariant: open_parts counts the parts whose last event has not come; outside
+ * generation_receive() and generation_start() every living generation has at least one, and one
+ * with no part open is answered.
+ *
+ * Everything that one wake-up brings for an exchange leaves in one write: events only mark a
+ * generation as touched, and after the last of them each is flushed. So 16 choices cost one
+ * frame a step, and the first token leaves in the same turn of the loop that brought it. */
+#include "daemon/api/generation.h"
+
+#include "base/clock.h"
+#include "daemon/api/generation_inner.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int generation_admission(const struct served_model *model, struct fault *fault)
+{
+    struct error err = {0};
+    uint32_t retry_after_s = 1;
+    if (engine_admission(model->engine, &retry_after_s, &err) == 0)
+        return 0;
+    (void)fault_from_error(fault, &err);
+    fault->retry_after_s = retry_after_s > 0 ? retry_after_s : 1;
+    return -1;
+}
+
+static void generation_free(struct generation *generation)
+{
+    uint32_t count = generation->part_count * generation->choices_per_part;
+    for (uint32_t i = 0; i < count; i++)
+        choice_destroy(&generation->choices[i]);
+    stop_set_free(generation->rules.stops);
+    text_destroy(&generation->out);
+    text_destroy(&generation->head);
+    free(generation->choices);
+    free(generation->parts);
+    free(generation);
+}
+
+/* -- Start -- */
+
+/* Prompt and answer must fit the context; nothing is ever cut to fit. *ret: what may be drawn. */
+static int check_length(const struct generation_plan *plan, size_t prompt_count, uint32_t *ret,
+                        struct fault *fault)
+{
+    const struct request *request = plan->request;
+    uint32_t context = engine_context(plan->model->engine);
+    if (prompt_count == 0)
+        return fault_set(fault, 400, "prompt", "the prompt has no tokens; at least one is needed");
+    bool open_ended = request->max_tokens == UINT32_MAX;
+    uint32_t wanted = open_ended || request->max_tokens == 0 ? 1 : request->max_tokens;
+    if (prompt_count + wanted > context)
+        return fault_code(fault, 400, "context_length_exceeded",
+                          "This model's context is %u tokens; the prompt has %zu and %u %s asked "
+                          "for, together %zu. Shorten the prompt or lower max_tokens",
+                          context, prompt_count, wanted, wanted == 1 ? "is" : "are",
+                          prompt_count + wanted);
+    uint32_t most = open_ended ? context - (uint32_t)prompt_count : wanted;
+    if (request->min_tokens > most)
+        return fault_set(fault, 400, "min_tokens", "min_tokens is %u, but only %u fit",
+                         request->min_tokens, most);
+    *ret = most;
+    return 0;
+}
+
+static int admit_user(const struct generation_plan *plan, struct policy_decision *ret,
+                      struct fault *fault)
+{
+    const struct call *call = plan->call;
+    const struct request *request = plan->request;
+    const struct auth_identity *identity = &call->identity;
+    const char *header = call->api->user_header;
+    struct policy_claims claims = {
+        .tenant = identity->tenant[0] == '\0' ? NULL : identity->tenant,
+        .header = header[0] == '\0' ? NULL : exchange_header(call->exchange, header),
+        .safety_identifier = request->safety_identifier,
+        .user = request->user,
+        .metadata_user_id = request->metadata_user_id,
+        .api_key = identity->key,
+        .address = exchange_client(call->exchange),
+    };
+    policy_admit(call->api->server->policy, plan->model->policy, &claims, plan->now_unix_us, ret);
+    if (ret->verdict == POLICY_REFUSE)
+        return fault_code(fault, 403, "license_refused", "%s", ret->reason);
+    return 0;
+}
+
+static void write_chunk_head(struct generation *generation)
+{
+    struct text *head = &generation->head;
+    const char *model = generation->model->id;
+    text_append_format(
+        head, "data: {\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", generation->id,
+        generation->shape->chunk_object, (long long)generation->created_unix);
+    text_append_json(head, model, strlen(model));
+    text_append_string(head, ",\"system_fingerprint\":null,\"choices\":[");
+}
+
+static int allocate_choices(struct generation *generation, const struct generation_plan *plan)
+{
+    uint32_t each = plan->request->choices, count = plan->prompt_count * each;
+    generation->parts = calloc(plan->prompt_count, sizeof *generation->parts);
+    generation->choices = calloc(count, sizeof *generation->choices);
+    if (generation->parts == NULL || generation->choices == NULL)
+        return -1;
+    generation->part_count = plan->prompt_count;
+    generation->choices_per_part = each;
+    generation->running_choices = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct choice *choice = &generation->choices[i];
+        choice_init(choice, i, &generation->rules);
+        if (plan->echoes != NULL)
+            choice_add_prompt_text(choice, plan->echoes[i / each].bytes,
+                                   plan->echoes[i / each].count);
+    }
+    for (uint32_t p = 0; p < plan->prompt_count; p++) {
+        struct part *part = &generation->parts[p];
+        part->generation = generation;
+        part->choices = generation->choices + (size_t)p * each;
+        detokenizer_init(&part->prompt_detokenizer, generation->rules.tokenizer, true, true);
+    }
+    return 0;
+}
+
+static struct generation *generation_new(const struct generation_plan *plan,
+                                         const struct policy_decision *decision)
+{
+    const struct request *request = plan->request;
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (generation == NULL)
+        return NULL;
+    generation->call = *plan->call;
+    generation->model = plan->model;
+    generation->shape = plan->shape;
+    generation->stream = request->stream;
+    generation->include_usage = request->include_usage || request->continuous_usage;
+    generation->continuous_usage = request->continuous_usage;
+    generation->prompt_only = request->max_tokens == 0;
+    generation->created_unix = plan->now_unix_us / 1000000;
+    memcpy(generation->attribution, decision->attribution, sizeof generation->attribution);
+    (void)snprintf(generation->id, sizeof generation->id, "%s%016llx%08llx", plan->shape->id_prefix,
+                   (unsigned long long)api_random_u64(plan->call->api),
+                   (unsigned long long)(api_random_u64(plan->call->api) >> 32));
+    generation->rules = (struct choice_rules){
+        .tokenizer = model_tokenizer(plan->model->model),
+        .min_tokens = request->min_tokens,
+        .include_stop_text = request->include_stop_text,
+        .skip_special_tokens = request->skip_special_tokens,
+        .logprobs = request->sampling.logprobs,
+    };
+    if (request->stop_count > 0)
+        generation->rules.stops = stop_set_new(request->stops, request->stop_count);
+    if ((request->stop_count > 0 && generation->rules.stops == NULL) ||
+        allocate_choices(generation, plan) < 0) {
+        generation_free(generation);
+        return NULL;
+    }
+    write_chunk_head(generation);
+    return generation;
+}
+
+static int submit_part(struct generation *generation, const struct generation_plan *plan,
+                       uint32_t index, uint64_t seed, struct fault *fault)
+{
+    const struct request *request = plan->request;
+    struct part *part = &generation->parts[index];
+    const struct call *call = &generation->call;
+    struct generation_request wanted = {
+        .owner = part,
+        .worker = call->api->worker,
+        .prompt = plan->prompts[index].ids,
+        .prompt_count = (uint32_t)plan->prompts[index].count,
+        .max_tokens = part->max_tokens,
+        .min_tokens = request->min_tokens,
+        .choices = request->choices,
+        .ignore_eos = request->ignore_eos,
+        .prompt_logprobs = request->echo && request->sampling.logprobs,
+        .stop_token_count = request->stop_token_count,
+        .sampling = request->sampling,
+        .priority = request->priority,
+        .tenant = call->identity.tenant_id,
+        .tenant_weight = 1,
+        .cache_salt = auth_cache_salt(&call->identity, request->cache_salt),
+    };
+    memcpy(wanted.stop_tokens, request->stop_tokens, sizeof wanted.stop_tokens);
+    wanted.sampling.seed = seed;
+    size_t bias_bytes = request->sampling.bias_count * sizeof *wanted.sampling.bias;
+    if (bias_bytes > 0) {
+        wanted.sampling.bias = malloc(bias_bytes);
+        if (wanted.sampling.bias == NULL)
+            return fault_no_memory(fault);
+        memcpy(wanted.sampling.bias, request->sampling.bias, bias_bytes);
+    }
+    struct error err = {0};
+    if (engine_submit(generation->model->engine, &wanted, &part->engine_id, &err) < 0) {
+        free(wanted.sampling.bias);
+        (void)fault_from_error(fault, &err);
+        fault->retry_after_s = err.code == ERROR_BUSY || err.code == ERROR_CLOSED ? 1 : 0;
+        return -1;
+    }
+    plan->prompts[index] = (struct token_list){0}; /* the engine's now */
+    part->open = true;
+    generation->open_parts++;
+    return 0;
+}
+
+/* The one place where a generation ends. */
+static void settle(struct generation *generation)
+{
+    if (generation->open_parts > 0)
+        return;
+    assert(generation->call.exchange == NULL);
+    generation->call.api->open_generations--;
+    generation_free(generation);
+}
+
+static void run(struct generation *generation, const struct generation_plan *plan)
+{
+    struct call *call = &generation->call;
+    const struct request *request = plan->request;
+    uint64_t seed = request->has_seed ? request->sampling.seed : api_random_u64(call->api);
+    struct fault fault;
+    call->api->open_generations++;
+    exchange_set_owner(call->exchange, generation);
+    for (uint32_t i = 0; i < plan->prompt_count; i++) {
+        if (submit_part(generation, plan, i, seed, &fault) < 0) {
+            generation_answer_fault(generation, &fault);
+            break;
+        }
+    }
+    settle(generation);
+}
+
+void generation_start(const struct generation_plan *plan)
+{
+    struct fault fault;
+    struct policy_decision decision = {0};
+    uint32_t max_tokens[REQUEST_PROMPTS_MAX];
+    assert(plan->prompt_count <= REQUEST_PROMPTS_MAX);
+    for (uint32_t i = 0; i < plan->prompt_count; i++) {
+        if (check_length(plan, plan->prompts[i].count, &max_tokens[i], &fault) < 0) {
+            answer_fault(plan->call, &fault, NULL);
+            return;
+        }
+    }
+    if (admit_user(plan, &decision, &fault) < 0) {
+        answer_fault(plan->call, &fault, NULL);
+        return;
+    }
+    struct generation *generation = generation_new(plan, &decision);
+    if (generation == NULL) {
+        (void)fault_no_memory(&fault);
+        answer_fault(plan->call, &fault, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        generation->parts[i].max_tokens = max_tokens[i];
+    plan->call->exchange = NULL; /* the generation's now */
+    run(generation, plan);
+}
+
+/* -- Events -- */
+
+static void on_prompt_token(struct part *part, const struct generation_event *event)
+{
+    struct generation *generation = part->generation;
+    if (!event->has_token || generation->call.exchange == NULL)
+        return;
+    for (uint32_t i = 0; i < generation->choices_per_part; i++)
+        choice_add_prompt_token(&part->choices[i], &event->sampled, part->prompt_characters);
+    generation->kept_bytes += generation->choices_per_part * sizeof(struct logprob_entry);
+    struct text piece;
+    text_init(&piece);
+    detokenizer_push(&part->prompt_detokenizer, event->sampled.token, &piece);
+    for (size_t i = 0; i < piece.count; i++)
+        part->prompt_characters += ((unsigned char)piece.bytes[i] & 0xc0) != 0x80;
+    text_destroy(&piece);
+}
+
+static void note_latency(struct generation *generation, struct choice *choice)
+{
+    const struct call *call = &generation->call;
+    struct metrics *metrics = call->api->server->metrics;
+    uint32_t model = (uint32_t)(generation->model - call->api->server->models);
+    if (choice->last_token_us != 0) {
+        metrics_next_token(metrics, model, call->now_us - choice->last_token_us);
+    } else {
+        uint64_t ttft_us = call->now_us - call->started_us;
+        metrics_first_token(metrics, model, ttft_us);
+        if (generation->ttft_us == 0)
+            generation->ttft_us = ttft_us > 0 ? ttft_us : 1;
+    }
+    choice->last_token_us = call->now_us;
+}
+
+static void finish_choice(struct generation *generation, struct choice *choice,
+                          enum finish_reason finish)
+{
+    assert(choice->finish == FINISH_NONE);
+    assert(generation->running_choices > 0);
+    choice->finish = finish;
+    generation->running_choices--;
+}
+
+static void on_token(struct part *part, struct choice *choice, const struct generation_event *event)
+{
+    struct generation *generation = part->generation;
+    choice->output_tokens = event->output_tokens;
+    note_latency(generation, choice);
+    bool end_token = event->finish == FINISH_STOP && !generation->rules.include_stop_text;
+    if (generation->call.exchange == NULL || end_token)
+        return;
+    size_t before = choice->text.count;
+    bool stopped = choice_add_token(choice, &generation->rules, &event->sampled);
+    if (choice->text.count > before)
+        generation->kept_bytes += choice->text.count - before;
+    if (generation->rules.logprobs)
+        generation->kept_bytes += sizeof(struct logprob_entry);
+    if (!stopped)
+        return;
+    finish_choice(generation, choice, FINISH_STOP);
+    if (event->finish == FINISH_NONE)
+        engine_cancel_choice(generation->model->engine, part->engine_id, event->choice);
+}
+
+/* What the engine says of a part when it is over, and what we know better: our own stops. */
+static void note_end(const struct part *part, const struct generation_event *event)
+{
+    const struct generation *generation = part->generation;
+    const struct server *server = generation->call.api->server;
+    struct generation_record record = {
+        .prompt_tokens = part->prompt_tokens,
+        .cached_tokens = part->cached_tokens,
+        .max_tokens = part->max_tokens,
+        .choices = generation->choices_per_part,
+        .finish = FINISH_STOP,
+        .times = event->times,
+    };
+    for (uint32_t i = 0; i < generation->choices_per_part; i++) {
+        record.output_tokens += part->choices[i].output_tokens;
+        if (part->choices[i].output_tokens > record.longest_choice_tokens)
+            record.longest_choice_tokens = part->choices[i].output_tokens;
+        if (part->choices[i].finish > record.finish) /* in order of how badly it ended */
+            record.finish = part->choices[i].finish;
+    }
+    metrics_generation(server->metrics, (uint32_t)(generation->model - server->models), &record);
+}
+
+static_assert(FINISH_STOP < FINISH_LENGTH && FINISH_LENGTH < FINISH_ABORT &&
+                  FINISH_ABORT < FINISH_ERROR,
+              "note_end() takes the worst by number");
+
+static void on_event(struct part *part, const struct generation_event *event)
+{
+    struct generation *generation = part->generation;
+    assert(part->open);
+    assert(event->choice < generation->choices_per_part);
+    struct choice *choice = &part->choices[event->choice];
+    part->prompt_tokens = event->prompt_tokens;
+    part->cached_tokens = event->cached_tokens;
+    if (event->is_prompt)
+        on_prompt_token(part, event);
+    else if (event->has_token && choice->finish == FINISH_NONE && !generation->prompt_only)
+        on_token(part, choice, event);
+    if (event->finish != FINISH_NONE && choice->finish == FINISH_NONE) {
+        choice_end(choice);
+        finish_choice(generation, choice, event->finish);
+    }
+    if (event->last) {
+        note_end(part, event);
+        part->open = false;
+        generation->open_parts--;
+    }
+}
+
+static void touch(struct api *api, struct generation *generation, uint64_t now_us)
+{
+    generation->call.now_us = now_us;
+    if (generation->touched)
+        return;
+    generation->touched = true;
+    generation->next_touched = api->touched;
+    api->touched = generation;
+}
+
+static void take_events(struct api *api, struct engine *engine, uint64_t now_us)
+{
+    struct generation_events *events = engine_receive(engine, api->worker);
+    while (events != NULL) {
+        struct generation_events *next = events->next;
+        for (uint32_t i = 0; i < events->count; i++) {
+            struct part *part = events->events[i].owner;
+            touch(api, part->generation, now_us);
+            on_event(part, &events->events[i]);
+        }
+        free(events);
+        events = next;
+    }
+}
+
+void generation_receive(struct api *api, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < api->server->model_count; i++)
+        take_events(api, api->server->models[i].engine, now_us);
+    while (api->touched != NULL) {
+        struct generation *generation = api->touched;
+        api->touched = generation->next_touched;
+        generation->touched = false;
+        generation_flush(generation);
+        settle(generation);
+    }
+}
+
+void generation_cancel(struct generation *generation)
+{
+    for (uint32_t i = 0; i < generation->part_count; i++)
+        if (generation->parts[i].open)
+            engine_cancel(generation->model->engine, generation->parts[i].engine_id);
+}
+
+void generation_gone(struct generation *generation, uint64_t now_us)
+{
+    generation->call.now_us = now_us;
+    struct answer_record record = generation_record_of(generation);
+    answer_gone(&generation->call, &record);
+    generation_cancel(generation);
+}

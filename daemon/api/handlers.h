@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* handlers.h -- the functions behind the routes. Each answers the call, now or later. */
+#ifndef WEIR_DAEMON_API_HANDLERS_H
+#define WEIR_DAEMON_API_HANDLERS_H
+
+#include "daemon/api/call.h"
+
+void chat_answer(struct call *call);
+void completions_answer(struct call *call);
+void models_answer_list(struct call *call);
+void models_answer_one(struct call *call);
+void tokenize_answer(struct call *call);
+void detokenize_answer(struct call *call);
+void status_answer_health(struct call *call);
+void status_answer_ready(struct call *call);
+void status_answer_metrics(struct call *call);
+void status_answer_version(struct call *call);
+
+#endif

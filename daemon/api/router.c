@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* router.c -- what can be said before a body is read is said before a body is read.
+ *
+ * on_headers answers every GET, and of POST all that the head alone decides: no such path, wrong
+ * method, no key, wrong content type, draining, queue full. The last is the point: under overload
+ * a refusal must cost less than an answer, so no byte of JSON is parsed and nothing is tokenised
+ * for it. on_request then finds a body whose head was in order. Nothing is kept between the two
+ * callbacks: finding the route and the key again is cheaper than an allocation. */
+#include "daemon/api/router.h"
+
+#include "base/clock.h"
+#include "daemon/api/answer.h"
+#include "daemon/api/generation.h"
+#include "daemon/api/handlers.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum route_flags {
+    ROUTE_OPEN = 1,      /* answers without a key */
+    ROUTE_PREFIX = 2,    /* the path goes on behind */
+    ROUTE_GENERATES = 4, /* asks the engine for admission */
+};
+
+struct route {
+    const char *path;
+    const char *method; /* "GET" (HEAD too) or "POST" */
+    enum http_route id;
+    unsigned flags;
+    void (*answer)(struct call *call);
+};
+
+static const struct route routes[] = {
+    {"/v1/chat/completions", "POST", ROUTE_CHAT, ROUTE_GENERATES, chat_answer},
+    {"/v1/completions", "POST", ROUTE_COMPLETIONS, ROUTE_GENERATES, completions_answer},
+    {"/v1/models", "GET", ROUTE_MODELS, 0, models_answer_list},
+    {"/v1/models/", "GET", ROUTE_MODELS, ROUTE_PREFIX, models_answer_one},
+    {"/tokenize", "POST", ROUTE_TOKENIZE, 0, tokenize_answer},
+    {"/detokenize", "POST", ROUTE_DETOKENIZE, 0, detokenize_answer},
+    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN, status_answer_health},
+    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN, status_answer_ready},
+    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN, status_answer_metrics},
+    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN, status_answer_version},
+};
+
+static const struct route *find_route(const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        size_t count = strlen(routes[i].path);
+        if (strncmp(path, routes[i].path, count) != 0)
+            continue;
+        if (path[count] == '\0' || (routes[i].flags & ROUTE_PREFIX) != 0)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+const char *router_route_name(enum http_route route)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (routes[i].id == route)
+            return routes[i].path;
+    return "other";
+}
+
+/* Metrics and log take only these, so that clients cannot make up label values. */
+static const char *method_name(const char *method)
+{
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(method, known[i]) == 0)
+            return known[i];
+    return "other";
+}
+
+/* The client's own id where it is fit to be echoed and logged, else 128 random bits. */
+static void choose_request_id(struct call *call)
+{
+    const char *own = exchange_header(call->exchange, "x-request-id");
+    size_t count = 0;
+    while (own != NULL && count <= REQUEST_ID_BYTES_MAX && own[count] > ' ' && own[count] < 0x7f)
+        count++;
+    if (own != NULL && count > 0 && count <= REQUEST_ID_BYTES_MAX && own[count] == '\0') {
+        memcpy(call->request_id, own, count + 1);
+        return;
+    }
+    (void)snprintf(call->request_id, sizeof call->request_id, "req_%016llx%016llx",
+                   (unsigned long long)api_random_u64(call->api),
+                   (unsigned long long)api_random_u64(call->api));
+}
+
+static const struct route *call_init(struct call *call, struct api *api, struct exchange *exchange)
+{
+    const struct route *route = find_route(exchange_path(exchange));
+    *call = (struct call){
+        .api = api,
+        .exchange = exchange,
+        .route = route == NULL ? ROUTE_OTHER : route->id,
+        .method = method_name(exchange_method(exchange)),
+        .started_us = exchange_started_us(exchange),
+        .now_us = clock_monotonic_us(),
+    };
+    choose_request_id(call);
+    return route;
+}
+
+static int check_method(const struct route *route, const struct call *call, struct fault *fault)
+{
+    bool get = strcmp(route->method, "GET") == 0;
+    if (strcmp(call->method, route->method) == 0 || (get && strcmp(call->method, "HEAD") == 0))
+        return 0;
+    (void)fault_set(fault, 405, NULL, "%s does not take %s; use %s", route->path, call->method,
+                    route->method);
+    fault->allow = get ? "GET, HEAD" : "POST";
+    return -1;
+}
+
+static int check_key(const struct route *route, struct call *call, struct fault *fault)
+{
+    const char *authorization = exchange_header(call->exchange, "authorization");
+    if (auth_check(call->api->auth, authorization, &call->identity) ||
+        (route->flags & ROUTE_OPEN) != 0)
+        return 0;
+    return fault_code(fault, 401, "invalid_api_key",
+                      authorization == NULL ? "No API key: send it as 'Authorization: Bearer KEY'"
+                                            : "The API key is not known to this server");
+}
+
+/* A browser may post text/plain or a form to any address without asking; JSON it may not. */
+static int check_content_type(const struct call *call, struct fault *fault)
+{
+    static const char wanted[] = "application/json";
+    const char *type = exchange_header(call->exchange, "content-type");
+    if (type != NULL && strncasecmp(type, wanted, sizeof wanted - 1) == 0 &&
+        strchr("; \t", type[sizeof wanted - 1]) != NULL)
+        return 0;
+    return fault_set(fault, 415, NULL, "the body must be JSON: send 'Content-Type: %s'", wanted);
+}
+
+static int check_draining(const struct call *call, struct fault *fault)
+{
+    if (!atomic_load_explicit(&call->api->server->draining, memory_order_relaxed))
+        return 0;
+    (void)fault_code(fault, 503, "shutting_down", "the server is shutting down; ask another one");
+    fault->retry_after_s = 1;
+    return -1;
+}
+
+/* The head says no model: only when every engine is full is the answer known already. */
+static int check_admission(const struct call *call, struct fault *fault)
+{
+    const struct server *server = call->api->server;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        if (generation_admission(&server->models[i], fault) == 0)
+            return 0;
+    return server->model_count == 0 ? fault_code(fault, 503, "not_ready", "no model is loaded")
+                                    : -1;
+}
+
+static int check_head(const struct route *route, struct call *call, struct fault *fault)
+{
+    if (route == NULL)
+        return fault_code(fault, 404, "not_found", "no such path: %.200s",
+                          exchange_path(call->exchange));
+    if (check_method(route, call, fault) < 0 || check_key(route, call, fault) < 0)
+        return -1;
+    if (strcmp(route->method, "POST") != 0)
+        return 0;
+    if (check_content_type(call, fault) < 0 || check_draining(call, fault) < 0)
+        return -1;
+    return (route->flags & ROUTE_GENERATES) != 0 ? check_admission(call, fault) : 0;
+}
+
+void router_on_headers(void *application, struct exchange *exchange)
+{
+    struct call call;
+    struct fault fault;
+    const struct route *route = call_init(&call, application, exchange);
+    if (check_head(route, &call, &fault) < 0)
+        answer_fault(&call, &fault, NULL);
+    else if (strcmp(route->method, "GET") == 0)
+        route->answer(&call);
+}
+
+void router_on_request(void *application, struct exchange *exchange)
+{
+    struct call call;
+    struct fault fault;
+    const struct route *route = call_init(&call, application, exchange);
+    if (check_head(route, &call, &fault) < 0) /* the drain may have begun meanwhile */
+        answer_fault(&call, &fault, NULL);
+    else
+        route->answer(&call);
+}
+
+void router_on_gone(void *application, struct exchange *exchange)
+{
+    struct generation *generation = exchange_owner(exchange);
+    if (generation != NULL) {
+        generation_gone(generation, clock_monotonic_us());
+        return;
+    }
+    if (exchange_answered(exchange))
+        return;
+    struct call call; /* it went while its body came */
+    (void)call_init(&call, application, exchange);
+    answer_gone(&call, NULL);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/api/answer.h"
+#include "daemon/api/handlers.h"
+
+#include <stdatomic.h>
+
+static void answer_constant(struct call *call, const char *json)
+{
+    struct text body;
+    text_init(&body);
+    text_append_string(&body, json);
+    answer_json(call, &body);
+    text_destroy(&body);
+}
+
+/* A process that lives while its engine hangs must not be called healthy: what counts is that a
+ * step which is due gets done. */
+void status_answer_health(struct call *call)
+{
+    const struct server *server = call->api->server;
+    uint64_t limit_us = (uint64_t)server->config->stall_timeout_ms * 1000;
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        struct engine_stats stats;
+        engine_stats(server->models[i].engine, &stats);
+        if (!stats.busy || call->now_us <= stats.last_progress_us ||
+            call->now_us - stats.last_progress_us <= limit_us)
+            continue;
+        struct fault fault;
+        (void)fault_code(&fault, 503, "engine_stalled",
+                         "the engine of model '%s' is busy and finished no step for %llu ms",
+                         server->models[i].id,
+                         (unsigned long long)(call->now_us - stats.last_progress_us) / 1000);
+        answer_fault(call, &fault, NULL);
+        return;
+    }
+    answer_constant(call, "{}");
+}
+
+void status_answer_ready(struct call *call)
+{
+    struct server *server = call->api->server;
+    struct fault fault;
+    if (atomic_load_explicit(&server->draining, memory_order_relaxed))
+        (void)fault_code(&fault, 503, "shutting_down", "the server is shutting down");
+    else if (!atomic_load_explicit(&server->ready, memory_order_relaxed))
+        (void)fault_code(&fault, 503, "not_ready", "the server is loading");
+    else {
+        answer_constant(call, "{}");
+        return;
+    }
+    answer_fault(call, &fault, NULL);
+}
+
+void status_answer_metrics(struct call *call)
+{
+    const struct server *server = call->api->server;
+    struct text body;
+    text_init(&body);
+    metrics_render(server->metrics, server, &body);
+    struct answer_headers head;
+    answer_headers_init(&head, call, "text/plain; version=0.0.4; charset=utf-8");
+    if (body.failed) {
+        struct fault fault;
+        (void)fault_no_memory(&fault);
+        answer_fault(call, &fault, NULL);
+    } else {
+        answer_give(call, &(struct answer){.status = 200,
+                                           .head = &head,
+                                           .body = text_string(&body),
+                                           .count = body.count});
+    }
+    text_destroy(&body);
+}
+
+void status_answer_version(struct call *call)
+{
+    answer_constant(call, "{\"version\":\"" WEIR_VERSION "\"}");
+}

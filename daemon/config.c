@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.c -- the table of keys, and how a value is read into its place. */
+#include "daemon/config.h"
+
+#include "daemon/config_keys.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define AT(member)     offsetof(struct config, member)
+#define LIMIT(member)  offsetof(struct config, limits.member)
+#define PATH_BYTES_MAX 4095
+#define MINUTE_MS      60000u
+#define DAY_MS         86400000u
+#define MIB            (UINT64_C(1) << 20)
+#define TIB            (UINT64_C(1) << 40)
+
+/* section, name, flag, default, kind, takes auto, place, least, most */
+const struct config_key config_keys[] = {
+    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 1, 255},
+    {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
+    {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
+    {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
+     DAY_MS},
+    {"server", "stall_timeout", NULL, "60s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
+     DAY_MS},
+    {"server.tls", "certificate", NULL, "", CONFIG_TEXT, false, AT(tls_certificate), 0,
+     PATH_BYTES_MAX},
+    {"server.tls", "key", NULL, "", CONFIG_TEXT, false, AT(tls_key), 0, PATH_BYTES_MAX},
+    {"server.limits", "connections", NULL, "10000", CONFIG_U32, false, LIMIT(connections_max), 1,
+     1000000},
+    {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},
+    {"server.limits", "body", NULL, "16MiB", CONFIG_BYTES, false, LIMIT(body_bytes_max), 1024,
+     1024 * MIB},
+    {"server.limits", "header_timeout", NULL, "10s", CONFIG_DURATION, false,
+     LIMIT(header_timeout_ms), 100, 60 * MINUTE_MS},
+    {"server.limits", "body_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(body_timeout_ms),
+     100, 60 * MINUTE_MS},
+    {"server.limits", "idle_timeout", NULL, "120s", CONFIG_DURATION, false, LIMIT(idle_timeout_ms),
+     100, DAY_MS},
+    {"server.limits", "write_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(write_timeout_ms),
+     100, DAY_MS},
+    {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
+    {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
+    {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
+     64 * TIB},
+    {"engine", "context", "--context", "auto", CONFIG_U32, true, AT(context), 16, 16777216},
+    {"engine", "max_step_tokens", "--max-step-tokens", "512", CONFIG_U32, false,
+     AT(max_step_tokens), 16, 65536},
+    {"engine", "max_sequences", "--max-sequences", "64", CONFIG_U32, false, AT(max_sequences), 1,
+     65536},
+    {"engine", "max_queue", NULL, "1024", CONFIG_U32, false, AT(max_queue), 1, 1000000},
+    {"engine", "max_queue_tokens", NULL, "1048576", CONFIG_U32, false, AT(max_queue_tokens), 16,
+     2000000000},
+    {"engine", "prefix_cache", NULL, "true", CONFIG_SWITCH, false, AT(prefix_cache), 0, 0},
+    {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},
+    {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
+    {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
+    {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
+    {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
+    {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
+};
+const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
+static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
+static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
+
+const char *const config_sections[] = {"",       "server", "server.tls", "server.limits",
+                                       "engine", "access", "users",      "log"};
+const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
+static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+static const struct unit byte_units[] = {
+    {"", 1},      {"B", 1},     {"KiB", 1u << 10}, {"MiB", MIB},       {"GiB", MIB << 10},
+    {"TiB", TIB}, {"kB", 1000}, {"MB", 1000000},   {"GB", 1000000000}, {NULL, 0},
+};
+static const struct unit duration_units[] = {
+    {"ms", 1}, {"s", 1000}, {"m", MINUTE_MS}, {"h", 60 * MINUTE_MS}, {NULL, 0},
+};
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+
+/* Digits, then one of the units. False for anything else, overflow included. */
+static bool read_number(const char *value, const struct unit *units, uint64_t *ret)
+{
+    uint64_t number = 0;
+    const char *at = value;
+    for (; isdigit((unsigned char)*at); at++) {
+        uint64_t digit = (uint64_t)(*at - '0');
+        if (number > (UINT64_MAX - digit) / 10)
+            return false;
+        number = number * 10 + digit;
+    }
+    if (at == value)
+        return false;
+    for (; units->name != NULL; units++) {
+        if (strcmp(at, units->name) != 0)
+            continue;
+        if (number > UINT64_MAX / units->factor)
+            return false;
+        *ret = number * units->factor;
+        return true;
+    }
+    return false;
+}
+
+/* The largest unit that divides the bound, so that a message reads as a person would write. */
+static void spell(uint64_t value, const struct unit *units, char *ret, size_t ret_bytes)
+{
+    const struct unit *best = &units[0];
+    for (const struct unit *unit = units; unit->name != NULL; unit++)
+        if (value != 0 && value % unit->factor == 0 && unit->factor > best->factor)
+            best = unit;
+    (void)snprintf(ret, ret_bytes, "%llu%s", (unsigned long long)(value / best->factor),
+                   best->name);
+}
+
+static int set_number(void *place, const struct config_key *key, const char *value,
+                      struct error *err)
+{
+    const struct unit *units = no_units;
+    const char *what = "an integer", *example = "";
+    if (key->kind == CONFIG_BYTES) {
+        units = byte_units;
+        what = "a size such as 512MiB";
+    } else if (key->kind == CONFIG_DURATION) {
+        units = duration_units;
+        what = "a duration such as 30s";
+    }
+    uint64_t number = 0;
+    if (key->takes_auto && strcmp(value, "auto") == 0) {
+        number = 0;
+    } else if (!read_number(value, units, &number) || number < key->least || number > key->most) {
+        char least[32], most[32];
+        spell(key->least, units, least, sizeof least);
+        spell(key->most, units, most, sizeof most);
+        example = key->takes_auto ? " or auto" : "";
+        return error_set(err, ERROR_INVALID, "expected %s from %s to %s%s, got '%.64s'", what,
+                         least, most, example, value);
+    }
+    if (key->kind == CONFIG_BYTES)
+        *(uint64_t *)place = number;
+    else if (key->kind == CONFIG_U16)
+        *(uint16_t *)place = (uint16_t)number;
+    else
+        *(uint32_t *)place = (uint32_t)number;
+    return 0;
+}
+
+static int replace_text(char **place, const char *value, struct error *err)
+{
+    char *copy = strdup(value);
+    if (copy == NULL)
+        return error_no_memory(err);
+    free(*place);
+    *place = copy;
+    return 0;
+}
+
+static int set_text(char **place, const struct config_key *key, const char *value,
+                    struct error *err)
+{
+    size_t count = strlen(value);
+    if (key->takes_auto && strcmp(value, "auto") == 0)
+        return replace_text(place, "", err);
+    if (count < key->least)
+        return error_set(err, ERROR_INVALID, "must not be empty");
+    if (count > key->most)
+        return error_set(err, ERROR_INVALID, "at most %llu bytes, got %zu",
+                         (unsigned long long)key->most, count);
+    return replace_text(place, value, err);
+}
+
+/* The index of value among `choices`, or an error that lists them. */
+static int read_choice(const char *value, const char *const *choices, int *ret, struct error *err)
+{
+    char list[96] = "";
+    size_t used = 0;
+    for (int i = 0; choices[i] != NULL; i++) {
+        if (strcmp(value, choices[i]) == 0) {
+            *ret = i;
+            return 0;
+        }
+        int count =
+            snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ", choices[i]);
+        assert(count > 0 && (size_t)count < sizeof list - used);
+        used += (size_t)count;
+    }
+    return error_set(err, ERROR_INVALID, "expected one of %s, got '%.64s'", list, value);
+}
+
+static const char *const switch_words[] = {"false", "true", NULL};
+static const char *const sharing_words[] = {"tenant", "all", NULL};
+static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
+static const char *const format_words[] = {"logfmt", "json", NULL};
+static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
+static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
+
+int config_key_set(struct config *config, const struct config_key *key, const char *value,
+                   struct error *err)
+{
+    void *place = (char *)config + key->offset;
+    int choice = 0, result;
+    switch (key->kind) {
+    case CONFIG_TEXT:
+        return set_text(place, key, value, err);
+    case CONFIG_SWITCH:
+    case CONFIG_SHARING:
+        result = read_choice(value, key->kind == CONFIG_SWITCH ? switch_words : sharing_words,
+                             &choice, err);
+        if (result == 0)
+            *(bool *)place = choice == 1;
+        return result;
+    case CONFIG_LEVEL:
+        result = read_choice(value, level_words, &choice, err);
+        if (result == 0)
+            *(enum log_level *)place = (enum log_level)choice;
+        return result;
+    case CONFIG_FORMAT:
+        result = read_choice(value, format_words, &choice, err);
+        if (result == 0)
+            *(enum log_format *)place = (enum log_format)choice;
+        return result;
+    default:
+        return set_number(place, key, value, err);
+    }
+}
+
+struct config *config_new(struct error *err)
+{
+    struct config *config = calloc(1, sizeof *config);
+    if (config == NULL) {
+        error_no_memory(err);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        if (config_key_set(config, &config_keys[i], config_keys[i].value, err) == 0)
+            continue;
+        config_free(config);
+        return NULL;
+    }
+    return config;
+}
+
+void config_clear_models(struct config *config)
+{
+    for (uint32_t i = 0; i < config->model_count; i++) {
+        free(config->models[i].id);
+        free(config->models[i].path);
+    }
+    free(config->models);
+    config->models = NULL;
+    config->model_count = 0;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL)
+        return;
+    for (uint32_t i = 0; i < config_key_count; i++)
+        if (config_keys[i].kind == CONFIG_TEXT)
+            free(*(char **)((char *)config + config_keys[i].offset));
+    config_clear_models(config);
+    for (uint32_t i = 0; i < config->api_key_count; i++) {
+        free(config->api_keys[i].key);
+        free(config->api_keys[i].tenant);
+    }
+    free(config->api_keys);
+    free(config);
+}
+
+/* "models/SmolLM2-135M-Instruct.Q4_1.gguf" -> "SmolLM2-135M-Instruct.Q4_1" */
+static char *id_of_path(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash == NULL ? path : slash + 1;
+    size_t count = strlen(base);
+    if (count > 5 && strcasecmp(base + count - 5, ".gguf") == 0)
+        count -= 5;
+    return strndup(base, count);
+}
+
+int config_add_model(struct config *config, const char *id, const char *path, struct error *err)
+{
+    if (path[0] == '\0' || path[strlen(path) - 1] == '/')
+        return error_set(err, ERROR_INVALID, "expected the path of a GGUF file, got '%.200s'",
+                         path);
+    if (config->model_count == CONFIG_MODELS_MAX)
+        return error_set(err, ERROR_INVALID, "at most %u models", CONFIG_MODELS_MAX);
+    struct config_model model = {.id = id[0] != '\0' ? strdup(id) : id_of_path(path),
+                                 .path = strdup(path)};
+    if (model.id == NULL || model.path == NULL) {
+        error_no_memory(err);
+        goto fail;
+    }
+    for (uint32_t i = 0; i < config->model_count; i++)
+        if (strcmp(config->models[i].id, model.id) == 0) {
+            error_set(err, ERROR_INVALID, "the id '%.100s' is taken; give each model its own",
+                      model.id);
+            goto fail;
+        }
+    struct config_model *grown =
+        realloc(config->models, (config->model_count + 1) * sizeof *config->models);
+    if (grown == NULL) {
+        error_no_memory(err);
+        goto fail;
+    }
+    config->models = grown;
+    config->models[config->model_count++] = model;
+    return 0;
+fail:
+    free(model.id);
+    free(model.path);
+    return err != NULL ? err->code : ERROR_INVALID;
+}
+
+int config_add_api_key(struct config *config, const char *key, const char *tenant,
+                       struct error *err)
+{
+    if (strlen(key) < 8 || strlen(key) > 512)
+        return error_set(err, ERROR_INVALID, "expected a key of 8 to 512 bytes, got %zu",
+                         strlen(key));
+    if (strlen(tenant) > 128)
+        return error_set(err, ERROR_INVALID, "expected a tenant of at most 128 bytes");
+    for (uint32_t i = 0; i < config->api_key_count; i++)
+        if (strcmp(config->api_keys[i].key, key) == 0)
+            return error_set(err, ERROR_INVALID, "the same key is listed twice");
+    struct config_api_key entry = {.key = strdup(key), .tenant = strdup(tenant)};
+    struct config_api_key *grown =
+        realloc(config->api_keys, (config->api_key_count + 1) * sizeof *config->api_keys);
+    if (grown != NULL)
+        config->api_keys = grown;
+    if (grown == NULL || entry.key == NULL || entry.tenant == NULL) {
+        free(entry.key);
+        free(entry.tenant);
+        return error_no_memory(err);
+    }
+    config->api_keys[config->api_key_count++] = entry;
+    return 0;
+}

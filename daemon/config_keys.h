@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config_keys.h -- one row a key: its place in weir.yaml, its flag, its range, its default.
+ *
+ * The table is the only list of keys: the YAML schema, the flags, --help and the messages are all
+ * made from it. Internal to config*.c. Main thread. */
+#ifndef WEIR_DAEMON_CONFIG_KEYS_H
+#define WEIR_DAEMON_CONFIG_KEYS_H
+
+#include "base/error.h"
+#include "daemon/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_kind {
+    CONFIG_TEXT,     /* char *, at least `least` and at most `most` bytes */
+    CONFIG_U16,      /* uint16_t */
+    CONFIG_U32,      /* uint32_t */
+    CONFIG_BYTES,    /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
+    CONFIG_DURATION, /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
+    CONFIG_SWITCH,   /* bool: true or false */
+    CONFIG_SHARING,  /* bool: all or tenant */
+    CONFIG_LEVEL,    /* enum log_level */
+    CONFIG_FORMAT    /* enum log_format */
+};
+
+struct config_key {
+    const char *section; /* "server.tls" */
+    const char *name;    /* "certificate" */
+    const char *flag;    /* "--port"; NULL when there is none */
+    const char *value;   /* the default, as it would be written */
+    enum config_kind kind;
+    bool takes_auto; /* "auto" is written as 0: chosen at start */
+    size_t offset;   /* in struct config */
+    uint64_t least, most;
+};
+
+extern const struct config_key config_keys[];
+extern const uint32_t config_key_count;
+#define CONFIG_KEYS_MAX 48u /* at least config_key_count; asserted where it sizes an array */
+
+/* Sections in the order that a parent precedes its children. */
+extern const char *const config_sections[];
+extern const uint32_t config_section_count;
+#define CONFIG_SECTIONS_MAX 8u
+
+/* Parses value into the key's place in config. The error says what would be right and what was
+ * found, not where: that is the caller's to add. */
+int config_key_set(struct config *config, const struct config_key *key, const char *value,
+                   struct error *err);
+
+/* All defaults. NULL and err when there is no memory. */
+struct config *config_new(struct error *err);
+/* Appends a model; id "" means: from the file's name. */
+int config_add_model(struct config *config, const char *id, const char *path, struct error *err);
+void config_clear_models(struct config *config);
+int config_add_api_key(struct config *config, const char *key, const char *tenant,
+                       struct error *err);
+
+/* Puts the file's values over what config holds. name: for messages. */
+int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
+                     struct error *err);
+int config_load_file(struct config *config, const char *path, struct error *err);
+
+#endif

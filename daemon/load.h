@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* load.h -- a configured model becomes a served one: weights, licence, KV memory, engine.
+ * Main thread, before the workers run. */
+#ifndef WEIR_DAEMON_LOAD_H
+#define WEIR_DAEMON_LOAD_H
+
+#include "base/error.h"
+#include "daemon/server.h"
+
+#include <stdint.h>
+
+/* Fills server->models[index] and logs what was found. On failure unload_model() frees what there
+ * is. */
+int load_model(struct server *server, uint32_t index, struct error *err);
+void unload_model(struct served_model *served); /* its engine stopped; half-built is fine */
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c -- the process: configuration, signals, and the wait in between.
+ *
+ * Signals are blocked before any thread is made, so that all threads inherit the block and only
+ * this one, inside ppoll(), ever sees one. The first SIGTERM or SIGINT drains, the second ends
+ * at once. Exit codes are those of sysexits.h where a supervisor can use the difference. */
+#include "base/clock.h"
+#include "base/text.h"
+#include "daemon/config.h"
+#include "daemon/server.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WATCH_PERIOD_S 1
+
+static volatile int stop_signals; /* counts SIGTERM and SIGINT; written by on_stop_signal alone */
+
+static void on_stop_signal(int number)
+{
+    (void)number;
+    stop_signals++;
+}
+
+/* Blocks the stop signals and sets their handlers; ret_open: the mask that lets them in. */
+static void prepare_signals(sigset_t *ret_open)
+{
+    struct sigaction stop = {.sa_handler = on_stop_signal}, ignore = {.sa_handler = SIG_IGN};
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &blocked, ret_open);
+    sigdelset(ret_open, SIGTERM);
+    sigdelset(ret_open, SIGINT);
+    (void)sigaction(SIGTERM, &stop, NULL);
+    (void)sigaction(SIGINT, &stop, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* A word of a shell command line, in single quotes. */
+static void append_shell_word(struct text *out, const char *word)
+{
+    text_append_char(out, '\'');
+    for (; *word != '\0'; word++) {
+        if (*word == '\'')
+            text_append_string(out, "'\\''");
+        else
+            text_append_char(out, *word);
+    }
+    text_append_char(out, '\'');
+}
+
+static void append_url(struct text *out, const struct server *server)
+{
+    const char *address = server->config->listen;
+    if (strcmp(address, "0.0.0.0") == 0)
+        address = "127.0.0.1";
+    else if (strcmp(address, "::") == 0)
+        address = "::1";
+    bool v6 = strchr(address, ':') != NULL;
+    text_append_format(out, "%s://%s%s%s:%u", server->tls != NULL ? "https" : "http", v6 ? "[" : "",
+                       address, v6 ? "]" : "", server->port);
+}
+
+/* Where we are, and a command that works when pasted. */
+static void greet(const struct server *server)
+{
+    struct text url, body, out;
+    const struct served_model *served = &server->models[0];
+    bool chat = model_chat_template(served->model) != NULL;
+    text_init(&url);
+    text_init(&body);
+    text_init(&out);
+    append_url(&url, server);
+    text_append_string(&body, "{\"model\": ");
+    text_append_json(&body, served->id, strlen(served->id));
+    text_append_string(&body, chat ? ", \"messages\": [{\"role\": \"user\", \"content\": "
+                                     "\"What is a weir?\"}], \"max_tokens\": 64}"
+                                   : ", \"prompt\": \"A weir is\", \"max_tokens\": 64}");
+    text_append_format(&out,
+                       "weir %s is ready at %s\n  curl %s%s -H 'content-type: application/json'",
+                       WEIR_VERSION, text_string(&url), text_string(&url),
+                       chat ? "/v1/chat/completions" : "/v1/completions");
+    if (server->config->api_key_count > 0)
+        text_append_string(&out, " -H \"authorization: Bearer $WEIR_API_KEY\"");
+    text_append_string(&out, " -d ");
+    append_shell_word(&out, text_string(&body));
+    text_append_char(&out, '\n');
+    if (!url.failed && !body.failed && !out.failed) {
+        (void)fwrite(out.bytes, 1, out.count, stdout);
+        (void)fflush(stdout);
+    }
+    text_destroy(&url);
+    text_destroy(&body);
+    text_destroy(&out);
+}
+
+static void wait_for_stop(struct server *server, const sigset_t *open_mask)
+{
+    const struct timespec period = {.tv_sec = WATCH_PERIOD_S};
+    while (stop_signals == 0) {
+        (void)ppoll(NULL, 0, &period, open_mask);
+        server_watch(server, clock_monotonic_us());
+    }
+}
+
+static void drain(struct server *server, struct log *log, const sigset_t *open_mask)
+{
+    uint64_t started_us = clock_monotonic_us();
+    uint32_t timeout_ms = server->config->drain_timeout_ms;
+    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
+    server_drain(server);
+    (void)pthread_sigmask(SIG_SETMASK, open_mask, NULL); /* the second signal gets through */
+    bool idle = server_wait_idle(server, timeout_ms, &stop_signals);
+    log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
+              LOG_STRING("outcome", idle               ? "all answered"
+                                    : stop_signals > 1 ? "interrupted"
+                                                       : "timeout"),
+              LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
+}
+
+static int serve(const struct config *config, struct log *log)
+{
+    struct error err = {0};
+    sigset_t open_mask;
+    uint64_t started_us = clock_monotonic_us();
+    prepare_signals(&open_mask);
+    log_event(log, LOG_LEVEL_INFO, "starting", LOG_STRING("version", WEIR_VERSION),
+              LOG_U64("pid", (uint64_t)getpid()), LOG_U64("models", config->model_count));
+    struct server *server = server_start(config, log, &err);
+    if (server == NULL) {
+        log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
+        return EXIT_FAILURE;
+    }
+    log_event(log, LOG_LEVEL_INFO, "ready", LOG_STRING("listen", config->listen),
+              LOG_U64("port", server->port), LOG_U64("workers", server->worker_count),
+              LOG_U64("start_ms", (clock_monotonic_us() - started_us) / 1000));
+    greet(server);
+    wait_for_stop(server, &open_mask);
+    drain(server, log, &open_mask);
+    server_stop(server);
+    log_event(log, LOG_LEVEL_INFO, "stopped");
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct config *config = NULL;
+    enum config_command command = CONFIG_SERVE;
+    struct error err = {0};
+    int result = config_parse(argc, argv, &config, &command, &err);
+    if (result != 0) {
+        (void)fprintf(stderr, "weir: %s\n", err.text);
+        return result == ERROR_UNSUPPORTED ? EX_USAGE : EX_CONFIG;
+    }
+    int status = EXIT_SUCCESS;
+    if (command == CONFIG_HELP) {
+        (void)fputs(config_usage(), stdout);
+    } else if (command == CONFIG_VERSION) {
+        (void)printf("weir %s\n", WEIR_VERSION);
+    } else if (command == CONFIG_CHECK) {
+        (void)printf("weir: the configuration is sound (%u models)\n", config->model_count);
+    } else {
+        struct log *log = log_new(STDERR_FILENO, config->log_level, config->log_format);
+        status = serve(config, log);
+        log_free(log);
+    }
+    config_free(config);
+    return status;
+}

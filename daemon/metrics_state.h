@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics_state.h -- what metrics.c records and metrics_render.c shows. Internal to both. */
+#ifndef WEIR_DAEMON_METRICS_STATE_H
+#define WEIR_DAEMON_METRICS_STATE_H
+
+#include "daemon/histogram.h"
+#include "daemon/metrics.h"
+
+#include <stdbool.h>
+
+enum model_histogram {
+    HISTOGRAM_TTFT,
+    HISTOGRAM_INTER_TOKEN,
+    HISTOGRAM_TIME_PER_TOKEN,
+    HISTOGRAM_E2E,
+    HISTOGRAM_QUEUE,
+    HISTOGRAM_INFERENCE,
+    HISTOGRAM_PREFILL,
+    HISTOGRAM_DECODE,
+    HISTOGRAM_PROMPT,
+    HISTOGRAM_GENERATION,
+    HISTOGRAM_LONGEST,
+    HISTOGRAM_MAX_TOKENS,
+    HISTOGRAM_CHOICES,
+    HISTOGRAM_COUNT
+};
+
+struct histogram_family {
+    const char *name, *help;
+    const struct histogram_shape *shape;
+    bool up_to_context; /* buckets above the model's context are not shown */
+};
+extern const struct histogram_family histogram_families[HISTOGRAM_COUNT];
+extern const struct histogram_shape http_duration_shape;
+
+#define FINISH_REASONS (FINISH_ERROR + 1)
+
+/* The last of each list stands for all others. */
+#define HTTP_METHODS  8u
+#define HTTP_STATUSES 29u
+extern const char *const http_method_names[HTTP_METHODS];
+extern const uint16_t http_status_codes[HTTP_STATUSES]; /* 0: other */
+
+struct model_metrics {
+    struct histogram histograms[HISTOGRAM_COUNT];
+    _Atomic uint64_t finished[FINISH_REASONS];
+};
+
+struct metrics {
+    uint32_t model_count;
+    int64_t started_unix_us;
+    struct histogram http_duration[ROUTE_COUNT];
+    _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
+    struct model_metrics models[]; /* [model_count] */
+};
+
+/* "# HELP" and "# TYPE" of a family. */
+void render_family(struct text *out, const char *name, const char *type, const char *help);
+/* process_* under the names that Prometheus clients share. */
+void render_process(int64_t started_unix_us, struct text *out);
+
+#endif

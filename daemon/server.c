@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server.c -- the order in which things come to life, and the reverse of it.
+ *
+ *     sockets       first, because a port in use should fail before a model is read
+ *     policy        counters are replayed before anybody can be counted
+ *     models        weights, licence, engine; one after another, each logged
+ *     workers       loops, listeners, apis: they read everything above
+ *
+ * server_stop() takes a server of any age, so that every failure of server_start() ends there:
+ * workers break their exchanges (which cancels generations), engines abort and leave the last
+ * events, apis take those, and only then go policy and models, which both have pointed into. */
+#include "daemon/server.h"
+
+#include "base/clock.h"
+#include "daemon/load.h"
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <openssl/ssl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WORKERS_AUTO_MAX 8u
+#define CORES_A_WORKER   4u   /* compute wants the cores more than the network does */
+#define FILES_BESIDES    256u /* descriptors that are not connections */
+#define IDLE_POLL_MS     10u
+#define STATE_PATH_MAX   4096
+
+static uint32_t auto_workers(void)
+{
+    cpu_set_t cores;
+    uint32_t count = 1;
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
+        count = (uint32_t)CPU_COUNT(&cores) / CORES_A_WORKER;
+    return count < 1 ? 1 : count > WORKERS_AUTO_MAX ? WORKERS_AUTO_MAX : count;
+}
+
+/* As many descriptors as the connections may need, as far as the hard limit lets us. */
+static void raise_file_limit(const struct config *config, struct log *log)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)config->limits.connections_max + FILES_BESIDES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        log_event(log, LOG_LEVEL_WARN, "file_limit", LOG_U64("limit", limit.rlim_cur),
+                  LOG_U64("wanted", wanted),
+                  LOG_STRING("remedy", "raise LimitNOFILE or lower server.limits.connections"));
+}
+
+/* systemd's folder, then the XDG one; the configured one before both. */
+static int state_folder(const struct config *config, char *ret, size_t ret_bytes, struct error *err)
+{
+    const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    int count;
+    if (config->state_folder[0] != '\0')
+        count = snprintf(ret, ret_bytes, "%s", config->state_folder);
+    else if (systemd != NULL && systemd[0] == '/') /* may be a list "a:b": the first is ours */
+        count = snprintf(ret, ret_bytes, "%.*s", (int)strcspn(systemd, ":"), systemd);
+    else if (xdg != NULL && xdg[0] == '/')
+        count = snprintf(ret, ret_bytes, "%s/weir", xdg);
+    else if (home != NULL && home[0] == '/')
+        count = snprintf(ret, ret_bytes, "%s/.local/state/weir", home);
+    else
+        return error_set(err, ERROR_INVALID,
+                         "no folder for user counts: set users.state, or $HOME");
+    if (count < 0 || (size_t)count >= ret_bytes)
+        return error_set(err, ERROR_INVALID, "users.state: the path is too long");
+    return 0;
+}
+
+static int open_policy(struct server *server, struct error *err)
+{
+    char folder[STATE_PATH_MAX];
+    int result = state_folder(server->config, folder, sizeof folder, err);
+    if (result != 0)
+        return result;
+    const char *key_file = server->config->user_key_file;
+    const struct policy_config config = {.state_folder = folder,
+                                         .key_file = key_file[0] == '\0' ? NULL : key_file};
+    server->policy = policy_new(&config, err);
+    return server->policy == NULL ? error_wrap(err, "users") : 0;
+}
+
+/* Whether someone else listens on the address already. Our sockets share their port among the
+ * workers (SO_REUSEPORT), and the kernel would share it with another weir of the same user as
+ * well: half of the requests would go to the one that was forgotten. A socket that does not offer
+ * to share is told. Answers 0 for what listener_bind() will explain better. */
+static int check_port_free(const struct config *config, struct error *err)
+{
+    char service[8];
+    const int one = 1;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    (void)snprintf(service, sizeof service, "%u", config->port);
+    if (config->port == 0 || getaddrinfo(config->listen, service, &hints, &found) != 0)
+        return 0;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool taken = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+                 bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(found);
+    if (!taken)
+        return 0;
+    return error_set(err, ERROR_BUSY,
+                     "port %u of '%s' is in use: stop its owner, or choose another with --port",
+                     config->port, config->listen);
+}
+
+static int open_sockets(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    server->port = config->port;
+    int result = check_port_free(config, err);
+    if (result != 0)
+        return result;
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        struct worker *worker = &server->workers[i];
+        worker->socket = listener_bind(config->listen, server->port, &server->port, err);
+        if (worker->socket < 0)
+            return err->code;
+    }
+    if (config->tls_certificate[0] == '\0')
+        return 0;
+    server->tls = listener_tls_context(config->tls_certificate, config->tls_key, err);
+    return server->tls == NULL ? error_wrap(err, "server.tls") : 0;
+}
+
+static int start_workers(struct server *server, struct error *err)
+{
+    struct listener_limits limits = server->config->limits;
+    limits.connections_max =
+        (limits.connections_max + server->worker_count - 1) / server->worker_count;
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        int result = worker_prepare(&server->workers[i], &limits, err);
+        if (result != 0)
+            return result;
+    }
+    atomic_store(&server->ready, true); /* all is there; who is let in first may ask at once */
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        int result = worker_run(&server->workers[i], err);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+static int start_all(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    server->workers = calloc(server->worker_count, sizeof *server->workers);
+    server->models = calloc(config->model_count, sizeof *server->models);
+    if (server->workers == NULL || server->models == NULL)
+        return error_no_memory(err);
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        struct worker *worker = &server->workers[i];
+        worker->server = server;
+        worker->index = i;
+        worker->socket = worker->bell_fd = -1;
+    }
+    server->model_count = config->model_count;
+    raise_file_limit(config, server->log);
+    server->metrics = metrics_new(config->model_count, err);
+    if (server->metrics == NULL)
+        return ERROR_NO_MEMORY;
+    int result = open_sockets(server, err);
+    if (result == 0)
+        result = open_policy(server, err);
+    for (uint32_t i = 0; result == 0 && i < server->model_count; i++)
+        result = load_model(server, i, err);
+    return result == 0 ? start_workers(server, err) : result;
+}
+
+struct server *server_start(const struct config *config, struct log *log, struct error *err)
+{
+    struct server *server = calloc(1, sizeof *server);
+    if (server == NULL) {
+        error_no_memory(err);
+        return NULL;
+    }
+    server->config = config;
+    server->log = log;
+    server->worker_count = config->workers != 0 ? config->workers : auto_workers();
+    if (start_all(server, err) != 0) {
+        server_stop(server);
+        return NULL;
+    }
+    return server;
+}
+
+void server_drain(struct server *server)
+{
+    atomic_store(&server->ready, false);
+    atomic_store(&server->draining, true);
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        worker_order(&server->workers[i], WORKER_DRAIN);
+}
+
+static bool all_idle(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        if (!atomic_load(&server->workers[i].idle))
+            return false;
+    return true;
+}
+
+bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted)
+{
+    int before = *interrupted;
+    uint64_t end_us = clock_monotonic_us() + (uint64_t)timeout_ms * 1000;
+    const struct timespec pause = {.tv_nsec = IDLE_POLL_MS * 1000000L};
+    while (!all_idle(server)) {
+        if (*interrupted != before || clock_monotonic_us() >= end_us)
+            return false;
+        (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+    }
+    return true;
+}
+
+static void watch_engine(struct server *server, struct served_model *served, uint64_t now_us)
+{
+    struct engine_stats stats;
+    engine_stats(served->engine, &stats);
+    uint64_t still_ms =
+        now_us > stats.last_progress_us ? (now_us - stats.last_progress_us) / 1000 : 0;
+    bool stalled = stats.busy && still_ms > server->config->stall_timeout_ms;
+    if (stalled == served->stalled)
+        return;
+    served->stalled = stalled;
+    log_event(server->log, stalled ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+              stalled ? "stall" : "stall_over", LOG_STRING("model", served->id),
+              LOG_U64("still_ms", still_ms), LOG_U64("running", stats.running),
+              LOG_U64("waiting", stats.waiting), LOG_U64("steps", stats.steps));
+}
+
+void server_watch(struct server *server, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < server->model_count; i++)
+        watch_engine(server, &server->models[i], now_us);
+}
+
+void server_stop(struct server *server)
+{
+    if (server == NULL)
+        return;
+    atomic_store(&server->ready, false);
+    atomic_store(&server->draining, true);
+    for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
+        worker_join(&server->workers[i]);
+    for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
+        worker_break(&server->workers[i]);
+    for (uint32_t i = 0; i < server->model_count; i++)
+        if (server->models[i].engine != NULL)
+            engine_stop(server->models[i].engine);
+    for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
+        worker_release(&server->workers[i]);
+    policy_free(server->policy);
+    for (uint32_t i = 0; i < server->model_count; i++)
+        unload_model(&server->models[i]);
+    metrics_free(server->metrics);
+    SSL_CTX_free(server->tls);
+    free(server->workers);
+    free(server->models);
+    free(server);
+}
+
+struct served_model *server_find_model(const struct server *server, const char *id)
+{
+    if (id[0] == '\0')
+        return server->model_count == 1 ? &server->models[0] : NULL;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        if (strcmp(server->models[i].id, id) == 0)
+            return &server->models[i];
+    return NULL;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define IDLE_CHECK_US 10000 /* while draining, how often a worker looks whether it is done */
+
+static void on_idle_check(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+    (void)fd;
+    (void)what;
+    struct listener_stats stats;
+    listener_stats(worker->listener, &stats);
+    atomic_store(&worker->idle, stats.exchanges == 0 && api_open_generations(worker->api) == 0);
+}
+
+static void start_draining(struct worker *worker)
+{
+    worker->draining = true;
+    listener_drain(worker->listener);
+    const struct timeval period = {.tv_usec = IDLE_CHECK_US};
+    if (event_add(worker->idle_timer, &period) != 0)
+        atomic_store(&worker->idle, false); /* never idle: the drain timeout ends it */
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+    (void)what;
+    uint64_t rings;
+    if (read((int)fd, &rings, sizeof rings) != (ssize_t)sizeof rings && errno != EAGAIN)
+        return;
+    uint32_t order = atomic_load(&worker->order);
+    if (order == WORKER_STOP) {
+        (void)event_base_loopbreak(worker->base);
+        return;
+    }
+    if (order == WORKER_DRAIN && !worker->draining)
+        start_draining(worker);
+    api_wake(worker->api);
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    (void)event_base_dispatch(worker->base);
+    return NULL;
+}
+
+int worker_prepare(struct worker *worker, const struct listener_limits *limits, struct error *err)
+{
+    worker->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->bell_fd < 0)
+        return error_set_errno(err, errno, "worker %u: eventfd", worker->index);
+    worker->base = event_base_new();
+    if (worker->base == NULL)
+        return error_set(err, ERROR_IO, "worker %u: no event loop", worker->index);
+    worker->bell = event_new(worker->base, worker->bell_fd, EV_READ | EV_PERSIST, on_bell, worker);
+    worker->idle_timer = event_new(worker->base, -1, EV_PERSIST, on_idle_check, worker);
+    if (worker->bell == NULL || worker->idle_timer == NULL || event_add(worker->bell, NULL) != 0)
+        return error_no_memory(err);
+    worker->api = api_new(worker->server, worker->index, err);
+    if (worker->api == NULL)
+        return error_wrap(err, "worker %u", worker->index);
+    const struct listener_config config = {
+        .base = worker->base,
+        .fd = worker->socket,
+        .tls = worker->server->tls,
+        .limits = *limits,
+        .handler = api_handler(worker->api),
+    };
+    worker->listener = listener_new(&config, err);
+    if (worker->listener == NULL)
+        return error_wrap(err, "worker %u", worker->index);
+    worker->socket = -1;
+    return 0;
+}
+
+int worker_run(struct worker *worker, struct error *err)
+{
+    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    if (failed != 0)
+        return error_set_errno(err, failed, "worker %u: thread", worker->index);
+    worker->running = true;
+    return 0;
+}
+
+void worker_ring(struct worker *worker)
+{
+    const uint64_t one = 1;
+    /* EAGAIN means that the counter is full of rings not heard yet: it will wake all the same. */
+    ssize_t written = write(worker->bell_fd, &one, sizeof one);
+    (void)written;
+}
+
+void worker_order(struct worker *worker, enum worker_order order)
+{
+    uint32_t before = atomic_load(&worker->order);
+    while (before < (uint32_t)order &&
+           !atomic_compare_exchange_weak(&worker->order, &before, (uint32_t)order))
+        ;
+    worker_ring(worker);
+}
+
+void worker_join(struct worker *worker)
+{
+    if (!worker->running)
+        return;
+    worker_order(worker, WORKER_STOP);
+    (void)pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
+
+void worker_break(struct worker *worker)
+{
+    assert(!worker->running);
+    listener_free(worker->listener);
+    worker->listener = NULL;
+    if (worker->base != NULL)
+        (void)event_base_loop(worker->base, EVLOOP_NONBLOCK); /* what libevent put off */
+}
+
+void worker_release(struct worker *worker)
+{
+    assert(!worker->running);
+    if (worker->api != NULL)
+        api_wake(worker->api); /* every generation gets its last event */
+    api_free(worker->api);
+    if (worker->idle_timer != NULL)
+        event_free(worker->idle_timer);
+    if (worker->bell != NULL)
+        event_free(worker->bell);
+    if (worker->base != NULL)
+        event_base_free(worker->base);
+    if (worker->bell_fd >= 0)
+        close(worker->bell_fd);
+    if (worker->socket >= 0)
+        close(worker->socket);
+}
+
+bool worker_stats(const struct server *server, uint32_t index, struct listener_stats *ret)
+{
+    const struct worker *worker = &server->workers[index];
+    if (worker->listener == NULL)
+        return false;
+    listener_stats(worker->listener, ret);
+    return true;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ops_avx512.c -- every op over one AVX-512 register a lanes value. */
+#include "kernels/cpu/lanes_avx512.h"
+
+#include "kernels/cpu/attention_body.h"
+#include "kernels/cpu/ops_body.h"
+
+const struct cpu_ops cpu_ops_avx512 = {
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .kv_write = kv_write,
+    .attend = attend,
+    .add = add,
+    .gated = gated,
+};

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* arch.h -- the internal face between model.c and the architectures, and their loader.
+ *
+ * An architecture is a `struct arch`: how to read its weights and how to run a step. Files are
+ * hostile until read: the loader checks every number and every tensor it hands out, and its errors
+ * name the key or tensor, what was found and what would be right.
+ * Engine thread only, as is the backend. */
+#ifndef WEIR_MODELS_ARCH_ARCH_H
+#define WEIR_MODELS_ARCH_ARCH_H
+
+#include "base/error.h"
+#include "kernels/backend.h"
+#include "models/gguf.h"
+#include "models/model.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Far above any model there is; what keeps a hostile header from asking for the moon. */
+#define ARCH_LAYERS_MAX     1024u
+#define ARCH_WIDTH_MAX      (1u << 18)
+#define ARCH_VOCABULARY_MAX (1u << 24)
+#define ARCH_HEAD_DIM_MAX   1024u
+#define ARCH_CONTEXT_MAX    (1u << 24)
+
+struct arch_network; /* weights, cache and activations of one model; the architecture's own */
+
+struct arch {
+    const char *name; /* general.architecture */
+    /* Fills *ret_shape. NULL and err on failure. */
+    struct arch_network *(*load)(const struct gguf *gguf, struct backend *backend,
+                                 struct model_shape *ret_shape, struct error *err);
+    void (*free)(struct arch_network *network); /* NULL is fine */
+    size_t (*weight_bytes)(const struct arch_network *network);
+    /* As model_reserve(), but for the context, which the backend was told already. */
+    int (*reserve)(struct arch_network *network, uint32_t blocks, uint32_t rows_max,
+                   uint32_t outputs_max, struct error *err);
+    uint32_t (*columns_max)(const struct arch_network *network); /* widest input of a linear */
+    /* Enqueues a step; returns device logits [output_count, vocabulary]. */
+    const float *(*forward)(struct arch_network *network, const struct model_step *step);
+};
+
+extern const struct arch arch_llama;
+
+/* -- the loader: one architecture's keys and tensors, each checked -- */
+
+struct arch_loader {
+    const struct gguf *gguf; /* borrowed */
+    struct backend *backend; /* borrowed */
+    const char *prefix;      /* of keys: "llama" */
+    bool *taken;             /* [tensors of the file] */
+    uint64_t parameters;     /* weights taken so far */
+    size_t device_bytes;     /* of vectors taken so far */
+};
+bool arch_loader_init(struct arch_loader *loader, const struct gguf *gguf, struct backend *backend,
+                      const char *prefix); /* false: out of memory */
+void arch_loader_destroy(struct arch_loader *loader);
+
+/* The key `prefix.suffix`, from least to most. A missing key is an error. */
+int arch_read_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
+                  uint32_t most, uint32_t *ret, struct error *err);
+/* The same; where the key is missing *ret keeps its value, the default. */
+int arch_read_optional_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
+                           uint32_t most, uint32_t *ret, struct error *err);
+/* Above 0 and finite; where the key is missing *ret keeps its value, the default. */
+int arch_read_optional_float(const struct arch_loader *loader, const char *suffix, float *ret,
+                             struct error *err);
+
+/* The tensor blk.<layer>.<suffix>, or <suffix> alone for ARCH_NO_LAYER. */
+#define ARCH_NO_LAYER UINT32_MAX
+bool arch_has(const struct arch_loader *loader, uint32_t layer, const char *suffix);
+/* A matrix of `rows` rows of `columns`, laid out by the backend. */
+struct weight *arch_matrix(struct arch_loader *loader, uint32_t layer, const char *suffix,
+                           uint32_t rows, uint32_t columns, struct error *err);
+/* A vector of `count`, as float in device memory. */
+float *arch_vector(struct arch_loader *loader, uint32_t layer, const char *suffix, uint32_t count,
+                   struct error *err);
+/* The same in the caller's memory; `name` is whole. */
+int arch_read_vector(struct arch_loader *loader, const char *name, uint32_t count, float *ret,
+                     struct error *err);
+/* False and err, naming one, when the file has tensors that nobody asked for: the architecture has
+ * parts that we do not know, and without them would be another model. */
+bool arch_all_taken(const struct arch_loader *loader, struct error *err);
+/* The rows of the token embedding: the vocabulary. */
+int arch_vocabulary(const struct arch_loader *loader, uint32_t *ret, struct error *err);
+
+/* Device memory of rows * width floats. */
+float *arch_activations(struct backend *backend, uint64_t rows, uint64_t width, struct error *err);
+
+#endif

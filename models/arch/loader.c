@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "models/arch/arch.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NAME_BYTES 128
+
+bool arch_loader_init(struct arch_loader *loader, const struct gguf *gguf, struct backend *backend,
+                      const char *prefix)
+{
+    bool *taken = calloc((size_t)gguf_tensor_count(gguf) + 1, sizeof *taken);
+    *loader = (struct arch_loader){gguf, backend, prefix, taken, 0, 0};
+    return taken != NULL;
+}
+
+void arch_loader_destroy(struct arch_loader *loader)
+{
+    free(loader->taken);
+    loader->taken = NULL;
+}
+
+static void key_name(const struct arch_loader *loader, const char *suffix, char name[NAME_BYTES])
+{
+    (void)snprintf(name, NAME_BYTES, "%s.%s", loader->prefix, suffix);
+}
+
+static int read_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
+                    uint32_t most, uint32_t *ret, bool *ret_found, struct error *err)
+{
+    char key[NAME_BYTES];
+    key_name(loader, suffix, key);
+    uint64_t value;
+    *ret_found = gguf_get_u64(loader->gguf, key, &value);
+    if (!*ret_found)
+        return 0;
+    if (value < least || value > most)
+        return error_set(err, ERROR_INVALID,
+                         "key '%s' is %" PRIu64 ": from %" PRIu32 " to %" PRIu32 " is possible",
+                         key, value, least, most);
+    *ret = (uint32_t)value;
+    return 0;
+}
+
+int arch_read_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
+                  uint32_t most, uint32_t *ret, struct error *err)
+{
+    bool found;
+    int code = read_u32(loader, suffix, least, most, ret, &found, err);
+    if (code == 0 && !found)
+        return error_set(err, ERROR_INVALID,
+                         "key '%s.%s' is missing or not one whole number: the model needs it",
+                         loader->prefix, suffix);
+    return code;
+}
+
+int arch_read_optional_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
+                           uint32_t most, uint32_t *ret, struct error *err)
+{
+    bool found;
+    return read_u32(loader, suffix, least, most, ret, &found, err);
+}
+
+int arch_read_optional_float(const struct arch_loader *loader, const char *suffix, float *ret,
+                             struct error *err)
+{
+    char key[NAME_BYTES];
+    key_name(loader, suffix, key);
+    double value;
+    if (!gguf_get_f64(loader->gguf, key, &value))
+        return 0;
+    if (!(value > 0.0) || !isfinite((float)value) || (float)value == 0.0f)
+        return error_set(err, ERROR_INVALID, "key '%s' is %g: it must be above 0 and finite", key,
+                         value);
+    *ret = (float)value;
+    return 0;
+}
+
+static void tensor_name(uint32_t layer, const char *suffix, char name[NAME_BYTES])
+{
+    if (layer == ARCH_NO_LAYER)
+        (void)snprintf(name, NAME_BYTES, "%s", suffix);
+    else
+        (void)snprintf(name, NAME_BYTES, "blk.%" PRIu32 ".%s", layer, suffix);
+}
+
+bool arch_has(const struct arch_loader *loader, uint32_t layer, const char *suffix)
+{
+    char name[NAME_BYTES];
+    tensor_name(layer, suffix, name);
+    return gguf_tensor_find(loader->gguf, name) != NULL;
+}
+
+/* The tensor, if it is there in a type that we serve and has the shape [columns, rows]. */
+static const struct gguf_tensor *find_shaped(struct arch_loader *loader, const char *name,
+                                             uint64_t rows, uint64_t columns, struct error *err)
+{
+    const struct gguf_tensor *tensor = gguf_tensor_find(loader->gguf, name);
+    if (tensor == NULL) {
+        error_set(err, ERROR_INVALID, "tensor '%s' is missing", name);
+        return NULL;
+    }
+    if (tensor->shape[0] != columns || tensor->shape[1] != rows || tensor->shape[2] != 1 ||
+        tensor->shape[3] != 1) {
+        error_set(err, ERROR_INVALID,
+                  "tensor '%s' is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
+                  ": the model's keys call for %" PRIu64 " x %" PRIu64,
+                  name, tensor->shape[0], tensor->shape[1], tensor->shape[2], tensor->shape[3],
+                  columns, rows);
+        return NULL;
+    }
+    const struct quant_format *format = quant_format_find(tensor->type);
+    if (format == NULL) {
+        error_set(err, ERROR_UNSUPPORTED,
+                  "tensor '%s' has weights of type %" PRIu32
+                  ", which is not served: requantise the model to one of F32, F16, BF16, Q4_0, "
+                  "Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K",
+                  name, tensor->type);
+        return NULL;
+    }
+    size_t row_bytes = quant_row_bytes(format, columns);
+    if (row_bytes == 0 || tensor->bytes_count / row_bytes < rows) {
+        error_set(err, ERROR_INVALID,
+                  "tensor '%s': rows of %" PRIu64 " weights are not whole %s blocks, or cut short",
+                  name, columns, format->name);
+        return NULL;
+    }
+    loader->taken[tensor - gguf_tensor_at(loader->gguf, 0)] = true;
+    return tensor;
+}
+
+struct weight *arch_matrix(struct arch_loader *loader, uint32_t layer, const char *suffix,
+                           uint32_t rows, uint32_t columns, struct error *err)
+{
+    char name[NAME_BYTES];
+    tensor_name(layer, suffix, name);
+    const struct gguf_tensor *tensor = find_shaped(loader, name, rows, columns, err);
+    if (tensor == NULL)
+        return NULL;
+    const struct weight_source source = {
+        .bytes = tensor->bytes,
+        .type = (enum weight_type)tensor->type,
+        .rows = rows,
+        .columns = columns,
+    };
+    struct weight *weight = loader->backend->ops->weight_prepare(loader->backend, &source, err);
+    if (weight == NULL)
+        error_wrap(err, "tensor '%s'", name);
+    else
+        loader->parameters += (uint64_t)rows * columns;
+    return weight;
+}
+
+int arch_read_vector(struct arch_loader *loader, const char *name, uint32_t count, float *ret,
+                     struct error *err)
+{
+    const struct gguf_tensor *tensor = find_shaped(loader, name, 1, count, err);
+    if (tensor == NULL)
+        return err == NULL ? ERROR_INVALID : err->code;
+    quant_dequantize_row(quant_format_find(tensor->type), tensor->bytes, count, ret);
+    return 0;
+}
+
+float *arch_vector(struct arch_loader *loader, uint32_t layer, const char *suffix, uint32_t count,
+                   struct error *err)
+{
+    char name[NAME_BYTES];
+    tensor_name(layer, suffix, name);
+    float *host = malloc(count * sizeof *host);
+    if (host == NULL) {
+        error_no_memory(err);
+        return NULL;
+    }
+    float *device = NULL;
+    if (arch_read_vector(loader, name, count, host, err) == 0)
+        device = arch_activations(loader->backend, 1, count, err);
+    if (device != NULL) {
+        loader->backend->ops->copy_to_device(loader->backend, device, host, count * sizeof *host);
+        loader->parameters += count;
+        loader->device_bytes += count * sizeof *device;
+    }
+    free(host);
+    return device;
+}
+
+bool arch_all_taken(const struct arch_loader *loader, struct error *err)
+{
+    for (uint32_t i = 0; i < gguf_tensor_count(loader->gguf); i++) {
+        if (loader->taken[i])
+            continue;
+        struct gguf_string name = gguf_tensor_at(loader->gguf, i)->name;
+        error_set(err, ERROR_UNSUPPORTED,
+                  "tensor '%.*s' has no place in the architecture '%s' as implemented",
+                  (int)(name.count < 64 ? name.count : 64), name.bytes, loader->prefix);
+        return false;
+    }
+    return true;
+}
+
+int arch_vocabulary(const struct arch_loader *loader, uint32_t *ret, struct error *err)
+{
+    const struct gguf_tensor *tensor = gguf_tensor_find(loader->gguf, "token_embd.weight");
+    if (tensor == NULL)
+        return error_set(err, ERROR_INVALID, "tensor 'token_embd.weight' is missing");
+    if (tensor->shape[1] == 0 || tensor->shape[1] > ARCH_VOCABULARY_MAX)
+        return error_set(err, ERROR_INVALID,
+                         "tensor 'token_embd.weight' has %" PRIu64
+                         " rows: from 1 to %u are allowed",
+                         tensor->shape[1], ARCH_VOCABULARY_MAX);
+    *ret = (uint32_t)tensor->shape[1];
+    return 0;
+}
+
+float *arch_activations(struct backend *backend, uint64_t rows, uint64_t width, struct error *err)
+{
+    if (width != 0 && rows > SIZE_MAX / sizeof(float) / width) {
+        error_no_memory(err);
+        return NULL;
+    }
+    return backend->ops->memory_alloc(backend, (size_t)(rows * width) * sizeof(float), err);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "models/model.h"
+
+#include "models/arch/arch.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARCHITECTURE_BYTES 64
+
+/* Every architecture we serve. */
+static const struct arch *const architectures[] = {&arch_llama};
+
+struct model {
+    /* fixed at load */
+    struct gguf *gguf;
+    struct backend *backend; /* borrowed: the caller */
+    const struct arch *arch;
+    struct model_shape shape;
+    struct tokenizer *tokenizer;
+    struct chat_template *chat_template; /* or NULL */
+    struct error template_error;
+
+    /* the engine thread's */
+    struct arch_network *network;
+    uint32_t blocks, rows_max, outputs_max, context_max; /* of model_reserve() */
+};
+
+static const struct arch *find_architecture(const struct gguf *gguf, struct error *err)
+{
+    char name[ARCHITECTURE_BYTES];
+    if (!gguf_copy_string(gguf, "general.architecture", name, sizeof name)) {
+        error_set(err, ERROR_INVALID, "key 'general.architecture' is missing: not a model");
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+        if (strcmp(name, architectures[i]->name) == 0)
+            return architectures[i];
+    error_set(err, ERROR_UNSUPPORTED, "architecture '%s' is not implemented: 'llama' is", name);
+    return NULL;
+}
+
+static int check_vocabulary(const struct model *model, struct error *err)
+{
+    uint32_t tokens = tokenizer_vocabulary(model->tokenizer);
+    if (tokens == model->shape.vocabulary)
+        return 0;
+    return error_set(err, ERROR_INVALID,
+                     "tensor 'token_embd.weight' has %" PRIu32 " rows, the tokenizer %" PRIu32
+                     " tokens: they must agree",
+                     model->shape.vocabulary, tokens);
+}
+
+/* A model without a usable template still serves plain completions. */
+static void load_template(struct model *model)
+{
+    struct gguf_string source;
+    if (!gguf_get_string(model->gguf, "tokenizer.chat_template", &source)) {
+        error_set(&model->template_error, ERROR_NOT_FOUND,
+                  "the model file has no key 'tokenizer.chat_template'");
+        return;
+    }
+    model->chat_template =
+        chat_template_compile(source.bytes, source.count, &model->template_error);
+}
+
+static int load(struct model *model, const char *path, struct error *err)
+{
+    model->gguf = gguf_open(path, err);
+    if (model->gguf == NULL)
+        return ERROR_INVALID;
+    model->arch = find_architecture(model->gguf, err);
+    if (model->arch == NULL)
+        return ERROR_UNSUPPORTED;
+    model->tokenizer = tokenizer_new(model->gguf, err);
+    if (model->tokenizer == NULL)
+        return ERROR_INVALID;
+    model->network = model->arch->load(model->gguf, model->backend, &model->shape, err);
+    if (model->network == NULL)
+        return ERROR_INVALID;
+    load_template(model);
+    return check_vocabulary(model, err);
+}
+
+struct model *model_load(const char *path, struct backend *backend, struct error *err)
+{
+    struct model *model = calloc(1, sizeof *model);
+    if (model == NULL) {
+        error_no_memory(err);
+        return NULL;
+    }
+    model->backend = backend;
+    if (load(model, path, err) != 0) {
+        error_wrap(err, "model '%s'", path);
+        model_free(model);
+        return NULL;
+    }
+    return model;
+}
+
+void model_free(struct model *model)
+{
+    if (model == NULL)
+        return;
+    if (model->arch != NULL)
+        model->arch->free(model->network);
+    chat_template_free(model->chat_template);
+    tokenizer_free(model->tokenizer);
+    gguf_close(model->gguf); /* last: weights may lie in the mapped file */
+    free(model);
+}
+
+const struct model_shape *model_shape(const struct model *model)
+{
+    return &model->shape;
+}
+
+const struct gguf *model_file(const struct model *model)
+{
+    return model->gguf;
+}
+
+const struct tokenizer *model_tokenizer(const struct model *model)
+{
+    return model->tokenizer;
+}
+
+const struct chat_template *model_chat_template(const struct model *model)
+{
+    return model->chat_template;
+}
+
+const char *model_template_error(const struct model *model)
+{
+    return model->chat_template == NULL ? model->template_error.text : "";
+}
+
+const char *model_architecture(const struct model *model)
+{
+    return model->arch->name;
+}
+
+size_t model_weight_bytes(const struct model *model)
+{
+    return model->arch->weight_bytes(model->network);
+}
+
+int model_reserve(struct model *model, uint32_t blocks, uint32_t rows_max, uint32_t outputs_max,
+                  uint32_t context_max, struct error *err)
+{
+    assert(model->rows_max == 0);
+    assert(blocks > 0 && rows_max > 0 && outputs_max > 0);
+    int code = model->backend->ops->reserve(
+        model->backend, rows_max, model->arch->columns_max(model->network), context_max, err);
+    if (code == 0)
+        code = model->arch->reserve(model->network, blocks, rows_max, outputs_max, err);
+    if (code != 0)
+        return code;
+    model->blocks = blocks;
+    model->rows_max = rows_max;
+    model->outputs_max = outputs_max;
+    model->context_max = context_max;
+    return 0;
+}
+
+/* What the engine promises: everything a kernel will index with. */
+static void assert_step(const struct model *model, const struct model_step *step)
+{
+    assert(step->row_count > 0 && step->row_count <= model->rows_max);
+    assert(step->output_count <= step->row_count && step->output_count <= model->outputs_max);
+    for (uint32_t i = 0; i < step->row_count; i++)
+        assert(step->tokens[i] < model->shape.vocabulary);
+    for (uint32_t i = 0; i < step->output_count; i++)
+        assert(step->output_rows[i] < step->row_count);
+    uint32_t row = 0;
+    for (uint32_t i = 0; i < step->span_count; i++) {
+        const struct attention_span *span = &step->spans[i];
+        assert(span->first_row == row && span->row_count > 0);
+        assert((uint64_t)span->position + span->row_count <= model->context_max);
+        for (uint32_t j = 0; j < span->row_count; j++, row++)
+            assert(row < step->row_count && step->positions[row] == span->position + j);
+        uint32_t blocks = (span->position + span->row_count - 1) / KV_BLOCK_TOKENS + 1;
+        for (uint32_t j = 0; j < blocks; j++)
+            assert(step->block_tables[span->block_offset + j] < model->blocks);
+    }
+    assert(row == step->row_count);
+}
+
+int model_forward(struct model *model, const struct model_step *step, float *logits,
+                  struct error *err)
+{
+    assert_step(model, step);
+    const float *device_logits = model->arch->forward(model->network, step);
+    model->backend->ops->copy_from_device(model->backend, logits, device_logits,
+                                          (size_t)step->output_count * model->shape.vocabulary *
+                                              sizeof *logits);
+    return model->backend->ops->synchronize(model->backend, err);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "tests/unit/api/doubles.h"
+
+uint64_t clock_monotonic_us(void)
+{
+    return DOUBLE_NOW_US;
+}
+
+int64_t clock_unix_us(void)
+{
+    return 1700000000000000;
+}
+
+static void keep(char to[64], const char *from)
+{
+    (void)snprintf(to, 64, "%s", from == NULL ? "" : from);
+}
+
+void policy_admit(struct policy *policy, struct policy_model *model,
+                  const struct policy_claims *claims, int64_t now_unix_us,
+                  struct policy_decision *ret)
+{
+    (void)model;
+    (void)now_unix_us;
+    policy->admissions++;
+    keep(policy->user, claims->user);
+    keep(policy->header, claims->header);
+    keep(policy->tenant, claims->tenant);
+    keep(policy->address, claims->address);
+    *ret = (struct policy_decision){.verdict = policy->verdict, .reason = "clause 2"};
+    if (policy->attribution != NULL)
+        (void)snprintf(ret->attribution, sizeof ret->attribution, "%s", policy->attribution);
+}
+
+const struct policy_license *policy_model_license(const struct policy_model *model)
+{
+    (void)model;
+    static const struct policy_license license = {
+        .id = "apache-2.0", .name = "", .link = "", .file = "", .disagreement = ""};
+    return &license;
+}
+
+const char *license_source_name(enum license_source source)
+{
+    return source == LICENSE_FROM_NOTHING ? "none" : "weights";
+}
+
+void metrics_first_token(struct metrics *metrics, uint32_t model, uint64_t ttft_us)
+{
+    (void)model;
+    (void)ttft_us;
+    metrics->first_tokens++;
+}
+
+void metrics_next_token(struct metrics *metrics, uint32_t model, uint64_t gap_us)
+{
+    (void)model;
+    (void)gap_us;
+    metrics->next_tokens++;
+}
+
+void metrics_generation(struct metrics *metrics, uint32_t model,
+                        const struct generation_record *record)
+{
+    assert_int_equal(model, 0);
+    metrics->generations++;
+    metrics->record = *record;
+}
+
+void metrics_http(struct metrics *metrics, enum http_route route, const char *method,
+                  uint32_t status, uint64_t duration_us)
+{
+    (void)method;
+    (void)duration_us;
+    metrics->answers++;
+    metrics->route = route;
+    metrics->status = status;
+}
+
+void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)
+{
+    (void)metrics;
+    (void)server;
+    text_append_string(out, "weir_up 1\n");
+}
+
+struct served_model *server_find_model(const struct server *server, const char *id)
+{
+    bool found = id[0] == '\0' || strcmp(id, server->models[0].id) == 0;
+    return found ? &server->models[0] : NULL;
+}
+
+void world_init(struct world *world, bool with_keys)
+{
+    static const struct config_api_key keys[2] = {{(char *)"sk-one", (char *)"a"},
+                                                  {(char *)"sk-two", (char *)"b"}};
+    memset(world, 0, sizeof *world);
+    memcpy(world->keys, keys, sizeof keys);
+    world->config.user_header = (char *)"X-User-Id";
+    world->config.stall_timeout_ms = 1000;
+    world->config.api_keys = world->keys;
+    world->config.api_key_count = with_keys ? 2 : 0;
+    world->engine.context = 64;
+    world->engine.submit_limit = DOUBLE_SUBMISSIONS_MAX;
+    world->model.id = "tiny";
+    world->model.engine = &world->engine;
+    world->model.model = (struct model *)(void *)world;
+    world->model.created_unix = 7;
+    world->server.config = &world->config;
+    world->server.policy = &world->policy;
+    world->server.metrics = &world->metrics;
+    world->server.models = &world->model;
+    world->server.model_count = 1;
+    world->server.ready = true;
+    world->api = api_new(&world->server, 0, NULL);
+    assert_non_null(world->api);
+    exchange_double_init(&world->exchange, "", "");
+}
+
+void world_destroy(struct world *world)
+{
+    assert_int_equal(api_open_generations(world->api), 0);
+    for (uint32_t i = 0; i < world->engine.submission_count; i++)
+        assert_false(world->engine.submissions[i].open);
+    api_free(world->api);
+    exchange_double_destroy(&world->exchange);
+}
+
+void world_post(struct world *world, const char *path, const char *json)
+{
+    exchange_double_destroy(&world->exchange);
+    exchange_double_init(&world->exchange, "POST", path);
+    exchange_double_header(&world->exchange, "content-type", "application/json");
+    exchange_double_ask(world->api, &world->exchange, json);
+}
+
+void world_get(struct world *world, const char *path)
+{
+    exchange_double_destroy(&world->exchange);
+    exchange_double_init(&world->exchange, "GET", path);
+    exchange_double_ask(world->api, &world->exchange, "");
+}
+
+/* "chatcmpl-0123..." becomes "chatcmpl-*": all else in an answer is exact. */
+static void mask_ids(const char *from, struct text *to)
+{
+    while (*from != '\0') {
+        text_append_char(to, *from);
+        bool id = strncmp(from, "cmpl-", 5) == 0;
+        from++;
+        if (!id)
+            continue;
+        text_append_string(to, "mpl-*");
+        from += 4;
+        while (isxdigit((unsigned char)*from))
+            from++;
+    }
+}
+
+void world_expect_body(struct world *world, const char *expected)
+{
+    struct text masked;
+    text_init(&masked);
+    mask_ids(text_string(&world->exchange.bytes), &masked);
+    assert_string_equal(text_string(&masked), expected);
+    text_destroy(&masked);
+}

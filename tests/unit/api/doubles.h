@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* doubles.h -- what stands in for the protocol, the engine and the model in tests of daemon/api.
+ *
+ * A double defines every function of the face it stands in for, so that the linker never needs the
+ * real one. All of it is reached through one struct world, made anew for each test. */
+#ifndef WEIR_TESTS_UNIT_API_DOUBLES_H
+#define WEIR_TESTS_UNIT_API_DOUBLES_H
+
+#include "base/text.h"
+#include "daemon/api/api.h"
+#include "daemon/config.h"
+#include "daemon/server.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* -- The protocol -- */
+
+#define DOUBLE_HEADERS_MAX 24
+
+struct exchange {
+    const char *method, *path, *client;
+    struct http_header request[DOUBLE_HEADERS_MAX];
+    size_t request_count;
+    const char *body;
+    size_t body_count;
+    uint64_t started_us;
+    enum http_version version;
+    void *owner;
+    /* the answer */
+    uint32_t status;
+    struct text headers; /* "name: value\n" a line */
+    struct text bytes;   /* whole or streamed */
+    uint32_t writes;
+    size_t waiting; /* what exchange_stream_write() says */
+    bool streaming, complete, aborted;
+};
+
+void exchange_double_init(struct exchange *exchange, const char *method, const char *path);
+void exchange_double_header(struct exchange *exchange, const char *name, const char *value);
+void exchange_double_destroy(struct exchange *exchange);
+/* on_headers, then on_request when it was not answered. */
+void exchange_double_ask(struct api *api, struct exchange *exchange, const char *json);
+void exchange_double_go(struct api *api, struct exchange *exchange);
+
+/* -- The engine -- */
+
+#define DOUBLE_SUBMISSIONS_MAX 8
+
+struct submission {
+    struct generation_request request; /* arrays are ours now */
+    bool open, cancelled;
+    uint32_t choices_cancelled;
+    uint32_t running; /* choices without a finish */
+    uint32_t outputs[ENGINE_CHOICES_MAX];
+    bool finished[ENGINE_CHOICES_MAX];
+};
+
+struct engine {
+    uint32_t context;
+    int admission; /* what engine_admission() answers */
+    uint32_t retry_after_s;
+    uint32_t submit_limit; /* submissions before ERROR_BUSY */
+    struct submission submissions[DOUBLE_SUBMISSIONS_MAX];
+    uint32_t submission_count;
+    struct generation_events *outbox; /* newest last */
+    struct engine_stats stats;
+};
+
+/* The engine drew a token for a choice; finish may be FINISH_NONE. `engine_double_end()` ends a
+ * choice without one. Delivered by the next api_wake(). */
+void engine_double_token(struct engine *engine, uint32_t submission, uint32_t choice,
+                         uint32_t token, enum finish_reason finish);
+void engine_double_end(struct engine *engine, uint32_t submission, uint32_t choice,
+                       enum finish_reason finish);
+void engine_double_prompt_token(struct engine *engine, uint32_t submission, uint32_t token,
+                                float logprob);
+/* Ends every choice that was cancelled, as the engine owes it. */
+void engine_double_keep_promises(struct engine *engine);
+/* A token for each byte of text, an event each. */
+void engine_double_text(struct engine *engine, uint32_t submission, uint32_t choice,
+                        const char *text);
+
+/* -- The model: a token a byte, and a few besides -- */
+
+enum double_token {
+    TOKEN_BOS = 256, /* "<s>", special */
+    TOKEN_EOS = 257, /* "</s>", special, ends */
+    TOKEN_HELLO,     /* "Hello" */
+    TOKEN_WORLD,     /* " world" */
+    TOKEN_ST,        /* "ST" */
+    TOKEN_OP,        /* "OP!" */
+    TOKEN_DOUBLE_COUNT
+};
+
+/* -- Policy, metrics, time -- */
+
+struct policy {
+    enum policy_verdict verdict;
+    const char *attribution;
+    uint32_t admissions;
+    char user[64], header[64], tenant[64], address[64]; /* of the last claims, "" for NULL */
+};
+
+struct metrics {
+    uint32_t first_tokens, next_tokens, generations, answers;
+    enum http_route route;
+    uint32_t status;
+    struct generation_record record;
+};
+
+#define DOUBLE_NOW_US 5000000u /* the monotonic clock stands still */
+
+/* -- All of it together -- */
+
+struct world {
+    struct config config;
+    struct config_api_key keys[2];
+    struct engine engine;
+    struct policy policy;
+    struct metrics metrics;
+    struct served_model model;
+    struct server server;
+    struct api *api;
+    struct exchange exchange;
+};
+
+/* One model "tiny" with a context of 64 tokens. with_keys: "sk-one" of tenant "a" and "sk-two" of
+ * tenant "b" are needed. */
+void world_init(struct world *world, bool with_keys);
+/* Fails the test when a generation is still open. */
+void world_destroy(struct world *world);
+/* Asks with a fresh exchange. */
+void world_post(struct world *world, const char *path, const char *json);
+void world_get(struct world *world, const char *path);
+/* Whether the answer's body, ids and times of making replaced by '*', is as expected. */
+void world_expect_body(struct world *world, const char *expected);
+
+#endif

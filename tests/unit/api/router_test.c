@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api/call.h"
+#include "tests/unit/api/doubles.h"
+
+static struct world *setup(bool with_keys)
+{
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_init(world, with_keys);
+    return world;
+}
+
+static void teardown(struct world *world)
+{
+    world_destroy(world);
+    free(world);
+}
+
+static bool contains(const struct text *text, const char *part)
+{
+    return strstr(text_string(text), part) != NULL;
+}
+
+/* Only the head arrives: what it says is all there is to decide by. */
+static void ask_head(struct world *world, const char *method, const char *path, const char *name,
+                     const char *value)
+{
+    exchange_double_destroy(&world->exchange);
+    exchange_double_init(&world->exchange, method, path);
+    if (name != NULL)
+        exchange_double_header(&world->exchange, name, value);
+    const struct exchange_handler *handler = api_handler(world->api);
+    handler->on_headers(handler->application, &world->exchange);
+}
+
+static void an_unknown_path_is_404_and_a_wrong_method_405_with_allow(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    ask_head(world, "GET", "/v1/nothing", NULL, NULL);
+    world_expect_body(world, "{\"error\":{\"message\":\"no such path: /v1/nothing\",\"type\":"
+                             "\"invalid_request_error\",\"param\":null,\"code\":\"not_found\"}}");
+    assert_int_equal(world->exchange.status, 404);
+    assert_int_equal(world->metrics.route, ROUTE_OTHER);
+    ask_head(world, "GET", "/v1/chat/completions", NULL, NULL);
+    assert_int_equal(world->exchange.status, 405);
+    assert_true(contains(&world->exchange.headers, "allow: POST\n"));
+    ask_head(world, "BREW", "/health", NULL, NULL);
+    assert_int_equal(world->exchange.status, 405);
+    assert_true(contains(&world->exchange.headers, "allow: GET, HEAD\n"));
+    ask_head(world, "HEAD", "/health", NULL, NULL);
+    assert_int_equal(world->exchange.status, 200);
+    ask_head(world, "GET", "/v1/modelsx", NULL, NULL);
+    assert_int_equal(world->exchange.status, 404);
+    teardown(world);
+}
+
+static void a_post_that_is_not_json_is_415_before_its_body(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    ask_head(world, "POST", "/tokenize", NULL, NULL);
+    assert_int_equal(world->exchange.status, 415);
+    ask_head(world, "POST", "/tokenize", "content-type", "application/jsonx");
+    assert_int_equal(world->exchange.status, 415);
+    ask_head(world, "POST", "/tokenize", "content-type", "Application/JSON ; charset=utf-8");
+    assert_int_equal(world->exchange.status, 0);
+    teardown(world);
+}
+
+static void keys_are_asked_for_but_on_the_open_routes(void **state)
+{
+    (void)state;
+    static const char *const open[] = {"/health", "/ready", "/metrics", "/version"};
+    struct world *world = setup(true);
+    for (size_t i = 0; i < 4; i++) {
+        ask_head(world, "GET", open[i], NULL, NULL);
+        assert_int_equal(world->exchange.status, 200);
+    }
+    static const char *const wrong[] = {"Bearer ", "Bearer sk-on", "Bearer sk-onex",
+                                        "sk-one",  "Basic sk-one", "Bearer sk-one "};
+    for (size_t i = 0; i < 6; i++) {
+        ask_head(world, "GET", "/v1/models", "authorization", wrong[i]);
+        assert_int_equal(world->exchange.status, 401);
+        assert_true(contains(&world->exchange.headers, "www-authenticate: Bearer\n"));
+        assert_true(contains(&world->exchange.bytes, "\"code\":\"invalid_api_key\""));
+    }
+    ask_head(world, "POST", "/v1/chat/completions", "content-type", "application/json");
+    assert_int_equal(world->exchange.status, 401);
+    ask_head(world, "GET", "/v1/models", "authorization", "bearer  sk-two");
+    assert_int_equal(world->exchange.status, 200);
+    teardown(world);
+}
+
+static void tenants_do_not_share_salts(void **state)
+{
+    (void)state;
+    struct world *world = setup(true);
+    struct auth *auth = auth_new(&world->config, NULL);
+    struct auth_identity one, two;
+    assert_true(auth_check(auth, "Bearer sk-one", &one));
+    assert_true(auth_check(auth, "Bearer sk-two", &two));
+    assert_true(one.tenant_id != two.tenant_id);
+    assert_true(auth_cache_salt(&one, NULL) == one.tenant_id);
+    assert_true(auth_cache_salt(&one, "x") != auth_cache_salt(&two, "x"));
+    assert_true(auth_cache_salt(&one, "x") == auth_cache_salt(&one, "x"));
+    assert_true(auth_cache_salt(&one, "x") != auth_cache_salt(&one, "y"));
+    auth_free(auth);
+    teardown(world);
+}
+
+static void a_full_queue_answers_before_the_body(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/v1/chat/completions", "/v1/completions"};
+    struct world *world = setup(false);
+    world->engine.admission = ERROR_BUSY;
+    world->engine.retry_after_s = 17;
+    for (size_t i = 0; i < 2; i++) {
+        ask_head(world, "POST", paths[i], "content-type", "application/json");
+        assert_int_equal(world->exchange.status, 429);
+        assert_true(contains(&world->exchange.headers, "retry-after: 17\n"));
+    }
+    ask_head(world, "POST", "/tokenize", "content-type", "application/json");
+    assert_int_equal(world->exchange.status, 0);
+    teardown(world);
+}
+
+static void a_draining_server_sends_posts_away_and_is_not_ready(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->server.draining = true;
+    ask_head(world, "POST", "/v1/completions", "content-type", "application/json");
+    assert_int_equal(world->exchange.status, 503);
+    assert_true(contains(&world->exchange.headers, "retry-after: 1\n"));
+    ask_head(world, "GET", "/ready", NULL, NULL);
+    assert_int_equal(world->exchange.status, 503);
+    ask_head(world, "GET", "/health", NULL, NULL);
+    assert_int_equal(world->exchange.status, 200);
+    world->server.draining = false;
+    world->server.ready = false;
+    ask_head(world, "GET", "/ready", NULL, NULL);
+    assert_int_equal(world->exchange.status, 503);
+    teardown(world);
+}
+
+static void health_is_an_engine_that_makes_progress(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->engine.stats.busy = true;
+    world->engine.stats.last_progress_us = DOUBLE_NOW_US - 1000000;
+    world_get(world, "/health");
+    assert_int_equal(world->exchange.status, 200);
+    world_expect_body(world, "{}");
+    world->engine.stats.last_progress_us--;
+    world_get(world, "/health");
+    assert_int_equal(world->exchange.status, 503);
+    assert_true(contains(&world->exchange.bytes, "engine_stalled"));
+    world->engine.stats.busy = false;
+    world_get(world, "/health");
+    assert_int_equal(world->exchange.status, 200);
+    teardown(world);
+}
+
+static void a_sane_request_id_comes_back_and_no_other(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    ask_head(world, "GET", "/health", "x-request-id", "mine-1");
+    assert_true(contains(&world->exchange.headers, "x-request-id: mine-1\n"));
+    char longest[REQUEST_ID_BYTES_MAX + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[REQUEST_ID_BYTES_MAX + 1] = '\0';
+    const char *const bad[] = {"", "a b", "a\xc3\xa9", "a\x7f", longest};
+    for (size_t i = 0; i < 5; i++) {
+        ask_head(world, "GET", "/health", "x-request-id", bad[i]);
+        const char *line = strstr(text_string(&world->exchange.headers), "x-request-id: req_");
+        assert_non_null(line);
+        assert_int_equal(strspn(line + 18, "0123456789abcdef"), 32);
+    }
+    teardown(world);
+}
+
+static void a_model_says_its_licence(void **state)
+{
+    (void)state;
+#define MODEL                                                                                      \
+    "{\"id\":\"tiny\",\"object\":\"model\",\"created\":7,\"owned_by\":\"weir\",\"root\":\"tiny\"," \
+    "\"parent\":null,\"max_model_len\":64,\"license\":{\"id\":\"apache-2.0\",\"name\":\"\","       \
+    "\"link\":\"\",\"source\":\"none\"}}"
+    struct world *world = setup(false);
+    world_get(world, "/v1/models");
+    world_expect_body(world, "{\"object\":\"list\",\"data\":[" MODEL "]}");
+    world_get(world, "/v1/models/%74in%79");
+    world_expect_body(world, MODEL);
+    static const char *const unknown[] = {"/v1/models/", "/v1/models/big", "/v1/models/tiny%00",
+                                          "/v1/models/tiny%", "/v1/models/tiny%2"};
+    for (size_t i = 0; i < 5; i++) {
+        world_get(world, unknown[i]);
+        assert_int_equal(world->exchange.status, 404);
+        assert_true(contains(&world->exchange.bytes, "model_not_found"));
+    }
+    world_post(world, "/v1/completions", "{\"model\":\"big\",\"prompt\":\"x\"}");
+    assert_int_equal(world->exchange.status, 404);
+    teardown(world);
+}
+
+static void tokens_and_text_go_both_ways(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world_post(world, "/tokenize", "{\"prompt\":\"hi\",\"return_token_strs\":true}");
+    world_expect_body(world, "{\"count\":3,\"max_model_len\":64,\"tokens\":[256,104,105],"
+                             "\"token_strs\":[\"<s>\",\"h\",\"i\"]}");
+    world_post(world, "/tokenize",
+               "{\"messages\":[{\"role\":\"user\",\"content\":\"\"}],\"tools\":[{}],"
+               "\"add_special_tokens\":false}");
+    assert_true(contains(&world->exchange.bytes, "\"count\":8,")); /* "user:\nT>" */
+    world_post(world, "/tokenize", "{\"messages\":[{\"role\":\"user\",\"content\":\"raise\"}]}");
+    assert_int_equal(world->exchange.status, 400);
+    assert_true(contains(&world->exchange.bytes, "the template does not like it"));
+    world_post(world, "/detokenize", "{\"tokens\":[257,104,195,169]}");
+    world_expect_body(world, "{\"prompt\":\"</s>h\xc3\xa9\"}");
+    world_post(world, "/detokenize", "{\"tokens\":[1000]}");
+    assert_int_equal(world->exchange.status, 400);
+    teardown(world);
+}
+
+static void metrics_and_version_are_plain(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world_get(world, "/metrics");
+    assert_true(contains(&world->exchange.headers,
+                         "content-type: text/plain; version=0.0.4; charset=utf-8\n"));
+    world_expect_body(world, "weir_up 1\n");
+    world_get(world, "/version");
+    world_expect_body(world, "{\"version\":\"" WEIR_VERSION "\"}");
+    teardown(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unknown_path_is_404_and_a_wrong_method_405_with_allow),
+        cmocka_unit_test(a_post_that_is_not_json_is_415_before_its_body),
+        cmocka_unit_test(keys_are_asked_for_but_on_the_open_routes),
+        cmocka_unit_test(tenants_do_not_share_salts),
+        cmocka_unit_test(a_full_queue_answers_before_the_body),
+        cmocka_unit_test(a_draining_server_sends_posts_away_and_is_not_ready),
+        cmocka_unit_test(health_is_an_engine_that_makes_progress),
+        cmocka_unit_test(a_sane_request_id_comes_back_and_no_other),
+        cmocka_unit_test(a_model_says_its_licence),
+        cmocka_unit_test(tokens_and_text_go_both_ways),
+        cmocka_unit_test(metrics_and_version_are_plain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/config.h"
+#include "daemon/config_keys.h"
+
+static struct config *parse(const char *yaml)
+{
+    struct config *config = NULL;
+    struct error err = {0};
+    int result = config_parse_yaml("weir.yaml", yaml, strlen(yaml), &config, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(result, 0);
+    return config;
+}
+
+static void expect_error(const char *yaml, const char *message)
+{
+    struct config *config = NULL;
+    struct error err = {0};
+    assert_int_equal(config_parse_yaml("weir.yaml", yaml, strlen(yaml), &config, &err),
+                     ERROR_INVALID);
+    assert_null(config);
+    assert_string_equal(err.text, message);
+}
+
+#define ARGUMENTS_MAX 16
+static int parse_arguments(const char *const *arguments, struct config **ret,
+                           enum config_command *ret_command, struct error *err)
+{
+    char *argv[ARGUMENTS_MAX + 1] = {(char *)"weir"};
+    int argc = 1;
+    for (; arguments[argc - 1] != NULL; argc++)
+        argv[argc] = (char *)arguments[argc - 1];
+    return config_parse(argc, argv, ret, ret_command, err);
+}
+#define ARGUMENTS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void empty_file_gives_the_defaults(void **state)
+{
+    (void)state;
+    static const char *const empties[] = {"", "# nothing but words\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct config *config = parse(empties[i]);
+        assert_string_equal(config->listen, "127.0.0.1");
+        assert_int_equal(config->port, 8080);
+        assert_int_equal(config->workers, 0);
+        assert_int_equal(config->drain_timeout_ms, 30000);
+        assert_int_equal(config->limits.body_bytes_max, 16u << 20);
+        assert_true(config->prefix_cache);
+        assert_false(config->share_prefixes);
+        assert_string_equal(config->user_header, "x-user-id");
+        assert_string_equal(config->state_folder, "");
+        assert_int_equal(config->log_level, LOG_LEVEL_INFO);
+        config_free(config);
+    }
+}
+
+static void every_kind_of_value_is_read(void **state)
+{
+    (void)state;
+    struct config *config = parse("server:\n"
+                                  "  listen: '::1'\n"
+                                  "  port: 0\n"
+                                  "  drain_timeout: 5m\n"
+                                  "  stall_timeout: 1500ms\n"
+                                  "  tls: {certificate: c.pem, key: k.pem}\n"
+                                  "  limits:\n"
+                                  "    body: 2MB\n"
+                                  "models:\n"
+                                  "  - path: /m/a.b.gguf\n"
+                                  "  - {id: other, path: b.bin}\n"
+                                  "engine:\n"
+                                  "  kv_memory: 2GiB\n"
+                                  "  context: auto\n"
+                                  "  prefix_cache: false\n"
+                                  "  prefix_sharing: all\n"
+                                  "access:\n"
+                                  "  api_keys:\n"
+                                  "    - {key: sk-0123456789, tenant: acme}\n"
+                                  "    - key: sk-abcdefgh\n"
+                                  "log: {level: debug, format: json}\n");
+    assert_string_equal(config->listen, "::1");
+    assert_int_equal(config->port, 0);
+    assert_int_equal(config->drain_timeout_ms, 300000);
+    assert_int_equal(config->stall_timeout_ms, 1500);
+    assert_string_equal(config->tls_certificate, "c.pem");
+    assert_string_equal(config->tls_key, "k.pem");
+    assert_int_equal(config->limits.body_bytes_max, 2000000);
+    assert_int_equal(config->model_count, 2);
+    assert_string_equal(config->models[0].id, "a.b");
+    assert_string_equal(config->models[0].path, "/m/a.b.gguf");
+    assert_string_equal(config->models[1].id, "other");
+    assert_true(config->kv_memory_bytes == UINT64_C(2) << 30);
+    assert_int_equal(config->context, 0);
+    assert_false(config->prefix_cache);
+    assert_true(config->share_prefixes);
+    assert_int_equal(config->api_key_count, 2);
+    assert_string_equal(config->api_keys[0].tenant, "acme");
+    assert_string_equal(config->api_keys[1].tenant, "");
+    assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(config->log_format, LOG_FORMAT_JSON);
+    config_free(config);
+}
+
+static void value_error_names_file_line_key_and_remedy(void **state)
+{
+    (void)state;
+    expect_error("engine:\n  threads: 2\n  max_step_tokens: lots\n",
+                 "weir.yaml:3: engine.max_step_tokens: expected an integer from 16 to 65536, got "
+                 "'lots'");
+    expect_error("server:\n  port: 65536\n",
+                 "weir.yaml:2: server.port: expected an integer from 0 to 65535, got '65536'");
+    expect_error("\n\nserver:\n  limits:\n    header_timeout: 5 s\n",
+                 "weir.yaml:5: server.limits.header_timeout: expected a duration such as 30s from "
+                 "100ms to 1h, got '5 s'");
+    expect_error("engine: {kv_memory: 12}\n",
+                 "weir.yaml:1: engine.kv_memory: expected a size such as 512MiB from 1MiB to "
+                 "64TiB or auto, got '12'");
+    expect_error("engine: {kv_memory: 99999999999999999999}\n",
+                 "weir.yaml:1: engine.kv_memory: expected a size such as 512MiB from 1MiB to "
+                 "64TiB or auto, got '99999999999999999999'");
+    expect_error("log:\n  level: loud\n",
+                 "weir.yaml:2: log.level: expected one of debug, info, warn, error, got 'loud'");
+    expect_error("server:\n  listen: ''\n", "weir.yaml:2: server.listen: must not be empty");
+    expect_error("engine:\n  threads: -1\n", "weir.yaml:2: engine.threads: expected an integer "
+                                             "from 1 to 1024 or auto, got '-1'");
+}
+
+static void shape_error_names_file_line_key_and_remedy(void **state)
+{
+    (void)state;
+    expect_error("server:\n  listen: a\n  prot: 1\n",
+                 "weir.yaml:3: server.prot: unknown key; did you mean 'port'?");
+    expect_error("sever:\n  port: 1\n", "weir.yaml:1: sever: unknown key; did you mean 'server'?");
+    expect_error("server:\n  port: 1\n  banana: 1\n",
+                 "weir.yaml:3: server.banana: unknown key; config/weir.yaml lists all keys");
+    expect_error("models:\n  - path: a\n  - pth: b\n",
+                 "weir.yaml:3: models[1].pth: unknown key; did you mean 'path'?");
+    expect_error("models:\n  - path: a\n  - id: b\n",
+                 "weir.yaml:3: models[1]: 'path' is missing; add it");
+    expect_error("server:\n  port: 1\n  port: 2\n",
+                 "weir.yaml:3: server.port: given twice; keep one");
+    expect_error("server: 8080\n", "weir.yaml:1: server: expected keys and values below it");
+    expect_error("server:\n  port: [1, 2]\n", "weir.yaml:2: server.port: expected a single value");
+    expect_error("models: m.gguf\n",
+                 "weir.yaml:1: models: expected a list, each entry after a '- '");
+    expect_error("- a\n", "weir.yaml:1: expected keys and values below it");
+    expect_error("server:\n  listen: &a x\n  port: *a\n",
+                 "weir.yaml:1: aliases (*name) are not taken; write the value out");
+}
+
+static void broken_yaml_names_its_line(void **state)
+{
+    (void)state;
+    expect_error("server:\n\tport: 1\n",
+                 "weir.yaml:2: not YAML: found character that cannot start any token");
+    struct config *config = NULL;
+    struct error err = {0};
+    const char *open = "server:\n  port: 1\n  listen: 'x\n";
+    assert_int_equal(config_parse_yaml("w", open, strlen(open), &config, &err), ERROR_INVALID);
+    assert_non_null(strstr(err.text, "not YAML"));
+}
+
+static void lists_refuse_doubles(void **state)
+{
+    (void)state;
+    expect_error("models:\n  - path: /a/m.gguf\n  - path: /b/m.gguf\n",
+                 "weir.yaml:3: models[1]: the id 'm' is taken; give each model its own");
+    expect_error("access:\n  api_keys:\n    - key: sk-01234567\n    - key: sk-01234567\n",
+                 "weir.yaml:4: access.api_keys[1]: the same key is listed twice");
+    expect_error("access:\n  api_keys:\n    - key: short\n",
+                 "weir.yaml:3: access.api_keys[0]: expected a key of 8 to 512 bytes, got 5");
+}
+
+static void flags_win_over_the_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/weir-config-XXXXXX";
+    static const char yaml[] = "server: {port: 1, listen: 0.0.0.0}\nmodels: [{path: a.gguf}]\n";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, yaml, sizeof yaml - 1), sizeof yaml - 1);
+    close(fd);
+    struct config *config = NULL;
+    struct error err = {0};
+    enum config_command command;
+    assert_int_equal(
+        parse_arguments(ARGUMENTS("serve", "--port=2", "--config", path, "--context", "512"),
+                        &config, &command, &err),
+        0);
+    assert_int_equal(config->port, 2);
+    assert_string_equal(config->listen, "0.0.0.0");
+    assert_int_equal(config->context, 512);
+    assert_string_equal(config->models[0].id, "a");
+    config_free(config);
+    assert_int_equal(parse_arguments(ARGUMENTS("--config", path, "--model", "x/b.gguf", "--model",
+                                               "c=/d=e/f.gguf"),
+                                     &config, &command, &err),
+                     0);
+    assert_int_equal(config->model_count, 2);
+    assert_string_equal(config->models[0].id, "b");
+    assert_string_equal(config->models[1].id, "c");
+    assert_string_equal(config->models[1].path, "/d=e/f.gguf");
+    config_free(config);
+    unlink(path);
+}
+
+static void expect_arguments_error(const char *const *arguments, int code, const char *message)
+{
+    struct config *config = NULL;
+    struct error err = {0};
+    enum config_command command;
+    assert_int_equal(parse_arguments(arguments, &config, &command, &err), code);
+    assert_null(config);
+    assert_string_equal(err.text, message);
+}
+
+static void command_line_errors_say_whose_fault_it_is(void **state)
+{
+    (void)state;
+    expect_arguments_error(ARGUMENTS("--prot", "1"), ERROR_UNSUPPORTED,
+                           "--prot: unknown; weir --help lists the flags");
+    expect_arguments_error(ARGUMENTS("--port"), ERROR_UNSUPPORTED,
+                           "--port: expected a value after it");
+    expect_arguments_error(ARGUMENTS("--port", "x", "--model", "m"), ERROR_UNSUPPORTED,
+                           "--port: expected an integer from 0 to 65535, got 'x'");
+    expect_arguments_error(ARGUMENTS("serve"), ERROR_UNSUPPORTED,
+                           "command line: no model: give --model PATH, or a list under models:");
+    expect_arguments_error(ARGUMENTS("--config", "/nonexistent.yaml"), ERROR_NOT_FOUND,
+                           "/nonexistent.yaml: No such file or directory");
+    expect_arguments_error(ARGUMENTS("--model", "folder/"), ERROR_UNSUPPORTED,
+                           "--model: expected the path of a GGUF file, got 'folder/'");
+}
+
+static void commands_are_recognised(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flag;
+        enum config_command command;
+    } rows[] = {{"--help", CONFIG_HELP}, {"-h", CONFIG_HELP}, {"--version", CONFIG_VERSION}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config *config = NULL;
+        enum config_command command = CONFIG_SERVE;
+        assert_int_equal(parse_arguments(ARGUMENTS(rows[i].flag), &config, &command, NULL), 0);
+        assert_int_equal(command, rows[i].command);
+        config_free(config);
+    }
+}
+
+/* The example is the documentation of the keys: it must load, hold the defaults, and name all. */
+static void example_holds_every_key_and_its_default(void **state)
+{
+    (void)state;
+    struct config *example = NULL;
+    struct error err = {0};
+    enum config_command command;
+    int result = parse_arguments(ARGUMENTS("--config", "config/weir.yaml", "--check"), &example,
+                                 &command, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(result, 0);
+    struct config *defaults = parse("");
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const char *a = (const char *)example + key->offset;
+        const char *b = (const char *)defaults + key->offset;
+        if (key->kind == CONFIG_TEXT)
+            assert_string_equal(*(char *const *)a, *(char *const *)b);
+        else
+            assert_memory_equal(a, b,
+                                key->kind == CONFIG_BYTES                                   ? 8
+                                : key->kind == CONFIG_U16                                   ? 2
+                                : key->kind == CONFIG_SWITCH || key->kind == CONFIG_SHARING ? 1
+                                                                                            : 4);
+    }
+    config_free(defaults);
+    config_free(example);
+    FILE *file = fopen("config/weir.yaml", "re");
+    char text[16384];
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    (void)fclose(file);
+    for (uint32_t i = 0; i < config_key_count; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, " %s: ", config_keys[i].name);
+        if (strstr(text, line) == NULL)
+            fail_msg("config/weir.yaml says nothing of %s", config_keys[i].name);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_file_gives_the_defaults),
+        cmocka_unit_test(every_kind_of_value_is_read),
+        cmocka_unit_test(value_error_names_file_line_key_and_remedy),
+        cmocka_unit_test(shape_error_names_file_line_key_and_remedy),
+        cmocka_unit_test(broken_yaml_names_its_line),
+        cmocka_unit_test(lists_refuse_doubles),
+        cmocka_unit_test(flags_win_over_the_file),
+        cmocka_unit_test(command_line_errors_say_whose_fault_it_is),
+        cmocka_unit_test(commands_are_recognised),
+        cmocka_unit_test(example_holds_every_key_and_its_default),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

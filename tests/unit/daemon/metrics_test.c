@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Engine, policy and network are doubles here: what they say is what must be rendered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/metrics.h"
+#include "daemon/server.h"
+#include "daemon/worker.h"
+
+void engine_stats(const struct engine *engine, struct engine_stats *ret)
+{
+    (void)engine;
+    *ret = (struct engine_stats){
+        .running = 3,
+        .waiting = 4,
+        .kv = {.block_count = 100, .free_count = 60, .cached_count = 15, .referenced_count = 25},
+        .steps = 10,
+        .step_rows = 170,
+        .prompt_tokens_computed = 120,
+        .prompt_tokens_cached = 30,
+        .generated_tokens = 50,
+        .prefix_queries = 150,
+        .prefix_hits = 30,
+        .preemptions = 2,
+        .iteration_rows = {4, 3, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+    };
+}
+
+uint32_t engine_context(const struct engine *engine)
+{
+    (void)engine;
+    return 2048;
+}
+
+void policy_usage(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
+                  struct policy_usage *ret)
+{
+    (void)policy;
+    (void)model;
+    (void)now_unix_us;
+    *ret = (struct policy_usage){
+        .users = 42, .users_by_class = {0, 40, 2, 0}, .anonymous_requests = 7, .exact = true};
+}
+
+const char *identity_class_name(enum identity_class identity)
+{
+    static const char *const names[] = {"verified", "asserted", "weak", "none"};
+    return names[identity];
+}
+
+bool worker_stats(const struct server *server, uint32_t index, struct listener_stats *ret)
+{
+    (void)server;
+    *ret = (struct listener_stats){.connections = 5 + index, .accepted = 11};
+    return true;
+}
+
+struct fixture {
+    struct config config;
+    struct served_model models[2];
+    struct server server;
+    struct text out;
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->models[0].id = "plain";
+    fixture->models[1].id = "q\"uo\\te\nline";
+    fixture->server = (struct server){.config = &fixture->config,
+                                      .models = fixture->models,
+                                      .model_count = 2,
+                                      .worker_count = 2,
+                                      .metrics = metrics_new(2, NULL)};
+    assert_non_null(fixture->server.metrics);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    metrics_free(fixture->server.metrics);
+    text_destroy(&fixture->out);
+    free(fixture);
+    return 0;
+}
+
+static void render(struct fixture *fixture)
+{
+    text_reset(&fixture->out);
+    metrics_render(fixture->server.metrics, &fixture->server, &fixture->out);
+    assert_false(fixture->out.failed);
+}
+
+static void expect_line(const struct fixture *fixture, const char *line)
+{
+    char whole[256];
+    (void)snprintf(whole, sizeof whole, "\n%s\n", line);
+    if (strstr(text_string(&fixture->out), whole) == NULL)
+        fail_msg("no line: %s", line);
+}
+
+static void expect_absent(const struct fixture *fixture, const char *part)
+{
+    if (strstr(text_string(&fixture->out), part) != NULL)
+        fail_msg("unexpected: %s", part);
+}
+
+static void engine_figures_carry_vllm_names(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+    expect_line(fixture, "vllm:num_requests_running{model_name=\"plain\",engine=\"0\"} 3");
+    expect_line(fixture, "vllm:num_requests_waiting{model_name=\"plain\",engine=\"0\"} 4");
+    expect_line(fixture, "vllm:kv_cache_usage_perc{model_name=\"plain\",engine=\"0\"} 0.25");
+    expect_line(fixture, "vllm:prompt_tokens_total{model_name=\"plain\",engine=\"0\"} 150");
+    expect_line(fixture, "vllm:prompt_tokens_by_source_total{model_name=\"plain\",engine=\"0\","
+                         "source=\"local_cache_hit\"} 30");
+    expect_line(fixture,
+                "vllm:iteration_tokens_total_bucket{model_name=\"plain\",engine=\"0\",le=\"8\"} 7");
+    expect_line(
+        fixture,
+        "vllm:iteration_tokens_total_bucket{model_name=\"plain\",engine=\"0\",le=\"+Inf\"} 10");
+    expect_line(fixture, "vllm:iteration_tokens_total_sum{model_name=\"plain\",engine=\"0\"} 170");
+    expect_line(fixture, "weir_monthly_active_users{model=\"plain\"} 42");
+    expect_line(fixture, "weir_connections 11");
+}
+
+static void label_values_are_escaped(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+    expect_line(fixture, "weir_monthly_active_users{model=\"q\\\"uo\\\\te\\nline\"} 42");
+}
+
+static void value_on_a_bound_is_within_it(void **state)
+{
+    struct fixture *fixture = *state;
+    metrics_first_token(fixture->server.metrics, 0, 1000);
+    metrics_first_token(fixture->server.metrics, 0, 1001);
+    metrics_first_token(fixture->server.metrics, 0, UINT64_C(1) << 50);
+    render(fixture);
+#define TTFT  "vllm:time_to_first_token_seconds"
+#define PLAIN "{model_name=\"plain\",engine=\"0\""
+    expect_line(fixture, TTFT "_bucket" PLAIN ",le=\"0.001\"} 1");
+    expect_line(fixture, TTFT "_bucket" PLAIN ",le=\"0.005\"} 2");
+    expect_line(fixture, TTFT "_bucket" PLAIN ",le=\"2560\"} 2");
+    expect_line(fixture, TTFT "_bucket" PLAIN ",le=\"+Inf\"} 3");
+    expect_line(fixture, TTFT "_count" PLAIN "} 3");
+}
+
+static void generation_fills_the_phases_it_reached(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct generation_record whole = {
+        .prompt_tokens = 100,
+        .output_tokens = 11,
+        .max_tokens = 64,
+        .choices = 1,
+        .finish = FINISH_STOP,
+        .times = {1000000, 1500000, 2000000, 3000000},
+    };
+    const struct generation_record aborted_in_queue = {
+        .prompt_tokens = 100,
+        .max_tokens = 64,
+        .choices = 1,
+        .finish = FINISH_ABORT,
+        .times = {.submitted_us = 1000000, .finished_us = 2000000},
+    };
+    metrics_generation(fixture->server.metrics, 0, &whole);
+    metrics_generation(fixture->server.metrics, 0, &aborted_in_queue);
+    render(fixture);
+    expect_line(fixture, "vllm:e2e_request_latency_seconds_sum" PLAIN "} 3");
+    expect_line(fixture, "vllm:request_queue_time_seconds_sum" PLAIN "} 0.5");
+    expect_line(fixture, "vllm:request_queue_time_seconds_count" PLAIN "} 1");
+    expect_line(fixture, "vllm:request_decode_time_seconds_sum" PLAIN "} 1");
+    expect_line(fixture, "vllm:request_time_per_output_token_seconds_sum" PLAIN "} 0.1");
+    expect_line(fixture, "vllm:request_prompt_tokens_count" PLAIN "} 2");
+    expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"stop\"} 1");
+    expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"abort\"} 1");
+    expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"length\"} 0");
+}
+
+static void token_buckets_end_at_the_context(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+    expect_line(fixture, "vllm:request_prompt_tokens_bucket" PLAIN ",le=\"2000\"} 0");
+    expect_absent(fixture, "vllm:request_prompt_tokens_bucket" PLAIN ",le=\"5000\"}");
+}
+
+static void strange_methods_and_statuses_share_a_label(void **state)
+{
+    struct fixture *fixture = *state;
+    struct metrics *metrics = fixture->server.metrics;
+    metrics_http(metrics, ROUTE_CHAT, "POST", 200, 1500);
+    metrics_http(metrics, ROUTE_CHAT, "POST", 200, 1500);
+    metrics_http(metrics, ROUTE_OTHER, "BREW\"{}", 418, 10);
+    metrics_http(metrics, ROUTE_CHAT, "POST", 499, 10);
+    render(fixture);
+    expect_line(fixture, "weir_http_requests_total{route=\"/v1/chat/completions\",method=\"POST\","
+                         "status=\"200\"} 2");
+    expect_line(fixture, "weir_http_requests_total{route=\"/v1/chat/completions\",method=\"POST\","
+                         "status=\"499\"} 1");
+    expect_line(fixture,
+                "weir_http_requests_total{route=\"other\",method=\"OTHER\",status=\"other\"} 1");
+    expect_absent(fixture, "BREW");
+}
+
+/* Prometheus wants each family once, its HELP and TYPE before its samples. */
+static void every_sample_follows_its_own_type(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+    char family[128] = "";
+    char *rest = fixture->out.bytes;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0';) {
+        if (strncmp(line, "# TYPE ", 7) == 0) {
+            (void)snprintf(family, sizeof family, "%.*s", (int)strcspn(line + 7, " "), line + 7);
+            char help[160];
+            (void)snprintf(help, sizeof help, "# HELP %s ", family);
+            assert_null(strstr(rest, help)); /* not a second time */
+        } else if (line[0] != '#') {
+            assert_int_equal(strncmp(line, family, strlen(family)), 0);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(engine_figures_carry_vllm_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(label_values_are_escaped, setup, teardown),
+        cmocka_unit_test_setup_teardown(value_on_a_bound_is_within_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(generation_fills_the_phases_it_reached, setup, teardown),
+        cmocka_unit_test_setup_teardown(token_buckets_end_at_the_context, setup, teardown),
+        cmocka_unit_test_setup_teardown(strange_methods_and_statuses_share_a_label, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(every_sample_follows_its_own_type, setup, teardown),
+    };
+    if (argc == 2 && strcmp(argv[1], "--print") == 0) { /* for promtool check metrics */
+        void *state;
+        setup(&state);
+        render(state);
+        (void)fputs(text_string(&((struct fixture *)state)->out), stdout);
+        teardown(&state);
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
