@@ -127,9 +127,8 @@ static void unpack_nibbles(const uint8_t *nibbles, uint8_t *codes)
 
 static void add_fifth_bits(const uint8_t *high, uint8_t *codes)
 {
-    uint32_t bits = (uint32_t)load_half(high) | (uint32_t)load_half(high + 2) << 16;
     for (uint32_t i = 0; i < 32; i++)
-        codes[i] |= (uint8_t)((bits >> i & 1) << 4);
+        codes[i] |= (uint8_t)((high[i / 8] >> i % 8 & 1) << 4);
 }
 
 /* Head of Q4_K and Q5_K: d, m and the 6-bit scale and minimum of `part`. */

@@ -134,6 +134,7 @@ int chat_template_render(const struct chat_template *chat_template,
     if (render.failed == 0)
         template_execute(&render, chat_template->program.body);
     arena_free(render.arena);
+    json_decref(render.parsed);
     if (render.failed == 0)
         return 0;
     out->failed = out_failed;

@@ -105,12 +105,17 @@ struct template_value template_replace(struct template_render *render, struct te
                                        const struct template_value *arguments);
 struct template_list *template_split_lines(struct template_render *render,
                                            struct template_value text);
+/* HTML's escapes, unless the text is safe already; the result is. */
+struct template_value template_escape(struct template_render *render, struct template_value text);
 size_t template_count_characters(const char *bytes, size_t count);
 
-/* template_json.c */
+/* template_format.c */
 struct template_value template_filter_tojson(struct template_render *render,
                                              struct template_value subject,
                                              const struct template_value *arguments);
+struct template_value template_filter_from_json(struct template_render *render,
+                                                struct template_value subject,
+                                                const struct template_value *arguments);
 void template_write_float(struct template_render *render, double real);
 
 #endif

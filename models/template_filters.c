@@ -61,24 +61,15 @@ FILTER(run_replace)
 FILTER(run_escape)
 {
     (void)arguments;
+    return template_escape(render, template_to_string(render, subject));
+}
+
+FILTER(run_safe)
+{
+    (void)arguments;
     struct template_value text = template_to_string(render, subject);
-    size_t mark = template_capture_begin(render), written = 0;
-    for (size_t at = 0; at < text.count && render->failed == 0; at++) {
-        char c = text.bytes[at];
-        const char *escape = c == '&'    ? "&amp;"
-                             : c == '<'  ? "&lt;"
-                             : c == '>'  ? "&gt;"
-                             : c == '"'  ? "&#34;"
-                             : c == '\'' ? "&#39;"
-                                         : NULL;
-        if (escape == NULL)
-            continue;
-        template_write(render, text.bytes + written, at - written);
-        template_write_text(render, escape);
-        written = at + 1;
-    }
-    template_write(render, text.bytes + written, text.count - written);
-    return template_capture_end(render, mark);
+    text.detail = TEMPLATE_SAFE;
+    return text;
 }
 
 /* indent(width=4, first=false, blank=false): all lines but the first, and but empty ones. */
@@ -356,6 +347,7 @@ const struct template_builtin *template_find_filter(struct template_value name)
          NULL,
          0,
          {"ensure_ascii", "indent", "separators", "sort_keys"}},
+        {"from_json", template_filter_from_json, NULL, 0, {NULL}},
         {"length", run_length, NULL, 0, {NULL}},
         {"count", run_length, NULL, 0, {NULL}},
         {"default", run_default, NULL, 0, {"default_value", "boolean"}},
@@ -367,7 +359,7 @@ const struct template_builtin *template_find_filter(struct template_value name)
         {"capitalize", run_capitalize, NULL, 0, {NULL}},
         {"replace", run_replace, NULL, 2, {"old", "new", "count"}},
         {"indent", run_indent, NULL, 0, {"width", "first", "blank"}},
-        {"safe", run_string, NULL, 0, {NULL}},
+        {"safe", run_safe, NULL, 0, {NULL}},
         {"escape", run_escape, NULL, 0, {NULL}},
         {"e", run_escape, NULL, 0, {NULL}},
         {"wordcount", run_wordcount, NULL, 0, {NULL}},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* template_format.c -- values as text: Python's str() and repr(), and tojson.
+/* template_format.c -- values as text: Python's str() and repr(), tojson and from_json.
  *
  * What a model was trained on is what Python printed, so {{ [true, 1.0, 'a'] }} must come out as
  * [True, 1.0, 'a'], with Python's choice of quotes, escapes, and digits of a float. tojson is
@@ -386,4 +386,28 @@ struct template_value template_filter_tojson(struct template_render *render,
     size_t mark = template_capture_begin(render);
     write_json(render, &style, subject, 0);
     return template_capture_end(render, mark);
+}
+
+/* What is parsed is kept until the render ends, for values borrow its strings. */
+struct template_value template_filter_from_json(struct template_render *render,
+                                                struct template_value subject,
+                                                const struct template_value *arguments)
+{
+    (void)arguments;
+    struct template_value text = template_string_argument(render, subject);
+    if (text.count > TEMPLATE_PARSED_BYTES_MAX - render->parsed_bytes)
+        return template_fail(render, "from_json: more than %u bytes in all",
+                             TEMPLATE_PARSED_BYTES_MAX);
+    if (!template_charge(render, text.count / 8))
+        return template_none();
+    render->parsed_bytes += text.count;
+    if (render->parsed == NULL)
+        render->parsed = json_array();
+    json_error_t error;
+    json_t *json = json_loadb(text.bytes, text.count, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (json == NULL)
+        return template_fail(render, "from_json: %s", error.text);
+    if (json_array_append_new(render->parsed, json) != 0)
+        return template_fail(render, "from_json: out of memory");
+    return template_from_json(render, json);
 }

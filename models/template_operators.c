@@ -344,6 +344,17 @@ static struct template_value join_lists(struct template_render *render, struct t
     return template_sequence((enum template_kind)a.kind, list);
 }
 
+static struct template_value add_strings(struct template_render *render, struct template_value a,
+                                         struct template_value b)
+{
+    if (a.detail != TEMPLATE_SAFE && b.detail != TEMPLATE_SAFE)
+        return template_string_join(render, a, b);
+    a = template_escape(render, a);
+    struct template_value joined = template_string_join(render, a, template_escape(render, b));
+    joined.detail = TEMPLATE_SAFE;
+    return joined;
+}
+
 static bool is_list(struct template_value value)
 {
     return value.kind == TEMPLATE_LIST || value.kind == TEMPLATE_TUPLE;
@@ -354,7 +365,7 @@ struct template_value template_arithmetic(struct template_render *render,
                                           struct template_value b)
 {
     if (sign == OPERATOR_ADD && a.kind == TEMPLATE_STRING && b.kind == TEMPLATE_STRING)
-        return template_string_join(render, a, b);
+        return add_strings(render, a, b);
     if (template_is_integral(a) && template_is_integral(b))
         return integer_arithmetic(render, sign, template_to_integer(a), template_to_integer(b));
     if (template_is_number(a) && template_is_number(b))

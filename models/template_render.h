@@ -17,7 +17,8 @@
 #define TEMPLATE_MEMORY_BYTES_MAX (64u * 1024u * 1024u) /* of one render, the output aside */
 #define TEMPLATE_NESTING_MAX      512u    /* evaluations inside one another, macros included */
 #define TEMPLATE_RANGE_MAX        100000u /* items of range(), as Jinja's sandbox has it */
-#define TEMPLATE_STEP_BYTES       256u    /* bytes of text work that cost as much as a step */
+#define TEMPLATE_PARSED_BYTES_MAX (4u * 1024u * 1024u) /* that from_json reads in one render */
+#define TEMPLATE_STEP_BYTES       256u /* bytes of text work that cost as much as a step */
 
 /* What {% for %} offers as `loop`. */
 struct template_loop {
@@ -61,8 +62,11 @@ struct template_render {
     uint32_t line;
     uint32_t steps_left, nesting, macro_depth;
     enum template_flow flow;
+    struct template_list nothing;   /* stays empty */
     struct template_value captured; /* what a filter block hands to its filters */
     struct template_frame *root, *frame, *free_frames;
+    json_t *parsed; /* what from_json has read, an array; NULL before */
+    size_t parsed_bytes;
     struct text *out; /* the output, and above it whatever is being captured */
     size_t out_start; /* where this render began to write */
     char *heap;       /* where new strings are laid, end to end */

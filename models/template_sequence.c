@@ -117,8 +117,10 @@ static struct template_value choose(struct template_render *render, struct templ
                                     const struct template_call *call, bool by_attribute,
                                     bool wanted)
 {
-    const struct template_list *items = template_iterate(render, subject);
     uint32_t used = by_attribute;
+    if (!template_truthy(subject)) /* none, too: what is false has nothing to choose from */
+        return template_sequence(TEMPLATE_ITERATOR, template_list_new(render, 0));
+    const struct template_list *items = template_iterate(render, subject);
     if (call->positional_count < used)
         return template_fail(render, "selectattr and rejectattr need an attribute");
     const struct template_builtin *test = NULL;

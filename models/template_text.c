@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* template_text.c -- work on strings that methods and filters share: case, strip, replace, lines.
+/* template_text.c -- work on strings that methods and filters share: case, strip, escape, replace.
  *
  * Case is mapped character by character by the C library's tables for Unicode, plus the one
  * letter in common use whose capital is two: U+00DF. */
@@ -110,7 +110,37 @@ struct template_value template_strip(struct template_render *render, struct temp
             break;
         end = last;
     }
-    return template_string(start, (size_t)(end - start));
+    struct template_value stripped = template_string(start, (size_t)(end - start));
+    stripped.detail = text.detail;
+    return stripped;
+}
+
+/* -- escape -- */
+
+struct template_value template_escape(struct template_render *render, struct template_value text)
+{
+    if (text.detail == TEMPLATE_SAFE)
+        return text;
+    (void)template_charge_bytes(render, text.count);
+    size_t mark = template_capture_begin(render), written = 0;
+    for (size_t at = 0; at < text.count && render->failed == 0; at++) {
+        char c = text.bytes[at];
+        const char *escape = c == '&'    ? "&amp;"
+                             : c == '<'  ? "&lt;"
+                             : c == '>'  ? "&gt;"
+                             : c == '"'  ? "&#34;"
+                             : c == '\'' ? "&#39;"
+                                         : NULL;
+        if (escape == NULL)
+            continue;
+        template_write(render, text.bytes + written, at - written);
+        template_write_text(render, escape);
+        written = at + 1;
+    }
+    template_write(render, text.bytes + written, text.count - written);
+    text = template_capture_end(render, mark);
+    text.detail = TEMPLATE_SAFE;
+    return text;
 }
 
 /* -- replace, lines -- */

@@ -409,7 +409,7 @@ struct template_list *template_iterate(struct template_render *render, struct te
         template_fail(render, "'%s' object is not iterable", template_type_name(value));
         break;
     }
-    return list != NULL ? list : template_list_new(render, 0);
+    return list != NULL ? list : &render->nothing;
 }
 
 /* -- JSON -- */

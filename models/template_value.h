@@ -46,9 +46,13 @@ enum template_undefined {
     TEMPLATE_UNDEFINED_UNSAFE = 128, /* plus the kind: the attribute would change its object */
 };
 
+/* The detail of a string that |safe or |escape gave: "+" escapes what is joined to it, as Markup
+ * does in Python. It prints as any other. */
+#define TEMPLATE_SAFE 1
+
 struct template_value {
     uint8_t kind;   /* enum template_kind */
-    uint8_t detail; /* undefined: enum template_undefined; otherwise 0 */
+    uint8_t detail; /* undefined: enum template_undefined; string: TEMPLATE_SAFE or 0 */
     uint32_t count; /* string, undefined: bytes */
     union {
         bool boolean;
@@ -136,8 +140,8 @@ struct template_value *template_dict_find(struct template_render *render,
                                           struct template_value key);
 
 /* What Python's iter() runs over, as a list: of a dict its keys, of a string its characters, of
- * undefined nothing. An iterator is used up. An empty list and a failed render for what can't be
- * iterated. */
+ * undefined nothing. An iterator is used up. Never NULL: what can't be iterated fails the render
+ * and is an empty list. Not to be appended to. */
 struct template_list *template_iterate(struct template_render *render, struct template_value value);
 
 /* JSON as a value. Strings are borrowed from it. */

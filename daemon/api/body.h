@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* body.h -- the bytes of a request's body as a JSON value, within bounds.
  *
- * One value of JSON text costs jansson some 40 times its two bytes, and each level of nesting a
+ * One value of JSON text costs jansson some 20 times its two bytes, and each level of nesting a
  * stack frame, in parsing and in freeing. So depth and number of values are counted first, on the
  * bytes. Any thread. */
 #ifndef WEIR_DAEMON_API_BODY_H

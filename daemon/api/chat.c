@@ -7,8 +7,6 @@
 
 #include "base/clock.h"
 
-#include <stdlib.h>
-
 /* Everything that can be wrong with a chat, in the order of what it costs to find out. */
 static int prepare(const struct call *call, const struct request *request, int64_t now_unix_us,
                    struct served_model **ret_model, struct token_list *prompt, struct fault *fault)

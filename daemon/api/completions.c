@@ -7,8 +7,6 @@
 
 #include "base/clock.h"
 
-#include <stdlib.h>
-
 /* What becomes of the prompts of one request; freed whole, taken or not. */
 struct prompts {
     struct token_list tokens[REQUEST_PROMPTS_MAX];

@@ -141,7 +141,7 @@ static void write_stream_end(struct generation *generation)
     text_append_string(&generation->out, "data: [DONE]\n\n");
 }
 
-/* One write. False when the client is gone, or too slow and thereby dropped. */
+/* One write. False when the client is too slow and thereby dropped. */
 static bool send_stream(struct generation *generation)
 {
     struct call *call = &generation->call;
@@ -150,12 +150,8 @@ static bool send_stream(struct generation *generation)
         return true;
     if (!generation->begun)
         begin_stream(generation);
-    if (call->exchange == NULL)
-        return false;
     size_t waiting = exchange_stream_write(call->exchange, out->bytes, out->count);
     text_reset(out);
-    if (call->exchange == NULL)
-        return false;
     if (waiting <= GENERATION_WAITING_BYTES_MAX)
         return true;
     struct answer_record record = generation_record_of(generation);
@@ -256,8 +252,7 @@ void generation_answer_fault(struct generation *generation, const struct fault *
     text_append_string(out, "\n\n"); /* and no [DONE]: it is not */
     if (!out->failed)
         (void)exchange_stream_write(call->exchange, out->bytes, out->count);
-    if (call->exchange != NULL)
-        answer_stream_end(call, &record);
+    answer_stream_end(call, &record);
 }
 
 /* Whether the answer cannot be given as it was asked for. */
@@ -270,7 +265,7 @@ static bool find_fault(const struct generation *generation, struct fault *fault)
             return fault_no_memory(fault) < 0;
         if (choice->finish == FINISH_ERROR)
             return fault_code(fault, 500, "internal_error",
-                              "the model's step failed; the server's log says more") < 0;
+                              "the engine could not compute the next token") < 0;
         aborted += choice->finish == FINISH_ABORT && choice->output_tokens == 0;
     }
     if (aborted == count && !generation->begun) {

@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 
-#include <stdlib.h>
-
 static void append_tokens(struct text *out, const struct served_model *model,
                           const struct token_list *tokens, bool with_strings)
 {

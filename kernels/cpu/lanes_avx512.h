@@ -3,7 +3,8 @@
 #ifndef WEIR_KERNELS_CPU_LANES_H
 #define WEIR_KERNELS_CPU_LANES_H
 
-#include <immintrin.h>
+#include "kernels/cpu/linear_simd.h"
+
 #include <stdint.h>
 
 #define LANES 16u

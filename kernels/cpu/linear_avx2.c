@@ -68,6 +68,14 @@ struct step {
     int deep; /* groups summed in 16 bits, from the table above */
 };
 
+/* The compiler takes integer additions to be free to reorder, and would make all products first and
+ * add them as a tree: too many for the registers. What passes here is added where it is written. */
+KERNEL __m256i in_order(__m256i sum)
+{
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
 /* 16-bit sums of groups first..first + deep - 1. */
 KERNEL void sum_groups(struct step step, int first, const uint8_t *codes,
                        const struct activation_block *const *x, __m256i (*sums)[HALVES])
@@ -82,8 +90,8 @@ KERNEL void sum_groups(struct step step, int first, const uint8_t *codes,
             __m256i products[HALVES] = {_mm256_maddubs_epi16(low, four),
                                         _mm256_maddubs_epi16(high, four)};
             for (int half = 0; half < HALVES; half++)
-                sums[row][half] =
-                    i ? _mm256_add_epi16(sums[row][half], products[half]) : products[half];
+                sums[row][half] = i ? in_order(_mm256_add_epi16(sums[row][half], products[half]))
+                                    : products[half];
         }
     }
 }
@@ -126,7 +134,7 @@ KERNEL void add_signed_dots(int rows, const uint8_t *codes, const struct activat
                 __m256i products =
                     _mm256_maddubs_epi16(size[half], _mm256_sign_epi8(four, w[half]));
                 dots[row][half] =
-                    _mm256_add_epi32(dots[row][half], _mm256_madd_epi16(products, ones));
+                    in_order(_mm256_add_epi32(dots[row][half], _mm256_madd_epi16(products, ones)));
             }
         }
     }

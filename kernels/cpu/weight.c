@@ -25,25 +25,30 @@ struct repack {
     uint8_t *tiles;
 };
 
-static void put_group(enum weight_type type, uint8_t *codes, uint32_t lane, uint32_t group,
-                      uint32_t four)
+static void put_four(uint8_t *line, uint32_t lane, uint32_t four)
 {
-    uint32_t bits = quant_code_bits(type);
-    uint8_t *line = codes + (bits == 8 ? group : group / 2) * TILE_LINE + 4 * lane;
-    uint32_t old;
-    memcpy(&old, line, 4);
-    if (bits == 8)
-        old = four;
-    else
-        old |= (four & 0x0f0f0f0fu) << (group % 2 * 4);
-    memcpy(line, &old, 4);
-    if (bits == 5 || bits == 6) {
-        line = codes + (bits == 5 ? 4 : 4 + group / 4) * TILE_LINE + 4 * lane;
-        memcpy(&old, line, 4);
-        old |= bits == 5 ? (four >> 4 & 0x01010101u) << group
-                         : (four >> 4 & 0x03030303u) << (group % 4 * 2);
-        memcpy(line, &old, 4);
+    memcpy(line + 4 * lane, &four, sizeof four);
+}
+
+/* The codes of one row of one block to where the kernels read them, 4 at a time. */
+static inline __attribute__((always_inline)) void put_codes(uint32_t bits, uint8_t *lines,
+                                                            uint32_t lane, const uint8_t *codes)
+{
+    uint32_t group[8], fifths = 0, sixths[2] = {0, 0};
+    memcpy(group, codes, sizeof group);
+    for (uint32_t i = 0; bits == 8 && i < 8; i++)
+        put_four(lines + i * TILE_LINE, lane, group[i]);
+    for (uint32_t i = 0; bits != 8 && i < 4; i++)
+        put_four(lines + i * TILE_LINE, lane,
+                 (group[2 * i] & 0x0f0f0f0fu) | (group[2 * i + 1] & 0x0f0f0f0fu) << 4);
+    for (uint32_t i = 0; i < 8; i++) {
+        fifths |= (group[i] >> 4 & 0x01010101u) << i;
+        sixths[i / 4] |= (group[i] >> 4 & 0x03030303u) << (i % 4 * 2);
     }
+    if (bits == 5)
+        put_four(lines + 4 * TILE_LINE, lane, fifths);
+    for (uint32_t i = 0; bits == 6 && i < 2; i++)
+        put_four(lines + (4 + i) * TILE_LINE, lane, sixths[i]);
 }
 
 /* Inlined into one copy a type, for prepare must read a model in a fraction of a second. */
@@ -61,11 +66,7 @@ static inline __attribute__((always_inline)) void put_row(enum weight_type type,
         uint8_t *scales = tile + weight->scales_offset + block * layout_scales_bytes(type);
         uint8_t *supers = tile + weight->superscales_offset +
                           block / SUPERBLOCK_PARTS * layout_superscales_bytes(type);
-        for (uint32_t group = 0; group < BLOCK_COLUMNS / 4; group++) {
-            uint32_t four;
-            memcpy(&four, part.codes + 4 * group, 4);
-            put_group(type, codes, lane, group, four);
-        }
+        put_codes(quant_code_bits(type), codes, lane, part.codes);
         enum quant_scaling scaling = quant_scaling_of(type);
         bool nested = scaling == QUANT_SCALING_NESTED, split = scaling == QUANT_SCALING_SPLIT;
         if (nested || split) {
@@ -79,25 +80,33 @@ static inline __attribute__((always_inline)) void put_row(enum weight_type type,
     }
 }
 
-static void put_codes(const struct weight *weight, const uint8_t *row, uint32_t lane, uint8_t *tile)
+static void put_quantised(const struct weight *weight, const uint8_t *row, uint32_t lane,
+                          uint8_t *tile)
 {
     switch (weight->format->type) {
     case WEIGHT_Q4_0:
-        return put_row(WEIGHT_Q4_0, weight, row, lane, tile);
+        put_row(WEIGHT_Q4_0, weight, row, lane, tile);
+        break;
     case WEIGHT_Q4_1:
-        return put_row(WEIGHT_Q4_1, weight, row, lane, tile);
+        put_row(WEIGHT_Q4_1, weight, row, lane, tile);
+        break;
     case WEIGHT_Q5_0:
-        return put_row(WEIGHT_Q5_0, weight, row, lane, tile);
+        put_row(WEIGHT_Q5_0, weight, row, lane, tile);
+        break;
     case WEIGHT_Q5_1:
-        return put_row(WEIGHT_Q5_1, weight, row, lane, tile);
+        put_row(WEIGHT_Q5_1, weight, row, lane, tile);
+        break;
     case WEIGHT_Q8_0:
-        return put_row(WEIGHT_Q8_0, weight, row, lane, tile);
+        put_row(WEIGHT_Q8_0, weight, row, lane, tile);
+        break;
     case WEIGHT_Q4_K:
-        return put_row(WEIGHT_Q4_K, weight, row, lane, tile);
+        put_row(WEIGHT_Q4_K, weight, row, lane, tile);
+        break;
     case WEIGHT_Q5_K:
-        return put_row(WEIGHT_Q5_K, weight, row, lane, tile);
+        put_row(WEIGHT_Q5_K, weight, row, lane, tile);
+        break;
     default:
-        return put_row(WEIGHT_Q6_K, weight, row, lane, tile);
+        put_row(WEIGHT_Q6_K, weight, row, lane, tile);
     }
 }
 
@@ -122,7 +131,7 @@ static void repack_tile(void *argument, uint32_t index, uint32_t thread)
             break;
         const uint8_t *bytes = weight->source + row * weight->source_row_bytes;
         if (weight->block_count)
-            put_codes(weight, bytes, lane, tile);
+            put_quantised(weight, bytes, lane, tile);
         else
             put_floats(weight, bytes, lane, tile);
     }

@@ -151,6 +151,8 @@ i is number ; f is number ; t is number ; s is number ; i is integer ; t is inte
 range(3) | list ; range(1, 4) | list ; range(5, 0, -2) | list ; range(0) | list ; range(100001) ; range(1, 2, 0) ; range('a') ; range(3) | last ; range(10)[2:5] | list ; range(3)[-1]
 dict(a=1, b='x') ; dict({'a': 1}, b=2) ; dict([('a', 1)]) ; namespace(a=1).a ; namespace().q is defined ; namespace(a=1).b ; namespace({'a': 2}).a
 strftime_now('%d %b %Y') ; strftime_now('%Y-%m-%d %H:%M:%S') ; strftime_now('%A, %B %-d') ; raise_exception('No: ' ~ i) ; nosuch(1) ; s() ; d.b() ; s.nosuch is defined ; s['upper']() ; (s.upper)() ; d['get']('b')
+'{"a": [1, 2.5, null, true], "b": "\\u00e9"}' | from_json ; '[1' | from_json ; '5' | from_json + 1 ; n | selectattr('x') | list ; n | select | list
+('<a>' | safe) + '<b>' + "'" ; '<' + ('<' | e) ~ '<' ; ('<' | safe | trim) + '<' ; '<' | e | e ; ('<' | safe) ~ '<'
 missing + 1 ; missing < 1 ; missing == missing2 ; missing == none ; missing ~ 'x' ; missing | upper ; missing[0] ; missing() ; [missing] ; missing | list ; missing | string ; missing | int ; missing | trim ; missing | sort
 1 is defined and 2 is defined ; (1 if true else 2) + 3 ; [1, 2][0] ; {'a': [1, {'b': 2}]}['a'][1].b ; 'abc'[1] | upper ; -1 | abs ; (-1) | abs ; 1 + -1 ; 'a' if not false ; (1, 2) ; 1, 2
 s | upper | lower | title ; (s ~ 'x') | length ; s ~ 'x' | length ; i + 1 | string ; 'a' ~ (i + 1) ; [i, s] | map('string') | map('length') | sum ; d['a'] == {'c': "it's", 'items': 5} ; nested == [[1, 2], [3, [4, 'x']]] ; list != [3, 1]
@@ -258,4 +260,242 @@ REFUSED = ["{% include", "{{ lipsum", "{{ '%s'", "loop(1)", "{{ loop }}", "{{ d.
 SMALL = ["{{ " + expression.strip() + " }}" for line in EXPRESSIONS.strip().split("\n")
          for expression in line.split(" ; ")] + TEMPLATES
 
-FAMILIES = {}
+FAMILIES = {
+    "chatml": """{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
+You are a helpful assistant.<|im_end|>
+' }}{% endif %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
+""",
+    "chatml, marked": """{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {%- if message.role == 'assistant' %}
+        {%- generation %}{{- message.content + '<|im_end|>' }}{% endgeneration %}
+    {%- else %}
+        {{- message.content + '<|im_end|>' }}
+    {%- endif %}
+    {{- '\\n' }}
+{%- endfor %}
+""",
+    "llama 2": """{% if messages and messages[0].role == 'system' %}{% set turns = messages[1:] %}{% set system = messages[0].content %}{% else %}{% set turns = messages %}{% set system = false %}{% endif %}
+{% for message in turns %}
+    {%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('user and assistant must take turns, message ' ~ loop.index) }}
+    {%- endif %}
+    {%- if loop.index0 == 0 and system %}
+        {%- set content = '<<SYS>>\\n' ~ system ~ '\\n<</SYS>>\\n\\n' ~ message.content %}
+    {%- else %}
+        {%- set content = message.content %}
+    {%- endif %}
+    {%- if message.role == 'user' %}
+        {{- bos_token + '[INST] ' + content.strip() + ' [/INST]' }}
+    {%- else %}
+        {{- ' ' + content | trim + ' ' + eos_token }}
+    {%- endif %}
+{%- endfor %}
+""",
+    "llama 3": """{{- bos_token }}
+{%- if date is not defined %}{%- set date = strftime_now('%d %b %Y') %}{%- endif %}
+{%- if messages and messages[0].role == 'system' %}
+    {%- set system = messages[0].content | trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system = '' %}
+{%- endif %}
+{{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}
+{{- 'Today: ' + date + '\\n\\n' }}
+{%- if tools is not none %}
+    {{- 'Answer with {"name": ..., "parameters": ...}.\\n\\n' }}
+    {%- for tool in tools %}
+        {{- tool | tojson(indent=4) }}
+        {{- '\\n\\n' }}
+    {%- endfor %}
+{%- endif %}
+{{- system + '<|eot_id|>' }}
+{%- for message in messages %}
+    {%- if not (message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\\n\\n' + message.content | trim + '<|eot_id|>' }}
+    {%- elif 'tool_calls' in message %}
+        {%- if message.tool_calls | length != 1 %}
+            {{- raise_exception('one call at a time, please') }}
+        {%- endif %}
+        {%- set call = message.tool_calls[0].function %}
+        {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n{"name": "' + call.name + '", "parameters": ' }}
+        {{- call.arguments | tojson }}
+        {{- '}<|eot_id|>' }}
+    {%- else %}
+        {{- '<|start_header_id|>ipython<|end_header_id|>\\n\\n' }}
+        {%- if message.content is mapping or (message.content is iterable and message.content is not string) %}
+            {{- message.content | tojson }}
+        {%- else %}
+            {{- message.content }}
+        {%- endif %}
+        {{- '<|eot_id|>' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+""",
+    "mistral": """{%- if messages and messages[0]['role'] == 'system' %}
+    {%- set system = messages[0]['content'] %}
+    {%- set turns = messages[1:] %}
+{%- else %}
+    {%- set turns = messages %}
+{%- endif %}
+{%- set users = turns | selectattr('role', 'equalto', 'user') | list %}
+{%- set ns = namespace(index=0) %}
+{%- for message in turns %}
+    {%- if not (message.role == 'tool' or message.role == 'tool_results' or (message.tool_calls is defined and message.tool_calls is not none)) %}
+        {%- if (message['role'] == 'user') != (ns.index % 2 == 0) %}
+            {{- raise_exception('After the optional system message, roles must alternate.') }}
+        {%- endif %}
+        {%- set ns.index = ns.index + 1 %}
+    {%- endif %}
+{%- endfor %}
+{{- bos_token }}
+{%- for message in turns %}
+    {%- if message.role == 'user' %}
+        {%- if tools is not none and message == users[-1] %}
+            {{- '[AVAILABLE_TOOLS][' }}
+            {%- for tool in tools %}
+                {%- set tool = tool.function %}
+                {{- '{"type": "function", "function": {' }}
+                {%- for key, value in tool.items() if key != 'return' %}
+                    {%- if value is string %}
+                        {{- '"' + key + '": "' + value + '"' }}
+                    {%- else %}
+                        {{- '"' + key + '": ' + value | tojson }}
+                    {%- endif %}
+                    {%- if not loop.last %}{{- ', ' }}{%- endif %}
+                {%- endfor %}
+                {{- '}}' }}
+                {%- if not loop.last %}{{- ', ' }}{%- else %}{{- ']' }}{%- endif %}
+            {%- endfor %}
+            {{- '[/AVAILABLE_TOOLS]' }}
+        {%- endif %}
+        {%- if loop.last and system is defined %}
+            {{- '[INST]' + system + '\\n\\n' + message.content + '[/INST]' }}
+        {%- else %}
+            {{- '[INST]' + message.content + '[/INST]' }}
+        {%- endif %}
+    {%- elif message.tool_calls is defined and message.tool_calls is not none %}
+        {{- '[TOOL_CALLS][' }}
+        {%- for call in message.tool_calls %}
+            {%- set text = call.function | tojson %}
+            {{- text[:-1] }}
+            {%- if call.id is not defined or call.id | length != 9 %}
+                {{- raise_exception('ids of calls have 9 characters') }}
+            {%- endif %}
+            {{- ', "id": "' + call.id + '"}' }}
+            {{- ', ' if not loop.last else ']' + eos_token }}
+        {%- endfor %}
+    {%- elif message.role == 'assistant' %}
+        {{- message.content + eos_token }}
+    {%- elif message.role == 'tool' %}
+        {{- '[TOOL_RESULTS]{"content": ' ~ message.content ~ ', "call_id": "' ~ message.tool_call_id ~ '"}[/TOOL_RESULTS]' }}
+    {%- else %}
+        {{- raise_exception('unknown role: ' + message.role) }}
+    {%- endif %}
+{%- endfor %}
+""",
+    "qwen 3": """{%- if tools %}
+    {{- '<|im_start|>system\\n' }}
+    {%- if messages[0].role == 'system' %}{{- messages[0].content + '\\n\\n' }}{%- endif %}
+    {{- '# Tools\\n\\n<tools>' }}
+    {%- for tool in tools %}
+        {{- '\\n' }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- '\\n</tools><|im_end|>\\n' }}
+{%- elif messages and messages[0].role == 'system' %}
+    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
+{%- endif %}
+{%- set ns = namespace(asking=true, last=messages | length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages | length - 1) - loop.index0 %}
+    {%- if ns.asking and message.role == 'user' and message.content is string and not (message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
+        {%- set ns.asking = false %}
+        {%- set ns.last = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- set content = message.content if message.content is string else '' %}
+    {%- if message.role == 'user' or (message.role == 'system' and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>' + '\\n' }}
+    {%- elif message.role == 'assistant' %}
+        {%- set thought = '' %}
+        {%- if message.reasoning_content is string %}
+            {%- set thought = message.reasoning_content %}
+        {%- elif '</think>' in content %}
+            {%- set thought = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
+            {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+        {%- endif %}
+        {%- if loop.index0 > ns.last and (loop.last or thought) %}
+            {{- '<|im_start|>assistant\\n<think>\\n' + thought.strip('\\n') + '\\n</think>\\n\\n' + content.lstrip('\\n') }}
+        {%- else %}
+            {{- '<|im_start|>assistant\\n' + content }}
+        {%- endif %}
+        {%- for call in message.tool_calls or [] %}
+            {%- if (loop.first and content) or not loop.first %}{{- '\\n' }}{%- endif %}
+            {%- if call.function %}{%- set call = call.function %}{%- endif %}
+            {{- '<tool_call>\\n{"name": "' + call.name + '", "arguments": ' }}
+            {%- if call.arguments is string %}{{- call.arguments }}{%- else %}{{- call.arguments | tojson }}{%- endif %}
+            {{- '}\\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\\n' }}
+    {%- elif message.role == 'tool' %}
+        {%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{- '<|im_start|>user' }}{%- endif %}
+        {{- '\\n<tool_response>\\n' + content + '\\n</tool_response>' }}
+        {%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '<|im_end|>\\n' }}{%- endif %}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+{%- endif %}
+""",
+    "gemma": """{{ bos_token }}{% if messages and messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate') }}{% endif %}{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}{{ '<start_of_turn>' + role + '
+' }}{% if message['content'] is string %}{{ message['content'] | trim }}{% elif message['content'] is iterable %}{% for part in message['content'] %}{{ part['text'] | trim if part['type'] == 'text' else '<image>' }}{% endfor %}{% endif %}{{ '<end_of_turn>
+' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model
+' }}{% endif %}
+""",
+    "deepseek r1": """{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% set ns = namespace(is_first=true, is_tool=false, system='') %}{%- for message in messages %}{%- if message['role'] == 'system' %}{% set ns.system = message['content'] %}{%- endif %}{%- endfor %}{{ bos_token }}{{ ns.system }}{%- for message in messages %}{%- if message['role'] == 'user' %}{%- set ns.is_tool = false -%}{{ '<|User|>' + message['content'] }}{%- endif %}{%- if message['role'] == 'assistant' and message['content'] is none %}{%- for call in message['tool_calls'] %}{%- if ns.is_first %}{{ '<|Assistant|><|calls|>' + call['function']['name'] + '\\n' + '```json' + '\\n' + call['function']['arguments'] | tojson + '\\n' + '```' }}{%- set ns.is_first = false -%}{%- else %}{{ '\\n' + call['function']['name'] }}{%- endif %}{%- endfor %}{{ eos_token }}{%- elif message['role'] == 'assistant' %}{% set content = message['content'] %}{% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}{{ '<|Assistant|>' + content + eos_token }}{%- endif %}{%- if message['role'] == 'tool' %}{%- set ns.is_tool = true -%}{{ '<|out|>' + message['content'] }}{%- endif %}{%- endfor -%}{% if add_generation_prompt and not ns.is_tool %}{{ '<|Assistant|><think>\\n' }}{% endif %}
+""",
+    "phi": """{%- macro turn(role, text) -%}
+<|{{ role }}|>
+{{ text }}<|end|>
+{% endmacro -%}
+{% for message in messages %}
+{% if message.role in ['system', 'user', 'assistant'] and message.content %}
+{{ turn(message.role, message.content if message.content is string else message.content | map(attribute='text') | join) }}
+{%- endif %}
+{% endfor %}
+{% if add_generation_prompt %}
+{{ '<|assistant|>\\n' }}
+{% else %}
+{{ eos_token }}
+{% endif %}
+""",
+    "schema": """{%- macro shape(schema, level=0) -%}
+    {%- if schema.type == 'object' -%}
+        {%- set pad = '  ' * (level + 1) -%}
+        {{- '{\\n' -}}
+        {%- for key, value in schema.get('properties', {}) | dictsort -%}
+            {{- pad ~ key ~ ('' if key in (schema.required or []) else '?') ~ ': ' ~ shape(value, level + 1) ~ ',\\n' -}}
+        {%- endfor -%}
+        {{- '  ' * level ~ '}' -}}
+    {%- elif schema.enum is defined -%}
+        {{- schema.enum | map('tojson') | join(' | ') -}}
+    {%- elif schema.type is iterable and schema.type is not string -%}
+        {{- schema.type | join(' | ') -}}
+    {%- else -%}
+        {{- schema.type | default('any') | replace('integer', 'number') -}}
+    {%- endif -%}
+{%- endmacro -%}
+{%- for tool in tools or [] %}
+{{ tool.function.name }}({{ shape(tool.function.parameters) }})
+{% endfor %}
+{%- for message in messages if message.role != 'system' %}
+{{ loop.index }}/{{ loop.length }} {{ message.role | title }}: {{ (message.content or 'nothing') | string | indent(2) }}
+{% endfor %}
+""",
+}

@@ -344,7 +344,7 @@ static void an_engine_error_is_500_before_the_head_and_an_event_after(void **sta
         world, CHUNK(ROLE(0), "")
                    CHUNK(DELTA(0, "a"),
                          "") "data: {\"error\":{\"message\":"
-                             "\"the model's step failed; the server's log says more\",\"type\":"
+                             "\"the engine could not compute the next token\",\"type\":"
                              "\"server_error\",\"param\":null,\"code\":\"internal_error\"}}\n\n");
     engine_double_keep_promises(&world->engine);
     api_wake(world->api);

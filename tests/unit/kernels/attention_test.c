@@ -15,24 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/ops.h"
+#include "tests/unit/kernels/op_levels.h"
 #include "tests/unit/kernels/random_values.h"
 
-#define BLOCKS     64u
-#define LEVELS_MAX 3
-
-static uint32_t levels(const struct cpu_ops *ret[LEVELS_MAX])
-{
-    uint32_t count = 0;
-    ret[count++] = &cpu_ops_scalar;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        ret[count++] = &cpu_ops_avx2;
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        ret[count++] = &cpu_ops_avx512;
-    return count;
-}
-
+#define BLOCKS 64u
 /* One sequence: q, k and v of `tokens` positions, and a shuffled block table. */
 struct sequence {
     uint32_t tokens, heads, kv_heads, head_dim;
@@ -160,8 +146,8 @@ static void check_shape(uint32_t tokens, uint32_t heads, uint32_t kv_heads, uint
 {
     struct sequence sequence = sequence_new(tokens, heads, kv_heads, head_dim, tokens + head_dim);
     const size_t bytes = (size_t)tokens * heads * head_dim * sizeof(float);
-    const struct cpu_ops *ops[LEVELS_MAX];
-    uint32_t count = levels(ops);
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t count = op_levels(ops);
     float *whole = run_chunks(ops[0], &sequence, tokens, &options);
     for (uint32_t row = 0; row < tokens; row++)
         for (uint32_t head = 0; head < heads; head++) {
@@ -223,8 +209,8 @@ static void a_row_in_company_equals_the_row_alone(void **state)
     float *v = malloc(rows * pair * sizeof *v), *alone = malloc(rows * query * sizeof *alone);
     uint32_t tables[SEQUENCES * BLOCKS];
     struct attention_span spans[SEQUENCES];
-    const struct cpu_ops *ops[LEVELS_MAX];
-    const struct cpu_ops *best = ops[levels(ops) - 1];
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    const struct cpu_ops *best = ops[op_levels(ops) - 1];
     struct sequence shape = {0, heads, kv_heads, dim, NULL, NULL, NULL, {0}};
     for (uint32_t i = 0, row = 0; i < SEQUENCES; row += lengths[i++]) {
         struct sequence sequence = sequence_new(lengths[i], heads, kv_heads, dim, 50 + i);

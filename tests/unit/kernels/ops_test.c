@@ -14,23 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cpu/ops.h"
+#include "tests/unit/kernels/op_levels.h"
 #include "tests/unit/kernels/random_values.h"
-
-#define LEVELS_MAX 3
-
-/* The levels this processor can run; [0] is scalar. */
-static uint32_t levels(const struct cpu_ops *ret[LEVELS_MAX])
-{
-    uint32_t count = 0;
-    ret[count++] = &cpu_ops_scalar;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        ret[count++] = &cpu_ops_avx2;
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        ret[count++] = &cpu_ops_avx512;
-    return count;
-}
 
 static void assert_near(double got, double wanted, double tolerance)
 {
@@ -44,8 +29,8 @@ static void rms_norm_is_its_formula_at_every_level_and_width(void **state)
 {
     (void)state;
     static const uint32_t widths[] = {1, 8, 15, 16, 17, 48, 576, 1000};
-    const struct cpu_ops *ops[LEVELS_MAX];
-    uint32_t count = levels(ops);
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t count = op_levels(ops);
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
         const uint32_t width = widths[w], rows = 3;
         float *x = random_floats(rows * width, 4.0f, w),
@@ -108,8 +93,8 @@ static void gated_is_its_formula_from_very_negative_to_very_large(void **state)
     float *gate = malloc(count * sizeof *gate), *up = random_floats(count, 2.0f, 5);
     for (uint64_t i = 0; i < count; i++)
         gate[i] = ((float)i - 2000.0f) * 0.06f; /* -120 .. 120: past both ends of e^x */
-    const struct cpu_ops *ops[LEVELS_MAX];
-    uint32_t level_count = levels(ops);
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t level_count = op_levels(ops);
     for (int a = ACTIVATION_SILU; a <= ACTIVATION_GELU_TANH; a++) {
         float *first = NULL;
         for (uint32_t level = 0; level < level_count; level++) {
@@ -132,8 +117,8 @@ static void gated_is_its_formula_from_very_negative_to_very_large(void **state)
 static void add_adds_exactly_the_elements_it_is_given(void **state)
 {
     (void)state;
-    const struct cpu_ops *ops[LEVELS_MAX];
-    uint32_t level_count = levels(ops);
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t level_count = op_levels(ops);
     float *x = random_floats(100, 1.0f, 1), *residual = random_floats(100, 1.0f, 2);
     for (uint32_t level = 0; level < level_count; level++) {
         float *sum = copy_floats(x, 100);
@@ -176,8 +161,8 @@ static void check_rope(enum rope_style style, uint32_t head_dim, uint32_t rotary
     float *x = random_floats(count, 3.0f, head_dim + rotary_dims);
     struct rope_args args = {NULL,  rows,        heads,     head_dim, rotary_dims,
                              style, frequencies, positions, magnitude};
-    const struct cpu_ops *ops[LEVELS_MAX];
-    uint32_t level_count = levels(ops);
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t level_count = op_levels(ops);
     for (uint32_t level = 0; level < level_count; level++) {
         float *turned = copy_floats(x, count);
         args.x = turned;
