@@ -61,8 +61,13 @@ struct generation_times {
 struct generation_event {
     void *owner;
     uint32_t choice;
-    bool is_prompt; /* a prompt token's log-probabilities (prompt_logprobs); choice is 0 */
-    bool has_token; /* false in an event that only ends the choice */
+    /* A prompt token's log-probabilities (prompt_logprobs). They come in order, each once, before
+     * any choice's first token; the first has none (NAN). choice is 0, though the events belong to
+     * the generation: they go on if only choice 0 is cancelled. */
+    bool is_prompt;
+    /* False in an event that only ends the choice. The end or stop token itself comes with
+     * has_token and FINISH_STOP, and counts in output_tokens: printing it or not is the worker's. */
+    bool has_token;
     struct sampled sampled;
     enum finish_reason finish;
     bool last; /* the generation's last event: every choice has finished */

@@ -109,13 +109,13 @@ static void take_event(const struct generation_event *event)
     struct collected *collected = event->owner;
     assert(collected->submitted && !collected->done);
     assert(event->choice < collected->request.choices);
-    struct collected_choice *choice = &collected->choices[event->choice];
-    assert(choice->finish == FINISH_NONE); /* nothing comes after the end */
     assert(event->prompt_tokens == collected->request.prompt_count);
     if (event->is_prompt) {
         take_prompt_event(collected, event);
         return;
     }
+    struct collected_choice *choice = &collected->choices[event->choice];
+    assert(choice->finish == FINISH_NONE); /* nothing comes after the end */
     if (event->has_token) {
         assert(choice->count < CLIENT_TOKENS_MAX);
         if (choice->count == 0)
