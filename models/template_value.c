@@ -376,7 +376,8 @@ static struct template_list *drain(struct template_render *render, struct templa
     if (rest == NULL)
         return NULL;
     *rest = *list;
-    rest->items += list->taken;
+    if (list->taken > 0)
+        rest->items += list->taken;
     rest->count -= list->taken;
     rest->capacity = rest->count;
     rest->taken = 0;
