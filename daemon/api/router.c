@@ -13,7 +13,6 @@
 #include "daemon/api/generation.h"
 #include "daemon/api/handlers.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -74,6 +73,13 @@ static const char *method_name(const char *method)
     return "other";
 }
 
+/* By hand: printf would be half the cost of answering a probe. */
+static void put_hex(char to[16], uint64_t number)
+{
+    for (int i = 0; i < 16; i++)
+        to[i] = "0123456789abcdef"[number >> (60 - 4 * i) & 15];
+}
+
 /* The client's own id where it is fit to be echoed and logged, else 128 random bits. */
 static void choose_request_id(struct call *call)
 {
@@ -85,9 +91,10 @@ static void choose_request_id(struct call *call)
         memcpy(call->request_id, own, count + 1);
         return;
     }
-    (void)snprintf(call->request_id, sizeof call->request_id, "req_%016llx%016llx",
-                   (unsigned long long)api_random_u64(call->api),
-                   (unsigned long long)api_random_u64(call->api));
+    memcpy(call->request_id, "req_", 4);
+    put_hex(call->request_id + 4, api_random_u64(call->api));
+    put_hex(call->request_id + 20, api_random_u64(call->api));
+    call->request_id[36] = '\0';
 }
 
 static const struct route *call_init(struct call *call, struct api *api, struct exchange *exchange)
