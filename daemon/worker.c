@@ -118,6 +118,8 @@ void worker_join(struct worker *worker)
 void worker_break(struct worker *worker)
 {
     assert(!worker->running);
+    if (worker->idle_timer != NULL)
+        (void)event_del(worker->idle_timer); /* it asks the listener */
     listener_free(worker->listener);
     worker->listener = NULL;
     if (worker->base != NULL)
