@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A prompt is counted up to this many contexts, so that its error can say how long it is. */
+#define COUNTED_CONTEXTS 4u
+
 struct served_model *prompt_find_model(const struct server *server, const char *id,
                                        struct fault *fault)
 {
@@ -26,8 +29,9 @@ int prompt_encode(const struct served_model *model, const char *text, size_t byt
                   bool add_special, struct token_list *list, struct fault *fault)
 {
     uint32_t context = engine_context(model->engine);
-    struct encode_options options = {
-        .add_special = add_special, .parse_special = true, .tokens_max = context};
+    struct encode_options options = {.add_special = add_special,
+                                     .parse_special = true,
+                                     .tokens_max = (size_t)context * COUNTED_CONTEXTS};
     struct error err = {0};
     int status = tokenizer_encode(model_tokenizer(model->model), text, bytes, &options, list, &err);
     if (status == 0)
@@ -36,8 +40,8 @@ int prompt_encode(const struct served_model *model, const char *text, size_t byt
         return fault_from_error(fault, &err);
     return fault_code(fault, 400, "context_length_exceeded",
                       "This model's context is %u tokens, and the prompt alone (%zu bytes) has "
-                      "more than %u; shorten it",
-                      context, bytes, context);
+                      "more than %zu; shorten it",
+                      context, bytes, options.tokens_max);
 }
 
 /* A token's name as a C string, "" for none; the caller frees it. */

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -26,12 +27,13 @@ class Server:
 
     def __init__(self, *flags, tls=False, model=True, env=None):
         command = [str(BUILD / "weir"), "serve", "--port", "0"]
+        env = env or {"XDG_STATE_HOME": tempfile.mkdtemp(dir=os.environ["XDG_STATE_HOME"])}
         if model:
             command += ["--model", MODEL]
         command += [str(flag) for flag in flags]
         self.lines = []
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        text=True, env={**os.environ, **(env or {})})
+                                        text=True, env={**os.environ, **env})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         ready = self.wait_for(r"event=ready.*\bport=(\d+)", START_TIMEOUT_S)

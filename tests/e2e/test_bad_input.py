@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What clients and operators get wrong: a clear error, and nothing lost."""
 import json
+import os
 import socket
 import subprocess
 
@@ -18,8 +19,8 @@ BODIES = [
     (b'{"messages": []}', "messages"),
     (b'{"messages": [{"role": 5}]}', "role"),
     (b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', "image_url"),
-    (b"[" * 5000, "deep"),
-    (b'{"messages": [{"role": "user", "content": "\xff"}]}', "UTF-8"),
+    (b"[" * 5000, "nesting"),
+    (b'{"messages": [{"role": "user", "content": "\xff"}]}', "0xff"),
     (json.dumps({**CHAT, "n": 10**9}).encode(), "n"),
     (json.dumps({**CHAT, "n": 0}).encode(), "n"),
     (json.dumps({**CHAT, "max_tokens": 10**7}).encode(), "8192"),
@@ -41,9 +42,15 @@ def test_bad_body_is_a_400_that_names_it(server, body, word):
     assert headers["x-request-id"]
 
 
-def test_body_too_large_is_a_413(server):
-    status, _, answer = server.post("/v1/chat/completions", b" " * (64 << 20))
-    assert status == 413 and answer["error"]["message"]
+def test_body_too_large_is_a_413(server, tmp_path):
+    body = tmp_path / "body"
+    body.write_bytes(b" " * (64 << 20))
+    for option in ("--http1.1", "--http2-prior-knowledge"):
+        result = subprocess.run(
+            ["curl", "-s", option, "--data-binary", f"@{body}", "-w", "%{http_code}", "-H",
+             "content-type: application/json", server.base + "/v1/chat/completions"],
+            capture_output=True, text=True, timeout=60)
+        assert result.stdout.endswith("413") and "larger" in result.stdout, result
 
 
 def test_unknown_routes_and_methods(server):
@@ -99,7 +106,8 @@ def test_truncated_weights_are_refused(tmp_path, cut):
     with open(MODEL, "rb") as source:
         broken.write_bytes(source.read(cut))
     result = subprocess.run([BUILD / "weir", "serve", "--model", broken, "--port", "0"],
-                            capture_output=True, text=True, timeout=60)
+                            capture_output=True, text=True, timeout=60,
+                            env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})
     assert result.returncode == 1 and "broken.gguf" in result.stderr
 
 

@@ -59,10 +59,11 @@ def test_the_printed_curl_command_works_when_pasted(tmp_path):
         assert process.wait(60) == 0
 
 
-def test_logs_are_json_when_asked():
+def test_logs_are_json_when_asked(tmp_path):
     process = subprocess.Popen([BUILD / "weir", "serve", "--model", MODEL, "--port", "0",
                                 "--log-format", "json"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})
     try:
         for line in process.stderr:
             if json.loads(line)["event"] == "ready":

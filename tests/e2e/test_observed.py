@@ -17,7 +17,12 @@ def test_promtool_finds_nothing(server):
     text = server.get("/metrics")[1]
     result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
                             text=True, timeout=60)
-    assert result.returncode == 0 and not result.stderr.strip(), result.stderr
+    # vLLM's names are given, colons and all; of what is ours promtool finds nothing to say.
+    complaints = result.stderr.splitlines() + result.stdout.splitlines()
+    assert [line for line in complaints if not line.startswith("vllm:")] == []
+    assert {line.split(" ", 1)[1] for line in complaints} <= {
+        "metric names should not contain ':'",
+        'non-counter metrics should not have "_total" suffix'}
     assert len(list(text_string_to_metric_families(text))) > 30
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import MODEL_ID
 
-CHAT = [{"role": "user", "content": "Name the capital of France in one word."}]
+CHAT = [{"role": "user", "content": "What is the capital of France?"}]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def client(server):
 
 def test_chat_answers(client):
     answer = client.chat.completions.create(model=MODEL_ID, messages=CHAT, temperature=0,
-                                            max_tokens=16)
+                                            max_tokens=32)
     assert "Paris" in answer.choices[0].message.content
     assert answer.choices[0].message.role == "assistant"
     assert answer.choices[0].finish_reason in ("stop", "length")

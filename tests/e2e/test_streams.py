@@ -92,13 +92,13 @@ def outcome(server, body):
 
 def test_answers_do_not_depend_on_the_batch(start):
     """Alone, among 32, cached or not, chunked or not, preempted: the same bits."""
-    alone = start("--no-prefix-cache")
+    alone = start("--prefix-cache", "false")
     expected = outcome(alone, SAMPLED)
     cached = start()
     assert outcome(cached, SAMPLED) == expected
     assert outcome(cached, SAMPLED) == expected
     assert cached.metric("vllm:prefix_cache_hits_total") > 0
-    chunked = start("--max-step-tokens", 16, "--no-prefix-cache")
+    chunked = start("--max-step-tokens", 16, "--prefix-cache", "false")
     assert outcome(chunked, SAMPLED) == expected
     for server in (cached, alone):
         connection = Connection(server.port)
@@ -116,7 +116,7 @@ def test_preemption_changes_nothing(start):
     prompts = [ask(f"Number {n}: " + "water " * 60, 160, temperature=0.7, seed=n, stream=False)
                for n in range(8)]
     expected = [outcome(roomy, body) for body in prompts[:3]]
-    tight = start("--context", 512, "--kv-memory", "16MiB", "--no-prefix-cache")
+    tight = start("--context", 512, "--kv-memory", "16MiB", "--prefix-cache", "false")
     connection = Connection(tight.port)
     streams = [connection.post("/v1/completions", {**body, "stream": True})[1] for body in prompts]
     for stream in streams:
