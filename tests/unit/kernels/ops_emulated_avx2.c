@@ -4,6 +4,7 @@
 #define WEIR_EMULATED_AVX512
 /* Values of 512 bits pass by memory here, as the emulation means them to. */
 #pragma GCC diagnostic ignored "-Wpsabi"
+#pragma GCC optimize("O1") /* sanitizers and -O3 together take minutes over an emulation */
 #include "kernels/cpu/linear_simd.h"
 
 #include <stdint.h>
