@@ -13,7 +13,6 @@
 
 #include "kernels/cpu/ops.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 

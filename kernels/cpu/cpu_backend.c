@@ -12,7 +12,6 @@
 #include "kernels/cpu/pool.h"
 #include "kernels/cpu/weight.h"
 
-#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

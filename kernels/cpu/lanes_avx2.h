@@ -92,8 +92,8 @@ static inline struct lanes lanes_min(struct lanes a, struct lanes b)
 
 static inline struct lanes lanes_round(struct lanes a)
 {
-    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    return (struct lanes){_mm256_round_ps(a.low, nearest), _mm256_round_ps(a.high, nearest)};
+    return (struct lanes){_mm256_round_ps(a.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                          _mm256_round_ps(a.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 
 static inline __m256 exp2_integer_8(__m256 n)
@@ -116,8 +116,8 @@ static inline struct lanes lanes_zero_below(struct lanes a, struct lanes x, floa
 
 static inline struct lanes lanes_swap_pairs(struct lanes a)
 {
-    const int swapped = 0xb1; /* 1, 0, 3, 2 */
-    return (struct lanes){_mm256_permute_ps(a.low, swapped), _mm256_permute_ps(a.high, swapped)};
+    return (struct lanes){_mm256_permute_ps(a.low, 0xb1), /* 1, 0, 3, 2 */
+                          _mm256_permute_ps(a.high, 0xb1)};
 }
 
 static inline float lanes_sum(struct lanes a)

@@ -23,12 +23,24 @@
 
 #include <assert.h>
 
-/* Kernels are inlined bodies compiled once a weight type and shape: before each loop over constants,
- * so that arrays of vectors become registers. */
+/* Kernels are inlined bodies compiled once a weight type and shape: UNROLL before each loop over
+ * constants, so that arrays of vectors become registers. Under a sanitizer, or in the test's
+ * emulation, there is no speed to win and minutes of compiling to lose. */
+#if defined(__has_feature)
+#define LINEAR_HAS_FEATURE(name) __has_feature(name)
+#else
+#define LINEAR_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    LINEAR_HAS_FEATURE(address_sanitizer) || LINEAR_HAS_FEATURE(thread_sanitizer) ||               \
+    defined(WEIR_EMULATED_AVX512)
+#define KERNEL static
+#define UNROLL
+#elif defined(__clang__)
 #define KERNEL static inline __attribute__((always_inline))
-#ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
+#define KERNEL static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 

@@ -29,7 +29,6 @@
 
 #include "base/clock.h"
 
-#include <assert.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>

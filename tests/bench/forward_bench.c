@@ -3,8 +3,8 @@
  *
  *     forward_bench MODEL.gguf [threads] [prefill tokens] [decode steps]
  *
- * Prefill runs one prompt in one step; decode runs 1, 8 and 32 sequences a step, each with that
- * prompt's first CONTEXT tokens behind it. Best of three, for the machine has other things to do. */
+ * Prefill runs one prompt in one step; decode runs 1, 8 and 32 sequences a step, each with CONTEXT
+ * tokens behind it. Best of three, for a machine has other things to do. */
 #include "base/clock.h"
 #include "models/model.h"
 

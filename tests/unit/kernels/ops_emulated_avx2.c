@@ -2,6 +2,9 @@
 /* ops_emulated_avx2.c -- the AVX-512 level, the same source, over an emulation: SIMDe's, and here
  * what its 0.7 lacks. (The file's name has it compiled with fused multiply-add and half floats.) */
 #define WEIR_EMULATED_AVX512
+/* Values of 512 bits pass by memory here, as the emulation means them to. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+#pragma GCC optimize("O1") /* sanitizers and -O3 together take minutes over an emulation */
 #include "kernels/cpu/linear_simd.h"
 
 #include <stdint.h>
@@ -51,6 +54,7 @@ static inline __m256 emulated_half_ps(simde__m512 v, int half)
     return halves[half];
 }
 
+#undef _mm512_extractf32x8_ps
 #define _mm512_extractf32x8_ps emulated_half_ps
 
 /* Rounding to nearest is the only one used. */
@@ -59,13 +63,14 @@ static inline __m256i emulated_cvtps_ph(simde__m512 v)
     return _mm256_set_m128i(_mm256_cvtps_ph(emulated_half_ps(v, 1), _MM_FROUND_TO_NEAREST_INT),
                             _mm256_cvtps_ph(emulated_half_ps(v, 0), _MM_FROUND_TO_NEAREST_INT));
 }
+#undef _mm512_cvtps_ph
 #define _mm512_cvtps_ph(v, rounding) emulated_cvtps_ph(v)
 
 static inline simde__m512 emulated_round_ps(simde__m512 v)
 {
-    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-    return emulated_join_ps(_mm256_round_ps(emulated_half_ps(v, 0), nearest),
-                            _mm256_round_ps(emulated_half_ps(v, 1), nearest));
+    return emulated_join_ps(
+        _mm256_round_ps(emulated_half_ps(v, 0), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+        _mm256_round_ps(emulated_half_ps(v, 1), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #undef _mm512_roundscale_ps
 #define _mm512_roundscale_ps(v, rounding) emulated_round_ps(v)

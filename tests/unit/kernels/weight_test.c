@@ -10,9 +10,15 @@
 
 #include "kernels/cpu/weight.h"
 
-/* Under AddressSanitizer too an impossible allocation is to fail, not to end the test. */
+/* Under a sanitizer too an impossible allocation is to fail, not to end the test. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
 {
     return "allocator_may_return_null=1";
 }

@@ -140,9 +140,9 @@ static void f16_model_says_what_float64_says(void **state)
         fail_msg("error %g of the logits' size", error);
 }
 
-/* Activations are 8-bit in every product: half a step in 127 is 0.4% of a block's largest, of random
- * sign, and fourteen products follow one another: 3% here. Rope in the other style gives 70%,
- * a mask that is one key short 40%. */
+/* Activations are 8-bit in every product: half a step in 127 is 0.4% of a block's largest, of
+ * random sign, and fourteen products follow one another: 3% here. Rope in the other style gives
+ * 70%, a mask that is one key short 40%. */
 static void mixed_quantised_model_stays_close_to_float64(void **state)
 {
     (void)state;
