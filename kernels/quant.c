@@ -117,7 +117,7 @@ static uint16_t load_half(const uint8_t *bytes)
     return (uint16_t)(bytes[0] | bytes[1] << 8);
 }
 
-/* restrict: without it the compiler makes no vectors of these loops, and start-up waits for them. */
+/* restrict: without it these loops do not become vectors, and start-up waits for them. */
 static void unpack_nibbles(const uint8_t *restrict nibbles, uint8_t *restrict codes)
 {
     for (uint32_t i = 0; i < 16; i++) {
