@@ -118,8 +118,8 @@ static inline void activation_block_finish(struct activation_block *block, int32
     block->starts[START_32_HIGH] = -32 * sum_high;
 }
 
-/* Writes one lane-wise result: what of the tile is inside the matrix, bias added. For the last tile,
- * and for levels that do not mind. */
+/* Writes one lane-wise result: what of the tile is inside the matrix, bias added. For the last
+ * tile, and for levels that do not mind. */
 void linear_store(const struct linear_job *job, uint32_t row, uint32_t tile, const float *lanes);
 
 #endif

@@ -110,12 +110,33 @@ static void put_quantised(const struct weight *weight, const uint8_t *row, uint3
     }
 }
 
-static void put_floats(const struct weight *weight, const uint8_t *row, uint32_t lane,
+/* Columns of a float tile that are turned over at a time: 16 rows of them and the 16 lines they go
+ * to fit the first cache together. */
+#define TURN_COLUMNS 128u
+
+static inline __attribute__((always_inline)) void turn_columns(const struct weight *weight,
+                                                               size_t size, const uint8_t *rows,
+                                                               uint32_t row_count, uint8_t *tile)
+{
+    for (uint32_t first = 0; first < weight->columns; first += TURN_COLUMNS) {
+        uint32_t left = weight->columns - first;
+        uint32_t count = left < TURN_COLUMNS ? left : TURN_COLUMNS;
+        for (uint32_t lane = 0; lane < row_count; lane++) {
+            const uint8_t *from = rows + lane * weight->source_row_bytes + first * size;
+            uint8_t *to = tile + (first * (size_t)TILE_ROWS + lane) * size;
+            for (uint32_t i = 0; i < count; i++)
+                memcpy(to + i * TILE_ROWS * size, from + i * size, size);
+        }
+    }
+}
+
+static void put_floats(const struct weight *weight, const uint8_t *rows, uint32_t row_count,
                        uint8_t *tile)
 {
-    size_t size = weight->format->block_bytes;
-    for (uint32_t column = 0; column < weight->columns; column++)
-        memcpy(tile + (column * (size_t)TILE_ROWS + lane) * size, row + column * size, size);
+    if (weight->format->type == WEIGHT_F32)
+        turn_columns(weight, sizeof(float), rows, row_count, tile);
+    else
+        turn_columns(weight, sizeof(uint16_t), rows, row_count, tile);
 }
 
 static void repack_tile(void *argument, uint32_t index, uint32_t thread)
@@ -124,17 +145,16 @@ static void repack_tile(void *argument, uint32_t index, uint32_t thread)
     const struct weight *weight = repack->weight;
     (void)thread;
     uint8_t *tile = repack->tiles + index * weight->tile_bytes;
+    uint32_t first = index * TILE_ROWS, left = weight->rows - first;
+    uint32_t row_count = left < TILE_ROWS ? left : TILE_ROWS;
+    const uint8_t *rows = weight->source + first * weight->source_row_bytes;
     memset(tile, 0, weight->tile_bytes);
-    for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
-        uint32_t row = index * TILE_ROWS + lane;
-        if (row >= weight->rows)
-            break;
-        const uint8_t *bytes = weight->source + row * weight->source_row_bytes;
-        if (weight->block_count)
-            put_quantised(weight, bytes, lane, tile);
-        else
-            put_floats(weight, bytes, lane, tile);
+    if (!weight->block_count) {
+        put_floats(weight, rows, row_count, tile);
+        return;
     }
+    for (uint32_t lane = 0; lane < row_count; lane++)
+        put_quantised(weight, rows + lane * weight->source_row_bytes, lane, tile);
 }
 
 static size_t round_up(size_t value, size_t unit)
