@@ -7,9 +7,9 @@
  * A vocabulary has up to a quarter of a million entries, and a step may draw for hundreds of
  * sequences: a draw has to cost a few passes over the row and no more. Nothing here sorts.
  *
- * Passes run over blocks of 64 logits, in vectors. One finds each block's highest logit; one makes the weights
- * exp((logit - highest) / T), 0 below min_p, and each block's sum. With no other filter the draw is
- * then a walk over the sums, and over one block.
+ * Passes run over blocks of 64 logits, in vectors. One finds each block's highest logit. One makes
+ * the weights exp((logit - highest) / T), 0 below min_p, and each block's sum: with no other filter
+ * the draw is then a walk over the sums, and over one block.
  *
  * top_k and top_p need candidates, 64-bit keys:
  *
