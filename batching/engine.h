@@ -66,7 +66,7 @@ struct generation_event {
      * the generation: they go on if only choice 0 is cancelled. */
     bool is_prompt;
     /* False in an event that only ends the choice. The end or stop token itself comes with
-     * has_token and FINISH_STOP, and counts in output_tokens: printing it or not is the worker's. */
+     * has_token and FINISH_STOP, and counts in output_tokens; printing it is the worker's affair. */
     bool has_token;
     struct sampled sampled;
     enum finish_reason finish;
