@@ -108,7 +108,7 @@ static void publish(struct engine *engine, bool busy, uint64_t progress_us)
 void engine_stats(const struct engine *engine, struct engine_stats *ret)
 {
     const struct stats_board *board = &engine->board;
-    uint64_t words[STATS_WORDS];
+    uint64_t words[STATS_WORDS] = {0};
     uint64_t before, after;
     do {
         before = atomic_load_explicit(&board->version, memory_order_acquire);

@@ -66,7 +66,7 @@ struct generation_event {
      * the generation: they go on if only choice 0 is cancelled. */
     bool is_prompt;
     /* False in an event that only ends the choice. The end or stop token itself comes with
-     * has_token and FINISH_STOP, and counts in output_tokens: printing it or not is the worker's. */
+     * has_token and FINISH_STOP, and counts in output_tokens; printing it is the worker's. */
     bool has_token;
     struct sampled sampled;
     enum finish_reason finish;
@@ -117,7 +117,7 @@ int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, s
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,
                   struct error *err);
 /* Any worker. The generation's blocks are free before the next step runs. Unknown or finished ids
- * are ignored: the end may be on its way. Never fails: every submission brings room for it. */
+ * are ignored: the end may be on its way. Never fails: each submission brings its room. */
 void engine_cancel(struct engine *engine, uint64_t id);
 /* The same for one choice: its stop string was found in the text. It ends with FINISH_ABORT. */
 void engine_cancel_choice(struct engine *engine, uint64_t id, uint32_t choice);

@@ -6,11 +6,11 @@
  *     63         32 31      16 15          0        id = turn << 32 | slot
  *     [ turn       |    0     | cancelled  ]
  *
- * The turn is that of the id for which the slot is in use; retiring adds one. A cancellation sets
- * bits by compare-and-swap if, and only if, the turn is still the id's: so it finds its generation
- * without a lookup that could race with its end, takes no memory, and is bounded by the slots. A
- * common flag tells the engine to look through the words; it looks at a generation's word again
- * when it takes it from the ring, for the cancellation may have been faster.
+ * Posting and retiring each add one to the turn: it is odd while the slot is in use. A cancellation
+ * sets bits by compare-and-swap if, and only if, the turn is odd and still the id's: so it finds
+ * its generation without a lookup that could race with its end, takes no memory, and is bounded by
+ * the slots. A common flag tells the engine to look through the words; it looks at a generation's
+ * word again when it takes it from the ring, for the cancellation may have been faster.
  *
  * The ring has room for every slot, so pushing cannot fail. What is refused is refused by the two
  * counters of what waits, before a slot is taken.
@@ -81,7 +81,7 @@ struct mailbox *mailbox_new(const struct mailbox_limits *limits, struct error *e
         goto fail;
     }
     for (uint32_t i = 0; i < limits->slots; i++) {
-        atomic_init(&mailbox->slots[i].word, (uint64_t)1 << 32); /* no id is 0 */
+        atomic_init(&mailbox->slots[i].word, 0); /* the first turn is 1: no id is 0 */
         bool pushed = ring_push(mailbox->unused, &mailbox->slots[i]);
         assert(pushed);
     }
@@ -183,6 +183,17 @@ static void wake(struct mailbox *mailbox)
     (void)written; /* EAGAIN: the counter is not 0, so the engine wakes anyway */
 }
 
+/* A slot's word after posting or retiring: nothing cancelled, the turn one more. */
+static uint64_t next_turn(uint64_t word)
+{
+    return ((word >> 32) + 1) << 32; /* 2^32 turns later it begins again at 0 */
+}
+
+static bool in_use(uint64_t word)
+{
+    return (word >> 32) % 2 == 1;
+}
+
 static int post(struct mailbox *mailbox, struct generation *generation, uint64_t *ret_id,
                 struct error *err)
 {
@@ -196,8 +207,9 @@ static int post(struct mailbox *mailbox, struct generation *generation, uint64_t
         mailbox_left_queue(mailbox, 1, tokens);
         return refuse(mailbox, NULL, err);
     }
-    uint64_t word = atomic_load(&slot->word);
-    assert((uint32_t)word == 0);
+    uint64_t word = next_turn(atomic_load(&slot->word));
+    assert(in_use(word));
+    atomic_store(&slot->word, word);
     uint64_t id = word | (uint64_t)(slot - mailbox->slots);
     generation->id = id;
     atomic_fetch_add(&mailbox->mail_count, 1);
@@ -224,7 +236,7 @@ uint32_t mailbox_slot(uint64_t id)
 
 void mailbox_cancel(struct mailbox *mailbox, uint64_t id, uint32_t choices)
 {
-    if (mailbox_slot(id) >= mailbox->limits.slots)
+    if (mailbox_slot(id) >= mailbox->limits.slots || !in_use(id))
         return;
     _Atomic uint64_t *word = &mailbox->slots[mailbox_slot(id)].word;
     uint64_t seen = atomic_load(word);
@@ -267,10 +279,8 @@ uint32_t mailbox_cancelled(const struct mailbox *mailbox, uint64_t id)
 void mailbox_retire(struct mailbox *mailbox, uint64_t id)
 {
     struct slot *slot = &mailbox->slots[mailbox_slot(id)];
-    uint64_t turn = (id >> 32) + 1;
-    if (turn > UINT32_MAX)
-        turn = 1;
-    atomic_store(&slot->word, turn << 32);
+    assert(in_use(id));
+    atomic_store(&slot->word, next_turn(id));
     /* There is room, but the place may still be being read by a worker that was interrupted. */
     while (!ring_push(mailbox->unused, slot))
         (void)sched_yield();

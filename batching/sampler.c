@@ -4,21 +4,29 @@
  *     raw row --bias, forbid--> --penalties--> --/T--> --min_p--> --top_k--> --top_p--> draw
  *        \--log-softmax--> log-probabilities
  *
- * A vocabulary has up to a quarter of a million entries, and sorting it for every token would cost
- * more than a small model's forward pass. Nothing here sorts. Candidates are 64-bit keys:
+ * A vocabulary has up to a quarter of a million entries, and a step may draw for hundreds of
+ * sequences: a draw has to cost a few passes over the row and no more. Nothing here sorts.
+ *
+ * Passes run over blocks of 64 logits, in vectors. One finds each block's highest logit. One makes
+ * the weights exp((logit - highest) / T), 0 below min_p, and each block's sum: with no other filter
+ * the draw is then a walk over the sums, and over one block.
+ *
+ * top_k and top_p need candidates, 64-bit keys:
  *
  *     63            32 31              0
  *     [ ordered logit | ~token         ]     a larger key: a higher logit, or the lower id
  *
  * so that keys are unique, ties are settled by the rule that the header promises, and one integer
- * comparison orders two candidates. top_k and top_p then are one algorithm: quickselect (Hoare
- * 1961) that keeps the largest keys until their number, or their probability mass, reaches a
- * limit. Each round partitions around a pivot and continues into the side where the limit lies:
- * O(vocabulary) expected. Pivots are drawn from a fixed sequence, so the result is pure, and no
- * weights file can be shaped to make it quadratic but by accident.
+ * comparison orders two candidates. Both filters are one algorithm: quickselect (Hoare 1961) that
+ * keeps the largest keys until their number, or their mass, reaches a limit. And few logits become
+ * candidates at all:
+ *   - top_k: the k-th highest of the blocks' maxima is a bound, for k blocks have one as high;
+ *   - top_p: all weights below (1 - p) / vocabulary of the mass together are less than 1 - p of
+ *     it, so what is left reaches p without them.
  *
- * The draw walks the kept candidates with one uniform number from a counter-based generator (Salmon
- * et al. 2011): no state to save when a sequence is preempted.
+ * The draw uses one uniform number from a counter-based generator (Salmon et al. 2011): no state
+ * to save when a sequence is preempted. exp is our own polynomial, not libm's, which rounds
+ * differently from one processor to the next: the same logits give the same token anywhere.
  *
  * Penalties touch only tokens of the history: `counts` has one entry a vocabulary token but is
  * all zero between calls, and a call clears what it set by walking the history again.
@@ -28,14 +36,26 @@
 #include "batching/sampler.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GREEDY_BELOW 1e-5f /* a temperature that float arithmetic can't tell from 0 */
+#define BLOCK        64u   /* logits that one inner loop handles */
+#define LANES        4u
+
+/* Vectors as gcc and clang spell them, for any processor: left to find them in plain loops, the one
+ * makes good ones and the other none. */
+#define FLOATS float __attribute__((vector_size(LANES * sizeof(float))))
+#define BITS   uint32_t __attribute__((vector_size(LANES * sizeof(uint32_t))))
 
 struct sampler {
     uint32_t vocabulary;
+    uint32_t block_count;
+    float *highest;   /* [block_count] finite logit, or -INFINITY */
+    float *weights;   /* [block_count, BLOCK] unnormalised probabilities; the highest has 1 */
+    double *sums;     /* [block_count] of weights */
     uint64_t *keys;   /* [vocabulary] candidates */
     float *raw;       /* [vocabulary] the row as it came, when log-probabilities are wanted */
     uint32_t *counts; /* [vocabulary] zero between calls */
@@ -106,10 +126,15 @@ struct sampler *sampler_new(uint32_t vocabulary, struct error *err)
     if (sampler == NULL)
         goto fail;
     sampler->vocabulary = vocabulary;
+    sampler->block_count = (vocabulary + BLOCK - 1) / BLOCK;
+    sampler->highest = malloc(sampler->block_count * sizeof *sampler->highest);
+    sampler->weights = malloc((size_t)sampler->block_count * BLOCK * sizeof *sampler->weights);
+    sampler->sums = malloc(sampler->block_count * sizeof *sampler->sums);
     sampler->keys = malloc(vocabulary * sizeof *sampler->keys);
     sampler->raw = malloc(vocabulary * sizeof *sampler->raw);
     sampler->counts = calloc(vocabulary, sizeof *sampler->counts);
-    if (sampler->keys == NULL || sampler->raw == NULL || sampler->counts == NULL)
+    if (sampler->highest == NULL || sampler->weights == NULL || sampler->sums == NULL ||
+        sampler->keys == NULL || sampler->raw == NULL || sampler->counts == NULL)
         goto fail;
     return sampler;
 fail:
@@ -122,28 +147,138 @@ void sampler_free(struct sampler *sampler)
 {
     if (sampler == NULL)
         return;
+    free(sampler->highest);
+    free(sampler->weights);
+    free(sampler->sums);
     free(sampler->keys);
     free(sampler->raw);
     free(sampler->counts);
     free(sampler);
 }
 
+/* -- passes over a row -- */
+
+/* A block of the row; the last one is copied and filled up with what never wins. */
+static const float *row_block(const struct sampler *sampler, const float *row, uint32_t block,
+                              float last[BLOCK])
+{
+    uint32_t first = block * BLOCK;
+    if (first + BLOCK <= sampler->vocabulary)
+        return row + first;
+    for (uint32_t i = 0; i < BLOCK; i++)
+        last[i] = first + i < sampler->vocabulary ? row[first + i] : -INFINITY;
+    return last;
+}
+
+static inline FLOATS load(const float *from)
+{
+    FLOATS floats;
+    memcpy(&floats, from, sizeof floats);
+    return floats;
+}
+
+static inline FLOATS all(float value)
+{
+    return (FLOATS){value, value, value, value};
+}
+
+/* Where mask is not set, 0. */
+static inline FLOATS masked(FLOATS floats, BITS mask)
+{
+    return (FLOATS)((BITS)floats & mask);
+}
+
+/* NaN fails every comparison, so it is passed over here as infinity is. */
+static float block_highest(const float *logits)
+{
+    const FLOATS most = all(FLT_MAX);
+    FLOATS lanes = all(-INFINITY);
+    for (uint32_t i = 0; i < BLOCK; i += LANES) {
+        FLOATS some = load(logits + i);
+        BITS higher = (BITS)(some > lanes) & (BITS)(some <= most);
+        lanes = (FLOATS)(((BITS)some & higher) | ((BITS)lanes & ~higher));
+    }
+    float highest = lanes[0];
+    for (uint32_t j = 1; j < LANES; j++)
+        highest = lanes[j] > highest ? lanes[j] : highest;
+    return highest;
+}
+
+/* The highest finite logit of the row, -INFINITY if there is none; and of each block. */
+static float find_highest(struct sampler *sampler, const float *row)
+{
+    float last[BLOCK], highest = -INFINITY;
+    for (uint32_t b = 0; b < sampler->block_count; b++) {
+        sampler->highest[b] = block_highest(row_block(sampler, row, b, last));
+        highest = sampler->highest[b] > highest ? sampler->highest[b] : highest;
+    }
+    return highest;
+}
+
+/* exp(x) for -87 < x <= 0 within two units in the last place, else 0 (for NaN too): 2^n times the
+ * series of exp(r), |r| <= ln(2)/2. Adding 1.5 * 2^23 rounds to an integer and leaves it in the
+ * low bits. */
+static inline FLOATS exp_or_zero(FLOATS x)
+{
+    const FLOATS round = all(12582912.0f);
+    BITS inside = (BITS)(x > all(-87.0f)) & (BITS)(x <= all(0.0f));
+    x = masked(x, inside);
+    FLOATS shifted = x * all(1.44269504f) + round;
+    FLOATS n = shifted - round;
+    FLOATS r = x - n * all(0.693359375f) + n * all(2.12194440e-4f); /* ln(2) in two parts */
+    FLOATS sum = all(1.0f / 5040);
+    sum = sum * r + all(1.0f / 720);
+    sum = sum * r + all(1.0f / 120);
+    sum = sum * r + all(1.0f / 24);
+    sum = sum * r + all(1.0f / 6);
+    sum = sum * r + all(0.5f);
+    sum = sum * r + all(1.0f);
+    sum = sum * r + all(1.0f);
+    return masked((FLOATS)((BITS)sum + ((BITS)shifted << 23)), inside);
+}
+
+/* What turns a logit into a weight; those below `least` become 0. */
+struct softmax {
+    float highest, scale, least;
+};
+
+static double block_weights(const float *logits, const struct softmax *softmax, float *weights)
+{
+    const FLOATS highest = all(softmax->highest), scale = all(softmax->scale);
+    const FLOATS least = all(softmax->least);
+    FLOATS lanes = all(0.0f);
+    for (uint32_t i = 0; i < BLOCK; i += LANES) {
+        FLOATS some = exp_or_zero((load(logits + i) - highest) * scale);
+        some = masked(some, (BITS)(some >= least));
+        memcpy(weights + i, &some, sizeof some);
+        lanes += some;
+    }
+    return ((double)lanes[0] + (double)lanes[1]) + ((double)lanes[2] + (double)lanes[3]);
+}
+
+/* Fills weights and sums; returns the sum of all. */
+static double find_weights(struct sampler *sampler, const float *row, const struct softmax *softmax)
+{
+    float last[BLOCK];
+    double sum = 0.0;
+    for (uint32_t b = 0; b < sampler->block_count; b++) {
+        sampler->sums[b] = block_weights(row_block(sampler, row, b, last), softmax,
+                                         &sampler->weights[(size_t)b * BLOCK]);
+        sum += sampler->sums[b];
+    }
+    return sum;
+}
+
 /* -- log-probabilities -- */
 
 /* log(sum(exp(logits))) over the finite ones; -INFINITY if there is none. */
-static double log_sum_exp(const float *logits, uint32_t count)
+static double log_sum_exp(struct sampler *sampler, const float *logits)
 {
-    float highest = -INFINITY;
-    for (uint32_t i = 0; i < count; i++)
-        if (isfinite(logits[i]) && logits[i] > highest)
-            highest = logits[i];
+    float highest = find_highest(sampler, logits);
     if (highest == -INFINITY)
         return -INFINITY;
-    double sum = 0.0;
-    for (uint32_t i = 0; i < count; i++)
-        if (isfinite(logits[i]))
-            sum += (double)expf(logits[i] - highest);
-    return (double)highest + log(sum);
+    const struct softmax softmax = {.highest = highest, .scale = 1.0f};
+    return (double)highest + log(find_weights(sampler, logits, &softmax));
 }
 
 void sampler_logprobs(struct sampler *sampler, const float *logits, uint32_t token,
@@ -151,13 +286,17 @@ void sampler_logprobs(struct sampler *sampler, const float *logits, uint32_t tok
 {
     assert(token < sampler->vocabulary);
     assert(top_count <= SAMPLING_TOP_LOGPROBS_MAX);
-    double normaliser = log_sum_exp(logits, sampler->vocabulary);
+    double normaliser = log_sum_exp(sampler, logits);
     ret->token = token;
     ret->logprob =
         isfinite(logits[token]) ? (float)((double)logits[token] - normaliser) : -INFINITY;
     uint32_t kept = 0;
     float least = -INFINITY; /* a full list's last logit */
     for (uint32_t i = 0; i < sampler->vocabulary && top_count > 0; i++) {
+        if (i % BLOCK == 0 && kept == top_count && sampler->highest[i / BLOCK] <= least) {
+            i += BLOCK - 1; /* nothing in this block is higher */
+            continue;
+        }
         if (!isfinite(logits[i]) || (kept == top_count && logits[i] <= least))
             continue;
         uint32_t at = kept < top_count ? kept++ : kept - 1;
@@ -241,35 +380,19 @@ static uint64_t key_of(float logit, uint32_t token)
     return (uint64_t)bits << 32 | (uint32_t)~token;
 }
 
-static float key_logit(uint64_t key)
-{
-    uint32_t bits = (uint32_t)(key >> 32);
-    bits = bits & 0x80000000u ? bits & 0x7fffffffu : ~bits;
-    float logit;
-    memcpy(&logit, &bits, sizeof logit);
-    return logit;
-}
-
 static uint32_t key_token(uint64_t key)
 {
     return ~(uint32_t)key;
 }
 
-/* What turns a key into an unnormalised probability; highest has weight 1. */
-struct softmax {
-    float highest, temperature;
-};
-
-static double weight_of(const struct softmax *softmax, uint64_t key)
+/* weights NULL: counts them. */
+static double mass_of(const float *weights, const uint64_t *keys, uint32_t count)
 {
-    return (double)expf((key_logit(key) - softmax->highest) / softmax->temperature);
-}
-
-static double mass_of(const struct softmax *softmax, const uint64_t *keys, uint32_t count)
-{
+    if (weights == NULL)
+        return count;
     double mass = 0.0;
     for (uint32_t i = 0; i < count; i++)
-        mass += weight_of(softmax, keys[i]);
+        mass += (double)weights[key_token(keys[i])];
     return mass;
 }
 
@@ -299,10 +422,9 @@ static uint32_t partition(uint64_t *keys, uint32_t count, uint32_t pivot_index)
     return front + 1;
 }
 
-/* Brings to the front the fewest largest keys whose sum (their number, or with softmax their
- * mass) reaches limit; returns how many, at least one. */
-static uint32_t keep_largest(uint64_t *keys, uint32_t count, double limit,
-                             const struct softmax *softmax)
+/* Brings to the front the fewest largest keys whose mass (their number, without weights) reaches
+ * limit; returns how many, at least one. */
+static uint32_t keep_largest(uint64_t *keys, uint32_t count, double limit, const float *weights)
 {
     uint32_t kept = 0; /* keys[0..kept) are in for certain; the border lies within [kept, end) */
     uint32_t end = count;
@@ -310,13 +432,12 @@ static uint32_t keep_largest(uint64_t *keys, uint32_t count, double limit,
     while (end - kept > 1) {
         uint32_t pivot = (uint32_t)(mix(end ^ (uint64_t)kept << 32) % (end - kept));
         uint32_t front = partition(keys + kept, end - kept, pivot);
-        double above = softmax == NULL ? front - 1 : mass_of(softmax, keys + kept, front - 1);
+        double above = mass_of(weights, keys + kept, front - 1);
         if (sum + above >= limit && front > 1) {
             end = kept + front - 1;
             continue;
         }
-        double at = softmax == NULL ? 1.0 : weight_of(softmax, keys[kept + front - 1]);
-        sum += above + at;
+        sum += above + mass_of(weights, keys + kept + front - 1, 1);
         kept += front;
         if (sum >= limit)
             return kept;
@@ -324,19 +445,37 @@ static uint32_t keep_largest(uint64_t *keys, uint32_t count, double limit,
     return end;
 }
 
-/* Fills keys with what min_p leaves of the finite logits. */
-static uint32_t gather_candidates(struct sampler *sampler, const float *logits,
-                                  const struct softmax *softmax, float min_p)
+/* A logit that at least k of the row reach; -INFINITY if the blocks are too few to tell. */
+static float top_k_bound(struct sampler *sampler, uint32_t k)
 {
-    float least = -INFINITY; /* of (logit - highest) / temperature */
-    if (min_p > 0.0f)
-        least = logf(min_p);
+    if (k >= sampler->block_count)
+        return -INFINITY;
+    for (uint32_t b = 0; b < sampler->block_count; b++)
+        sampler->keys[b] = key_of(sampler->highest[b], b);
+    uint32_t kept = keep_largest(sampler->keys, sampler->block_count, k, NULL);
+    float bound = INFINITY;
+    for (uint32_t i = 0; i < kept; i++) {
+        float highest = sampler->highest[key_token(sampler->keys[i])];
+        bound = highest < bound ? highest : bound;
+    }
+    return bound;
+}
+
+/* Makes candidates of the logits from `bound` up whose weight is neither 0 nor below `least`. */
+static uint32_t gather_candidates(struct sampler *sampler, const float *logits, float bound,
+                                  float least)
+{
     uint32_t count = 0;
     for (uint32_t i = 0; i < sampler->vocabulary; i++) {
-        if (!isfinite(logits[i]) || (logits[i] - softmax->highest) / softmax->temperature < least)
+        if (i % BLOCK == 0 && sampler->highest[i / BLOCK] < bound) {
+            i += BLOCK - 1;
             continue;
-        sampler->keys[count++] = key_of(logits[i], i);
+        }
+        float weight = sampler->weights[i];
+        if (weight > 0.0f && weight >= least && logits[i] >= bound)
+            sampler->keys[count++] = key_of(logits[i], i);
     }
+    assert(count > 0); /* the highest has weight 1 */
     return count;
 }
 
@@ -349,38 +488,80 @@ static double uniform(uint64_t seed, uint32_t choice, uint32_t position)
     return (double)(bits >> 11) * 0x1p-53;
 }
 
-static uint32_t draw_from(const uint64_t *keys, uint32_t count, const struct softmax *softmax,
-                          double point)
+/* Rounding may leave the target unreached; then the last that has weight is drawn. */
+static uint32_t draw_from_keys(const struct sampler *sampler, uint32_t count, double target)
 {
-    double target = point * mass_of(softmax, keys, count);
     double sum = 0.0;
-    uint32_t last = 0; /* rounding may leave the target unreached: then the last possible one */
-    for (uint32_t i = 0; i < count; i++) {
-        double weight = weight_of(softmax, keys[i]);
-        if (weight == 0.0)
-            continue;
-        sum += weight;
-        last = i;
-        if (sum > target)
-            break;
+    uint32_t drawn = key_token(sampler->keys[0]);
+    for (uint32_t i = 0; i < count && sum <= target; i++) {
+        drawn = key_token(sampler->keys[i]);
+        sum += (double)sampler->weights[drawn];
     }
-    return key_token(keys[last]);
+    return drawn;
+}
+
+static uint32_t draw_from_blocks(const struct sampler *sampler, double target)
+{
+    double sum = 0.0;
+    uint32_t block = 0;
+    for (uint32_t b = 0; b < sampler->block_count; b++) {
+        if (sampler->sums[b] == 0.0)
+            continue;
+        block = b;
+        if (sum + sampler->sums[b] > target)
+            break;
+        sum += sampler->sums[b];
+    }
+    uint32_t drawn = UINT32_MAX;
+    for (uint32_t i = block * BLOCK; i < (block + 1) * BLOCK && sum <= target; i++) {
+        if (sampler->weights[i] == 0.0f)
+            continue;
+        drawn = i;
+        sum += (double)sampler->weights[i];
+    }
+    assert(drawn < sampler->vocabulary);
+    return drawn;
 }
 
 static uint32_t draw(struct sampler *sampler, const float *logits, float highest,
                      const struct sampler_input *input)
 {
     const struct sampling *sampling = input->sampling;
-    const struct softmax softmax = {.highest = highest, .temperature = sampling->temperature};
-    uint32_t count = gather_candidates(sampler, logits, &softmax, sampling->min_p);
-    if (sampling->top_k > 0 && sampling->top_k < count)
-        count = keep_largest(sampler->keys, count, sampling->top_k, NULL);
-    if (sampling->top_p < 1.0f) {
-        double mass = mass_of(&softmax, sampler->keys, count);
-        count = keep_largest(sampler->keys, count, (double)sampling->top_p * mass, &softmax);
-    }
+    const struct softmax softmax = {
+        .highest = highest, .scale = 1.0f / sampling->temperature, .least = sampling->min_p};
+    double mass = find_weights(sampler, logits, &softmax);
     double point = uniform(sampling->seed, input->choice, input->output_count);
-    return draw_from(sampler->keys, count, &softmax, point);
+    if (sampling->top_k == 0 && sampling->top_p >= 1.0f)
+        return draw_from_blocks(sampler, point * mass);
+    float bound = -INFINITY, least = 0.0f;
+    if (sampling->top_k > 0)
+        bound = top_k_bound(sampler, sampling->top_k);
+    else /* half of what the proof allows, for sums of floats are not exact */
+        least = (float)((1.0 - (double)sampling->top_p) * mass / sampler->vocabulary / 2);
+    uint32_t count = gather_candidates(sampler, logits, bound, least);
+    if (sampling->top_k > 0) {
+        if (sampling->top_k < count)
+            count = keep_largest(sampler->keys, count, sampling->top_k, NULL);
+        mass = mass_of(sampler->weights, sampler->keys, count);
+    }
+    if (sampling->top_p < 1.0f) {
+        count =
+            keep_largest(sampler->keys, count, (double)sampling->top_p * mass, sampler->weights);
+        mass = mass_of(sampler->weights, sampler->keys, count);
+    }
+    return draw_from_keys(sampler, count, point * mass);
+}
+
+/* The lowest id that has the highest logit. */
+static uint32_t first_of(const struct sampler *sampler, const float *logits, float highest)
+{
+    uint32_t block = 0;
+    while (sampler->highest[block] < highest)
+        block++;
+    uint32_t token = block * BLOCK;
+    while (!(logits[token] == highest))
+        token++;
+    return token;
 }
 
 int sampler_draw(struct sampler *sampler, float *logits, const struct sampler_input *input,
@@ -391,15 +572,11 @@ int sampler_draw(struct sampler *sampler, float *logits, const struct sampler_in
         memcpy(sampler->raw, logits, sampler->vocabulary * sizeof *logits);
     apply_bias(sampler, logits, input);
     apply_penalties(sampler, logits, input);
-    uint32_t best = UINT32_MAX;
-    for (uint32_t i = 0; i < sampler->vocabulary; i++)
-        if (isfinite(logits[i]) && (best == UINT32_MAX || logits[i] > logits[best]))
-            best = i;
-    if (best == UINT32_MAX)
+    float highest = find_highest(sampler, logits);
+    if (highest == -INFINITY)
         return ERROR_INVALID;
-    uint32_t token = best;
-    if (sampling->temperature >= GREEDY_BELOW)
-        token = draw(sampler, logits, logits[best], input);
+    uint32_t token = sampling->temperature < GREEDY_BELOW ? first_of(sampler, logits, highest)
+                                                          : draw(sampler, logits, highest, input);
     if (sampling->logprobs) {
         sampler_logprobs(sampler, sampler->raw, token, sampling->top_logprobs, ret);
     } else {

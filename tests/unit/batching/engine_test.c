@@ -4,8 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <assert.h>
 #include <cmocka.h>
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -636,6 +639,83 @@ static void random_lives_end_once_with_the_models_tokens(void **state)
     free(open);
 }
 
+struct submitter {
+    struct client *client; /* borrowed: the test */
+    uint32_t number, accepted;
+};
+
+/* Submits and cancels until the engine is closed. */
+static void *submit_until_closed(void *argument)
+{
+    struct submitter *submitter = argument;
+    struct engine *engine = submitter->client->engine;
+    uint64_t random = submitter->number, id = 0;
+    for (;;) {
+        uint32_t seed, retry_after_s;
+        struct generation_request request = random_request(&random, &seed);
+        struct engine_stats stats;
+        engine_stats(engine, &stats);
+        assert(stats.kv.block_count == 64);
+        (void)engine_admission(engine, &retry_after_s, NULL);
+        engine_cancel(engine, id - roll(&random, 2));
+        int code = engine_submit(engine, &request, &id, NULL);
+        submitter->accepted += code == 0;
+        if (code != 0)
+            free(request.prompt);
+        if (code == ERROR_CLOSED)
+            return NULL;
+        assert(code == 0 || code == ERROR_BUSY);
+        if (code == ERROR_BUSY)
+            sched_yield();
+    }
+}
+
+static uint32_t count_last_events(struct engine *engine)
+{
+    uint32_t count = 0;
+    struct generation_events *batch = engine_receive(engine, 0);
+    while (batch != NULL) {
+        struct generation_events *next = batch->next;
+        for (uint32_t i = 0; i < batch->count; i++)
+            count += batch->events[i].last;
+        free(batch);
+        batch = next;
+    }
+    return count;
+}
+
+static void stopping_races_with_submitting_and_loses_nobody(void **state)
+{
+    (void)state;
+    enum { THREADS = 3 };
+    for (uint32_t round = 0; round < 4; round++) {
+        struct client client;
+        client_start(&client, (struct engine_config){.prefix_cache = true,
+                                                     .context = 256,
+                                                     .kv_blocks = 64,
+                                                     .max_sequences = 8,
+                                                     .max_queue = 16});
+        pthread_t threads[THREADS];
+        struct submitter submitters[THREADS];
+        for (uint32_t i = 0; i < THREADS; i++) {
+            submitters[i] = (struct submitter){.client = &client, .number = round * THREADS + i};
+            assert_int_equal(pthread_create(&threads[i], NULL, submit_until_closed, &submitters[i]),
+                             0);
+        }
+        uint32_t accepted = 0, ended = 0;
+        while (ended < 100)
+            ended += count_last_events(client.engine);
+        engine_stop(client.engine);
+        for (uint32_t i = 0; i < THREADS; i++) {
+            pthread_join(threads[i], NULL);
+            accepted += submitters[i].accepted;
+        }
+        ended += count_last_events(client.engine);
+        assert_int_equal(ended, accepted);
+        client_stop(&client);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,6 +736,7 @@ int main(void)
         cmocka_unit_test(failed_step_ends_its_sequences_and_the_engine_goes_on),
         cmocka_unit_test(stopping_ends_everything_once),
         cmocka_unit_test(idle_engine_is_not_busy_and_steps_are_counted),
+        cmocka_unit_test(stopping_races_with_submitting_and_loses_nobody),
         cmocka_unit_test(random_lives_end_once_with_the_models_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
