@@ -75,7 +75,7 @@ FILTER(run_safe)
 /* indent(width=4, first=false, blank=false): all lines but the first, and but empty ones. */
 FILTER(run_indent)
 {
-    struct template_value width = arguments[0], text = template_to_string(render, subject);
+    struct template_value width = arguments[0], text = template_string_argument(render, subject);
     if (width.kind != TEMPLATE_STRING)
         width = template_arithmetic(render, OPERATOR_MULTIPLY, TEMPLATE_STRING_OF(" "),
                                     template_integer(template_integer_argument(render, width, 4)));
@@ -187,7 +187,7 @@ FILTER(run_int)
         return fallback;
     if (!isfinite(real))
         return fallback;
-    if (real >= 0x1p63 || real < -0x1p63)
+    if (real >= 9223372036854775808.0 || real < -9223372036854775808.0)
         return template_fail(render, "integer overflow");
     return template_integer((int64_t)real);
 }

@@ -551,7 +551,9 @@ static struct template_value run_cycle(struct template_render *render, struct te
 {
     if (call->positional_count == 0)
         return template_fail(render, "loop.cycle needs something to cycle through");
-    return call->values[self.loop->index0 % call->positional_count];
+    /* A loop that was kept may not have begun its first turn again. */
+    int64_t turn = self.loop->index0 > 0 ? self.loop->index0 : 0;
+    return call->values[turn % call->positional_count];
 }
 
 METHOD(run_mutator)

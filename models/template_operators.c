@@ -205,7 +205,7 @@ struct template_value template_get_slice(struct template_render *render,
     if (object.kind == TEMPLATE_STRING)
         return slice_string(render, object, bounds);
     if (object.kind != TEMPLATE_LIST && object.kind != TEMPLATE_TUPLE)
-        return no_attribute(object, template_none(), 0);
+        return template_fail(render, "a '%s' can't be sliced", template_type_name(object));
     struct slice slice = resolve_slice(render, bounds, object.list->count);
     (void)template_charge(render, (uint64_t)slice.count / 8);
     struct template_list *list = template_list_new(render, (uint32_t)slice.count);
@@ -395,7 +395,8 @@ bool template_contains(struct template_render *render, struct template_value con
                        struct template_value item)
 {
     if (container.kind == TEMPLATE_DICT)
-        return template_dict_find(render, container.dict, item) != NULL;
+        return template_check_key(render, item) &&
+               template_dict_find(render, container.dict, item) != NULL;
     if (container.kind == TEMPLATE_STRING) {
         if (item.kind == TEMPLATE_UNDEFINED)
             template_fail_undefined(render, item);

@@ -28,7 +28,7 @@ struct template_loop {
     uint32_t scanned;                 /* items taken from the list, or refused by the filter */
     int64_t index0, length;           /* length: -1 until asked for */
     bool peeked;                      /* `following` is known */
-    struct template_value previous, current, following; /* MISSING where there is none */
+    struct template_value previous, following; /* MISSING where there is none */
 };
 
 struct template_binding {

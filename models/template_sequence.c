@@ -93,9 +93,9 @@ static struct template_value map_attribute(struct template_render *render,
 static struct template_value run_map(struct template_render *render, struct template_value subject,
                                      const struct template_call *call)
 {
+    if (!template_truthy(subject)) /* none, too: what is false has nothing to map */
+        return template_sequence(TEMPLATE_ITERATOR, template_list_new(render, 0));
     const struct template_list *items = template_iterate(render, subject);
-    if (render->failed != 0)
-        return subject;
     if (call->positional_count == 0)
         return map_attribute(render, items, call);
     struct template_value name = template_string_argument(render, call->values[0]);

@@ -98,7 +98,6 @@ static bool run_turn(struct template_render *render, const struct template_node 
                      struct template_loop *loop, struct template_value item)
 {
     loop->peeked = false;
-    loop->current = item;
     loop->index0++;
     template_frame_set(render, TEMPLATE_SYMBOL_LOOP,
                        (struct template_value){.kind = TEMPLATE_LOOP, .loop = loop});
@@ -139,6 +138,10 @@ static void execute_for(struct template_render *render, const struct template_no
     }
     if (render->failed == 0 && loop->index0 < 0)
         template_execute(render, node->loop.otherwise);
+    /* A template may have kept `loop` in a namespace: what it names must not outlive this. */
+    loop->items = &render->nothing;
+    loop->node = NULL;
+    loop->outer = NULL;
     template_frame_pop(render, outer);
 }
 

@@ -38,8 +38,7 @@ TEST_OF_KIND(is_sequence, subject.kind == TEMPLATE_UNDEFINED || subject.kind == 
                               subject.kind == TEMPLATE_DICT)
 TEST_OF_KIND(is_iterable, (subject.kind >= TEMPLATE_STRING && subject.kind <= TEMPLATE_DICT) ||
                               subject.kind == TEMPLATE_UNDEFINED || subject.kind == TEMPLATE_LOOP)
-TEST_OF_KIND(is_callable, subject.kind == TEMPLATE_MACRO || subject.kind == TEMPLATE_FUNCTION ||
-                              subject.kind == TEMPLATE_METHOD)
+TEST_OF_KIND(is_callable, subject.kind >= TEMPLATE_MACRO || subject.kind == TEMPLATE_UNDEFINED)
 TEST_OF_RELATION(is_equal, OPERATOR_EQUAL)
 TEST_OF_RELATION(is_unequal, OPERATOR_UNEQUAL)
 TEST_OF_RELATION(is_less, OPERATOR_LESS)

@@ -40,6 +40,7 @@ static struct template_value change_case(struct template_render *render, struct 
 {
     size_t mark = template_capture_begin(render);
     bool start = true;
+    (void)template_charge(render, text.count / 8);
     for (size_t at = 0; at < text.count && render->failed == 0;) {
         uint32_t c;
         at += utf8_decode(text.bytes + at, text.count - at, &c);
@@ -50,7 +51,6 @@ static struct template_value change_case(struct template_render *render, struct 
             template_write_char(render, raise ? upper(render, c) : template_lower(render, c));
         start = to == TEMPLATE_TITLE && begins_word(render, c, filter_title);
     }
-    (void)template_charge(render, text.count / 32);
     return template_capture_end(render, mark);
 }
 

@@ -315,16 +315,21 @@ static bool is_hashable(struct template_value value)
     return value.kind != TEMPLATE_LIST && value.kind != TEMPLATE_DICT;
 }
 
+bool template_check_key(struct template_render *render, struct template_value key)
+{
+    if (!is_hashable(key))
+        template_fail(render, "unhashable type: '%s'", template_type_name(key));
+    return render->failed == 0;
+}
+
 bool template_dict_set(struct template_render *render, struct template_dict *dict,
                        struct template_value key, struct template_value value)
 {
     if (dict == NULL || render->failed != 0 || !raise_height(render, &dict->height, value) ||
         !raise_height(render, &dict->height, key))
         return false;
-    if (!is_hashable(key)) {
-        template_fail(render, "unhashable type: '%s'", template_type_name(key));
+    if (!template_check_key(render, key))
         return false;
-    }
     struct template_value *old = template_dict_find(render, dict, key);
     if (old != NULL) {
         *old = value;

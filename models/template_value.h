@@ -134,6 +134,8 @@ bool template_list_append(struct template_render *render, struct template_list *
 struct template_dict *template_dict_new(struct template_render *render, uint32_t capacity);
 bool template_dict_set(struct template_render *render, struct template_dict *dict,
                        struct template_value key, struct template_value value);
+/* Fails for what can't be a key: a list, a dict, or a tuple that holds one. */
+bool template_check_key(struct template_render *render, struct template_value key);
 /* NULL when there is none; valid until the dict changes. */
 struct template_value *template_dict_find(struct template_render *render,
                                           const struct template_dict *dict,

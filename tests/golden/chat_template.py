@@ -8,6 +8,7 @@
 Needs jinja2 (3.1). The environment is the one that the transformers library gives to chat
 templates. A case is {name, template, input, output} or {name, template, input, error}.
 """
+import copy
 import datetime
 import json
 import sys
@@ -64,13 +65,12 @@ def render(template, chat):
                  "bos_token": "<s>", "eos_token": "</s>", "messages": []}
     variables.update({key: value for key, value in chat.items() if key != "extra"})
     variables.update(chat.get("extra", {}))
-    # What a macro is called with in {% generation %} needs the environment of its own render.
     return make_environment().from_string(template).render(**variables)
 
 
 def make_result(template, chat):
     try:
-        return {"output": render(template, chat)}
+        return {"output": render(template, copy.deepcopy(chat))}  # some filters change lists
     except TemplateError as error:
         return {"error": str(error)}
     except Exception as error:  # whatever Python raises, the interpreter must refuse too

@@ -314,6 +314,24 @@ static void macros_keep_the_scope_they_were_defined_in(void **state)
     text_destroy(&out);
 }
 
+static void a_loop_that_is_kept_after_its_end_is_over(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct text out;
+    text_init(&out);
+    /* The frames of the inner loop and of what is around it are in use again when it is asked. */
+    const char *source =
+        "{% set ns = namespace() %}{% macro f() %}{% with a = 1 %}"
+        "{% for x in [1, 2, 3] if x > a %}{% set ns.kept = loop %}{% break %}{% endfor %}"
+        "{% endwith %}{% endmacro %}{{ f() }}{{ ns.kept.last }}{{ ns.kept.nextitem }}"
+        "{% for y in [5, 6] if ns.kept.cycle('a', 'b') %}{{ ns.kept.cycle('a', 'b') }}"
+        "{{ ns.kept.length }}{{ ns.kept.last }}{% endfor %}{{ ns.kept.revindex is integer }}";
+    assert_int_equal(run(source, "{\"messages\": []}", &out, &err), 0);
+    assert_int_equal(strncmp(text_string(&out), "True", 4), 0);
+    text_destroy(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +349,7 @@ int main(void)
         cmocka_unit_test(deep_input_is_refused),
         cmocka_unit_test(too_long_a_source_is_refused),
         cmocka_unit_test(macros_keep_the_scope_they_were_defined_in),
+        cmocka_unit_test(a_loop_that_is_kept_after_its_end_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
