@@ -180,18 +180,25 @@ struct keyed {
     struct template_value key, item;
 };
 
-/* Merges the sorted runs [low, middle) and [middle, high) of `from` into `to`. */
-static void merge(struct template_render *render, const struct keyed *from, struct keyed *to,
-                  size_t low, size_t middle, size_t high, bool reverse)
+/* Two sorted runs, [low, middle) and [middle, high), to become one. */
+struct merge {
+    const struct keyed *from;
+    struct keyed *to;
+    size_t low, middle, high;
+    bool reverse;
+};
+
+static void merge_runs(struct template_render *render, const struct merge *merge)
 {
-    size_t left = low, right = middle;
-    for (size_t i = low; i < high; i++) {
-        bool take_right = left == middle;
-        if (!take_right && right < high) {
+    const struct keyed *from = merge->from;
+    size_t left = merge->low, right = merge->middle;
+    for (size_t i = merge->low; i < merge->high; i++) {
+        bool take_right = left == merge->middle;
+        if (!take_right && right < merge->high) {
             int order = template_compare(render, from[right].key, from[left].key, "<");
-            take_right = reverse ? order > 0 : order < 0;
+            take_right = merge->reverse ? order > 0 : order < 0;
         }
-        to[i] = take_right ? from[right++] : from[left++];
+        merge->to[i] = take_right ? from[right++] : from[left++];
     }
 }
 
@@ -202,9 +209,10 @@ static struct keyed *sort_keyed(struct template_render *render, struct keyed *it
     struct keyed *other = template_alloc(render, (count + 1) * sizeof *items);
     for (size_t width = 1; width < count && other != NULL && render->failed == 0; width *= 2) {
         for (size_t low = 0; low < count; low += 2 * width) {
-            size_t middle = low + width < count ? low + width : count;
-            size_t high = low + 2 * width < count ? low + 2 * width : count;
-            merge(render, items, other, low, middle, high, reverse);
+            struct merge merge = {.from = items, .to = other, .low = low, .reverse = reverse};
+            merge.middle = low + width < count ? low + width : count;
+            merge.high = low + 2 * width < count ? low + 2 * width : count;
+            merge_runs(render, &merge);
         }
         struct keyed *swapped = items;
         items = other;

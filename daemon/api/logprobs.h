@@ -27,7 +27,7 @@ void logprob_list_add(struct logprob_list *list, const struct logprob_entry *ent
 void logprob_list_drop_front(struct logprob_list *list, size_t count);
 void logprob_list_destroy(struct logprob_list *list);
 
-/* {"content":[{"token":...,"logprob":...,"bytes":[...],"top_logprobs":[...]},...],"refusal":null} */
+/* {"content":[{"token":..,"logprob":..,"bytes":[..],"top_logprobs":[..]},..],"refusal":null} */
 void logprobs_write_chat(struct text *out, const struct tokenizer *tokenizer,
                          const struct logprob_entry *entries, size_t count);
 /* {"tokens":[...],"token_logprobs":[...],"top_logprobs":[{...}],"text_offset":[...]}; offsets are

@@ -6,7 +6,7 @@
  *
  *     mem_recv -> on_begin_headers, on_header, on_frame_recv, on_data_chunk -> exchange_tell_*()
  *     exchange_respond() ... -> submit_response, resume_data             (only notes: no frame yet)
- *     flush -> mem_send -> read_answer, on_frame_send, on_stream_close   -> out, one send
+ *     flush -> mem_send -> on_read_answer, on_frame_send, on_stream_close   -> out, one send
  *
  * An exchange is the stream's user data and dies in on_stream_close() (or with the connection),
  * nowhere else; nghttp2 calls that from mem_recv or mem_send, so never within an application's
@@ -276,8 +276,8 @@ static void h2_end_of_input(struct connection *connection)
 
 /* -- Answers go out -- */
 
-static ssize_t read_answer(nghttp2_session *frames, int32_t stream_id, uint8_t *to, size_t count,
-                           uint32_t *ret_flags, nghttp2_data_source *source, void *argument)
+static ssize_t on_read_answer(nghttp2_session *frames, int32_t stream_id, uint8_t *to, size_t count,
+                              uint32_t *ret_flags, nghttp2_data_source *source, void *argument)
 {
     (void)frames;
     (void)stream_id;
@@ -316,7 +316,7 @@ static void h2_answer_begin(struct exchange *exchange, const struct answer_head 
         (void)snprintf(length, sizeof length, "%zu", head->body_count);
         headers[count++] = header_of("content-length", length);
     }
-    const nghttp2_data_provider body = {.source.ptr = exchange, .read_callback = read_answer};
+    const nghttp2_data_provider body = {.source.ptr = exchange, .read_callback = on_read_answer};
     bool empty = head->whole && (head->body_count == 0 || exchange->bodyless);
     if (nghttp2_submit_response(h2->frames, exchange->stream_id, headers, count,
                                 empty ? NULL : &body) != 0) {

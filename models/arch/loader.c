@@ -27,40 +27,39 @@ static void key_name(const struct arch_loader *loader, const char *suffix, char 
     (void)snprintf(name, NAME_BYTES, "%s.%s", loader->prefix, suffix);
 }
 
+/* 1 when the key is there, 0 when it is not, else a negative error. */
 static int read_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
-                    uint32_t most, uint32_t *ret, bool *ret_found, struct error *err)
+                    uint32_t most, uint32_t *ret, struct error *err)
 {
     char key[NAME_BYTES];
     key_name(loader, suffix, key);
     uint64_t value;
-    *ret_found = gguf_get_u64(loader->gguf, key, &value);
-    if (!*ret_found)
+    if (!gguf_get_u64(loader->gguf, key, &value))
         return 0;
     if (value < least || value > most)
         return error_set(err, ERROR_INVALID,
                          "key '%s' is %" PRIu64 ": from %" PRIu32 " to %" PRIu32 " is possible",
                          key, value, least, most);
     *ret = (uint32_t)value;
-    return 0;
+    return 1;
 }
 
 int arch_read_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
                   uint32_t most, uint32_t *ret, struct error *err)
 {
-    bool found;
-    int code = read_u32(loader, suffix, least, most, ret, &found, err);
-    if (code == 0 && !found)
+    int code = read_u32(loader, suffix, least, most, ret, err);
+    if (code == 0)
         return error_set(err, ERROR_INVALID,
                          "key '%s.%s' is missing or not one whole number: the model needs it",
                          loader->prefix, suffix);
-    return code;
+    return code < 0 ? code : 0;
 }
 
 int arch_read_optional_u32(const struct arch_loader *loader, const char *suffix, uint32_t least,
                            uint32_t most, uint32_t *ret, struct error *err)
 {
-    bool found;
-    return read_u32(loader, suffix, least, most, ret, &found, err);
+    int code = read_u32(loader, suffix, least, most, ret, err);
+    return code < 0 ? code : 0;
 }
 
 int arch_read_optional_float(const struct arch_loader *loader, const char *suffix, float *ret,

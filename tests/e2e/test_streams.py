@@ -98,7 +98,7 @@ def test_answers_do_not_depend_on_the_batch(start):
     assert outcome(cached, SAMPLED) == expected
     assert outcome(cached, SAMPLED) == expected
     assert cached.metric("vllm:prefix_cache_hits_total") > 0
-    chunked = start("--max-step-tokens", 16, "--prefix-cache", "false")
+    chunked = start("--max-step-tokens", 16, "--max-sequences", 16, "--prefix-cache", "false")
     assert outcome(chunked, SAMPLED) == expected
     for server in (cached, alone):
         connection = Connection(server.port)

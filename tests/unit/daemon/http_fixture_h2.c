@@ -99,8 +99,8 @@ void h2_client_close(struct h2_client *client)
     http_client_close(&client->wire);
 }
 
-static ssize_t read_upload(nghttp2_session *frames, int32_t id, uint8_t *to, size_t count,
-                           uint32_t *ret_flags, nghttp2_data_source *source, void *argument)
+static ssize_t on_read_upload(nghttp2_session *frames, int32_t id, uint8_t *to, size_t count,
+                              uint32_t *ret_flags, nghttp2_data_source *source, void *argument)
 {
     (void)frames;
     (void)id;
@@ -138,7 +138,7 @@ int32_t h2_client_request(struct h2_client *client, const char *path, const char
     stream->upload = body;
     stream->upload_bytes = body_bytes;
     stream->upload_held = hold;
-    nghttp2_data_provider upload = {.source.ptr = stream, .read_callback = read_upload};
+    nghttp2_data_provider upload = {.source.ptr = stream, .read_callback = on_read_upload};
     assert_int_equal(nghttp2_submit_request(client->frames, NULL, headers, 4,
                                             body != NULL || hold ? &upload : NULL, NULL),
                      id);
