@@ -47,8 +47,9 @@ struct log_field {
 void log_fields(struct log *log, enum log_level level, const char *event,
                 const struct log_field *fields);
 
-/* log_event(log, LOG_LEVEL_INFO, "model_loaded", LOG_STRING("model", id), LOG_U64("bytes", n)) */
+/* log_event(log, LOG_LEVEL_INFO, "model_loaded", LOG_STRING("model", id), LOG_U64("bytes", n));
+ * one field at least: log_fields() takes none. */
 #define log_event(log, level, event, ...)                                                          \
-    log_fields(log, level, event, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
+    log_fields(log, level, event, (const struct log_field[]){__VA_ARGS__, {0}})
 
 #endif

@@ -147,7 +147,7 @@ static int serve(const struct config *config, struct log *log)
     wait_for_stop(server, &open_mask);
     drain(server, log, &open_mask);
     server_stop(server);
-    log_event(log, LOG_LEVEL_INFO, "stopped");
+    log_event(log, LOG_LEVEL_INFO, "stopped", LOG_I64("pid", getpid()));
     return EXIT_SUCCESS;
 }
 

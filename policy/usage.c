@@ -449,7 +449,7 @@ struct usage *usage_new(const char *folder, const char *model, const struct secr
     usage->secret = secret;
     usage->model = siphash(secret->files_key, model, strlen(model));
     (void)pthread_mutex_init(&usage->lock, NULL); /* cannot fail with these attributes */
-    struct error local;
+    struct error local = {0};
     struct error *inner = err != NULL ? err : &local;
     uint32_t newest = 0;
     if (newest_file(usage, &newest, inner) != 0 ||

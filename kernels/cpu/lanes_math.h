@@ -5,6 +5,8 @@
 #ifndef WEIR_KERNELS_CPU_LANES_MATH_H
 #define WEIR_KERNELS_CPU_LANES_MATH_H
 
+#include "kernels/cpu/lanes_scalar.h" /* where no others came before: the guard is shared */
+
 #include <math.h>
 
 /* e^x, within 1.5 units in the last place from -87.3 to 88; below that 0, above it e^88.

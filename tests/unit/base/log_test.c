@@ -16,11 +16,11 @@ static void written(enum log_format format, char *ret, size_t ret_bytes)
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     struct log *log = log_new(ends[1], LOG_LEVEL_INFO, format);
-    log_event(log, LOG_LEVEL_DEBUG, "too_quiet");
+    log_event(log, LOG_LEVEL_DEBUG, "too_quiet", LOG_I64("n", 1));
     log_event(log, LOG_LEVEL_WARN, "model_loaded", LOG_STRING("model", "a b\"\n"),
               LOG_STRING("plain", "x-1"), LOG_I64("delta", -3), LOG_U64("bytes", 7),
               LOG_F64("ratio", 0.5), LOG_STRING("none", NULL));
-    log_event(NULL, LOG_LEVEL_ERROR, "nowhere");
+    log_event(NULL, LOG_LEVEL_ERROR, "nowhere", LOG_I64("n", 1));
     ssize_t count = read(ends[0], ret, ret_bytes - 1);
     assert_true(count > 0);
     ret[count] = '\0';
