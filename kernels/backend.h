@@ -4,19 +4,16 @@
  * A backend is a table of operations in the words of a transformer. The forward pass calls them
  * top to bottom and cannot tell a CPU from a GPU:
  *
- *  - Pointers named `device` come from memory_alloc() and are not to be followed by the caller.
- *    On the CPU they happen to be plain memory.
+ *  - Pointers named `device` come from memory_alloc(); the caller does not follow them.
  *  - Ops are enqueued on the backend's stream and run in order. They allocate nothing, fail never
- *    (what can fail was checked when memory and weights were made) and do not wait;
+ *    (what can was checked when memory and weights were made) and do not wait;
  *    copy_from_device() and synchronize() do.
  *  - Activations are [rows, width] row-major float32 unless said otherwise; a row is a token.
  *  - Small index arrays (tokens, positions, spans, block tables) are host arrays, copied at once.
  *
  * Batch invariance, the rule that every implementation keeps: row r of a result depends on row r
- * of the inputs alone, bit for bit, whatever the number of rows or spans in the call. Reductions
- * run in an order fixed by the row's own shape.
- *
- * The scalar code of kernels/cpu is the definition of each op.
+ * of the inputs alone, bit for bit, whatever the number of rows or spans in the call: reductions
+ * run in an order fixed by the row's own shape. The scalar code of kernels/cpu defines each op.
  * One thread, the engine's, calls a backend after backend_open(); weight_prepare() too. */
 #ifndef WEIR_KERNELS_BACKEND_H
 #define WEIR_KERNELS_BACKEND_H
@@ -33,10 +30,9 @@ struct weight; /* a matrix laid out as the backend likes it; opaque */
 
 #define KV_BLOCK_TOKENS 16u /* tokens a KV block holds */
 
-/* A matrix as the file holds it: `rows` rows of `columns` weights. */
+/* A matrix as the mapped file holds it: `rows` rows of `columns` weights. */
 struct weight_source {
-    const void *bytes; /* rows * quant_row_bytes(); unaligned; borrowed: the mapped file, which
-                          outlives the weight */
+    const void *bytes; /* rows * quant_row_bytes(), unaligned; borrowed for the weight's life */
     enum weight_type type;
     uint32_t rows;    /* output width of linear(); vocabulary size of embed() */
     uint32_t columns; /* input width */
@@ -75,8 +71,7 @@ struct add_args {
     uint64_t count;
 };
 
-/* out[r] = W x[r] (+ bias). Several weights may read the same x (Q, K, V; gate and up): given
- * together, x is quantised once. */
+/* out[r] = W x[r] (+ bias). Weights with the same x (Q, K, V; gate, up) share its quantising. */
 #define LINEAR_WEIGHTS_MAX 3
 struct linear_args {
     const float *x; /* device [rows, columns] */
@@ -106,11 +101,10 @@ struct rope_args {
     float magnitude;           /* multiplies the rotated values; 1 but for YaRN */
 };
 
-/* One layer's cache: IEEE half [blocks][2][kv_heads][KV_BLOCK_TOKENS * head_dim], K then V. How a
- * head's slice of a block is ordered inside is the backend's own affair (the CPU keeps K
- * transposed): only kv_write and attention look there, others move whole blocks.
- * A row's K goes to block block_tables[span.block_offset + position / KV_BLOCK_TOKENS]. Spans are
- * in order of first_row and cover all rows, here and in attention. */
+/* One layer's cache: IEEE half [blocks][2][kv_heads][KV_BLOCK_TOKENS * head_dim], K then V. The
+ * order inside a head's slice of a block is the backend's own: only kv_write and attention look
+ * there, others move whole blocks. A row's K goes to block block_tables[span.block_offset +
+ * position / KV_BLOCK_TOKENS]. Here and in attention, spans cover all rows, first_row ascending. */
 struct kv_write_args {
     const float *k, *v; /* device [rows, kv_heads, head_dim]; k rotated */
     void *cache;        /* device */

@@ -3,8 +3,7 @@
 #ifndef WEIR_KERNELS_CPU_LANES_H
 #define WEIR_KERNELS_CPU_LANES_H
 
-#include "kernels/cpu/linear_simd.h"
-
+#include <immintrin.h>
 #include <stdint.h>
 
 #define LANES 16u

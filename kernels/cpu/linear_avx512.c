@@ -14,8 +14,7 @@
  * unroll. Everything here exists in the emulation of tests/unit/kernels as well. */
 #include "kernels/cpu/linear_level.h"
 
-#include "kernels/cpu/linear_simd.h"
-
+#include <immintrin.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -64,10 +63,12 @@ struct step {
 };
 
 /* Sums of groups first..end - 1, each row's begun from its start. */
-KERNEL void group_dots(struct step step, int first, int end, enum activation_start start,
-                       const struct block_view *block, const struct activation_block *const *x,
-                       __m512i (*dots)[ROWS_MAX])
+KERNEL void group_dots(struct step step, int first, int end, const struct block_view *block,
+                       const struct activation_block *const *x, __m512i (*dots)[ROWS_MAX])
 {
+    enum activation_start start = activation_start_of(step.type);
+    if (quant_scaling_of(step.type) == QUANT_SCALING_SPLIT)
+        start = first ? START_32_HIGH : START_32_LOW;
     for (int tile = 0; tile < step.tiles; tile++)
         for (int row = 0; row < step.rows; row++)
             dots[tile][row] = _mm512_set1_epi32(x[row]->starts[start]);
@@ -130,14 +131,13 @@ KERNEL void block_dots(struct step step, const struct block_view *block,
 {
     __m512i dots[TILES_MAX][ROWS_MAX];
     bool split = quant_scaling_of(step.type) == QUANT_SCALING_SPLIT;
-    group_dots(step, 0, split ? 4 : 8, split ? START_32_LOW : activation_start_of(step.type), block,
-               x, dots);
+    group_dots(step, 0, split ? 4 : 8, block, x, dots);
     for (int tile = 0; tile < step.tiles; tile++)
         for (int row = 0; row < step.rows; row++)
             ret[tile][row] = _mm512_cvtepi32_ps(dots[tile][row]);
     if (!split)
         return;
-    group_dots(step, 4, 8, START_32_HIGH, block, x, dots);
+    group_dots(step, 4, 8, block, x, dots);
     UNROLL
     for (int tile = 0; tile < step.tiles; tile++) {
         const uint8_t *scales = block->scales + tile * block->tile_bytes;

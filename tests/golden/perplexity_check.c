@@ -88,18 +88,24 @@ static void judge(const float *logits, uint32_t vocabulary, const struct referen
         outcome->nll += log(sum) + logits[top] - logits[reference->tokens[position + 1]];
 }
 
-/* One chunk from `begin`; every row's logits are wanted. */
-static int run_chunk(struct model *model, const struct reference *reference, uint32_t begin,
-                     uint32_t rows, const uint32_t *table, float *logits, struct error *err)
+/* `rows` tokens of the text, from `begin` on. */
+struct chunk {
+    const uint32_t *tokens;
+    uint32_t begin, rows;
+};
+
+/* Every row's logits are wanted. */
+static int run_chunk(struct model *model, const struct chunk *chunk, const uint32_t *table,
+                     float *logits, struct error *err)
 {
+    const uint32_t rows = chunk->rows;
     uint32_t positions[CHUNK_MAX], outputs[CHUNK_MAX];
     for (uint32_t i = 0; i < rows; i++) {
-        positions[i] = begin + i;
+        positions[i] = chunk->begin + i;
         outputs[i] = i;
     }
-    struct attention_span span = {0, rows, begin, 0};
-    struct model_step step = {rows,   reference->tokens + begin, positions, 1, &span, table, rows,
-                              outputs};
+    struct attention_span span = {0, rows, chunk->begin, 0};
+    struct model_step step = {rows, chunk->tokens, positions, 1, &span, table, rows, outputs};
     return model_forward(model, &step, logits, err);
 }
 
@@ -117,7 +123,8 @@ static int run(struct model *model, const struct reference *reference, uint32_t 
         code = error_no_memory(err);
     for (uint32_t begin = 0; begin < reference->count && code == 0; begin += chunk) {
         uint32_t rows = reference->count - begin < chunk ? reference->count - begin : chunk;
-        code = run_chunk(model, reference, begin, rows, table, logits, err);
+        const struct chunk part = {reference->tokens + begin, begin, rows};
+        code = run_chunk(model, &part, table, logits, err);
         for (uint32_t i = 0; i < rows && code == 0; i++)
             judge(logits + (size_t)i * vocabulary, vocabulary, reference, begin + i, outcome);
     }

@@ -63,10 +63,17 @@ struct options {
     uint32_t window;
 };
 
-/* Writes and attends rows [begin, end) of the sequence, as a chunk of that many rows. */
-static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence, uint16_t *cache,
-                      uint32_t begin, uint32_t end, const struct options *options, float *out)
+/* Rows [begin, end) of a sequence. */
+struct chunk {
+    uint32_t begin, end;
+};
+
+/* Writes the chunk's rows to the cache and attends them. */
+static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence,
+                      struct chunk chunk, const struct options *options, uint16_t *cache,
+                      float *out)
 {
+    const uint32_t begin = chunk.begin, end = chunk.end;
     const size_t query = (size_t)sequence->heads * sequence->head_dim;
     const size_t pair = (size_t)sequence->kv_heads * sequence->head_dim;
     struct attention_span span = {0, end - begin, begin, 0};
@@ -103,7 +110,7 @@ static float *run_chunks(const struct cpu_ops *ops, const struct sequence *seque
         random_floats((size_t)sequence->tokens * sequence->heads * sequence->head_dim, 1, 1);
     for (uint32_t begin = 0; begin < sequence->tokens; begin += rows) {
         uint32_t end = begin + rows < sequence->tokens ? begin + rows : sequence->tokens;
-        run_chunk(ops, sequence, cache, begin, end, options, out);
+        run_chunk(ops, sequence, (struct chunk){begin, end}, options, cache, out);
     }
     free(cache);
     return out;

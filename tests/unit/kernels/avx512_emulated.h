@@ -7,6 +7,8 @@
 /* 512-bit values go in and out of static functions of one file: there is no ABI to warn about. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
+#include <immintrin.h> /* before its names are taken over: the source's own #include adds nothing */
+
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>

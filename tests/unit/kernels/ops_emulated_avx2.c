@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ops_emulated_avx2.c -- the AVX-512 level, the same source, over an emulation: SIMDe's, and here
  * what its 0.7 lacks. (The file's name has it compiled with fused multiply-add and half floats.) */
-#define WEIR_EMULATED_AVX512
 /* Values of 512 bits pass by memory here, as the emulation means them to. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 #pragma GCC optimize("O1") /* sanitizers and -O3 together take minutes over an emulation */
-#include "kernels/cpu/linear_simd.h"
+#include "tests/unit/kernels/avx512_emulated.h"
 
 #include <stdint.h>
 
