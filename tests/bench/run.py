@@ -157,7 +157,7 @@ def paired(repeats, ours, peer):
 
 
 def measure(args, tools, limits):
-    shape = json_lines([BUILD / "bench" / "forward_bench", args.model, args.threads, 0, 0, 0])[-1]
+    shape = json_lines([BUILD / "bench" / "forward_bench", args.model, args.threads, 16, 1, 1])[-1]
     prefill_limit = limits["int8_ops_per_s"] / (2 * shape["multiply_adds_per_token"])
     decode_limit = limits["read_bytes_per_s"] / shape["weight_bytes_per_step"]
     for streams in STREAMS:
