@@ -11,7 +11,7 @@ SECONDS_EACH ?= 60
 
 FLOORS   := daemon batching policy models kernels base
 PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation -Wno-unknown-warning-option
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 OPTIMIZE ?= -O2 -g
 CFLAGS   += -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-omit-frame-pointer -ffp-contract=off -pthread -MMD -MP
