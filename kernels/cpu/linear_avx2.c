@@ -438,6 +438,40 @@ KERNEL int32_t largest_lane(__m256i v)
     return _mm_cvtsi128_si32(most);
 }
 
+/* The law's s[], of which the error is the sum. */
+KERNEL __m256 squared_errors(__m256 low, __m256 high, float inverse)
+{
+    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    low = _mm256_mul_ps(low, _mm256_set1_ps(inverse));
+    high = _mm256_mul_ps(high, _mm256_set1_ps(inverse));
+    low = _mm256_sub_ps(low, _mm256_round_ps(low, nearest));
+    high = _mm256_sub_ps(high, _mm256_round_ps(high, nearest));
+    return _mm256_fmadd_ps(high, high, _mm256_mul_ps(low, low));
+}
+
+/* Pairwise additions sum up four scales' errors at once, in the law's order. */
+KERNEL float choose_steps(__m256 low, __m256 high, float largest)
+{
+    float errors[ACTIVATION_SCALES_TRIED], least = INFINITY;
+    int best = 0;
+    for (int n = 0; n < ACTIVATION_SCALES_TRIED; n += 4) {
+        __m256 s[4];
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            s[i] = squared_errors(low, high, activation_steps(n + i) / largest);
+        s[0] = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+        _mm_storeu_ps(errors + n,
+                      _mm_add_ps(_mm256_castps256_ps128(s[0]), _mm256_extractf128_ps(s[0], 1)));
+    }
+    UNROLL
+    for (int n = 0; n < ACTIVATION_SCALES_TRIED; n++) {
+        float error = errors[n] * activation_weight(n);
+        best = error < least ? n : best;
+        least = error < least ? error : least;
+    }
+    return activation_steps(best);
+}
+
 /* Returns the sum of the codes. Sizes are compared as integers: without the sign they order as the
  * floats do, and a NaN or an infinity is above every finite number. */
 KERNEL int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
@@ -454,10 +488,11 @@ KERNEL int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
         *scale = bits >= 0x7f800000 ? NAN : 0;
         return 0;
     }
-    __m256 inverse = _mm256_set1_ps(ACTIVATION_CODE_MAX / largest);
+    float steps = choose_steps(low, high, largest);
+    __m256 inverse = _mm256_set1_ps(steps / largest);
     __m256i q_low = _mm256_cvtps_epi32(_mm256_mul_ps(low, inverse));
     __m256i q_high = _mm256_cvtps_epi32(_mm256_mul_ps(high, inverse));
-    *scale = largest / ACTIVATION_CODE_MAX;
+    *scale = largest / steps;
     /* The packs interleave 128-bit lanes; the permutation puts groups of four back in order. */
     __m256i packed = _mm256_packs_epi32(q_low, q_high);
     packed = _mm256_packs_epi16(packed, packed);
@@ -466,7 +501,7 @@ KERNEL int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
     return add_lanes(_mm256_add_epi32(q_low, q_high));
 }
 
-static void quantize(const float *x, uint32_t block_count, struct activation_block *ret)
+void linear_quantize_avx2(const float *x, uint32_t block_count, struct activation_block *ret)
 {
     for (uint32_t block = 0; block < block_count; block++, x += BLOCK_COLUMNS, ret++) {
         int32_t first = quantize_stretch(x, ret->codes, &ret->scales[0]);
@@ -476,4 +511,4 @@ static void quantize(const float *x, uint32_t block_count, struct activation_blo
     }
 }
 
-const struct linear_level linear_level_avx2 = {quantize, multiply};
+const struct linear_level linear_level_avx2 = {linear_quantize_avx2, multiply};

@@ -15,7 +15,6 @@
 #include "kernels/cpu/linear_level.h"
 
 #include <immintrin.h>
-#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -334,35 +333,4 @@ static void multiply(const struct linear_job *job)
     }
 }
 
-/* Returns the sum of the codes. Sizes are compared as integers: without the sign they order as the
- * floats do, and a NaN or an infinity is above every finite number. */
-KERNEL int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
-{
-    __m512 v = _mm512_loadu_ps(x);
-    int32_t bits = _mm512_reduce_max_epi32(
-        _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    if (bits >= 0x7f800000 || largest < ACTIVATION_TINY) {
-        memset(codes, 0, STRETCH_COLUMNS);
-        *scale = bits >= 0x7f800000 ? NAN : 0;
-        return 0;
-    }
-    __m512 inverse = _mm512_set1_ps(ACTIVATION_CODE_MAX / largest);
-    __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse));
-    *scale = largest / ACTIVATION_CODE_MAX;
-    _mm_storeu_si128((__m128i *)codes, _mm512_cvtsepi32_epi8(q));
-    return _mm512_reduce_add_epi32(q);
-}
-
-static void quantize(const float *x, uint32_t block_count, struct activation_block *ret)
-{
-    for (uint32_t block = 0; block < block_count; block++, x += BLOCK_COLUMNS, ret++) {
-        int32_t first = quantize_stretch(x, ret->codes, &ret->scales[0]);
-        int32_t last =
-            quantize_stretch(x + STRETCH_COLUMNS, ret->codes + STRETCH_COLUMNS, &ret->scales[1]);
-        activation_block_finish(ret, first, last);
-    }
-}
-
-const struct linear_level linear_level_avx512 = {quantize, multiply};
+const struct linear_level linear_level_avx512 = {linear_quantize_avx2, multiply};

@@ -13,6 +13,31 @@ static uint16_t load_half(const uint8_t *bytes)
     return half;
 }
 
+/* The squared error that so many steps up to the largest size leave, in units of a step. */
+static float squared_error(const float *x, float inverse)
+{
+    float d[STRETCH_COLUMNS], s[8];
+    for (uint32_t i = 0; i < STRETCH_COLUMNS; i++) {
+        float t = x[i] * inverse;
+        d[i] = t - nearbyintf(t);
+    }
+    for (uint32_t i = 0; i < 8; i++)
+        s[i] = fmaf(d[i + 8], d[i + 8], d[i] * d[i]);
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+}
+
+static float choose_steps(const float *x, float largest)
+{
+    int best = 0;
+    float least = INFINITY;
+    for (int n = 0; n < ACTIVATION_SCALES_TRIED; n++) {
+        float error = squared_error(x, activation_steps(n) / largest) * activation_weight(n);
+        best = error < least ? n : best;
+        least = error < least ? error : least;
+    }
+    return activation_steps(best);
+}
+
 /* Returns the sum of the codes. */
 static int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
 {
@@ -29,8 +54,8 @@ static int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
         return 0;
     }
     int32_t sum = 0;
-    float inverse = ACTIVATION_CODE_MAX / largest;
-    *scale = largest / ACTIVATION_CODE_MAX;
+    float steps = choose_steps(x, largest), inverse = steps / largest;
+    *scale = largest / steps;
     for (uint32_t i = 0; i < STRETCH_COLUMNS; i++) {
         codes[i] = (int8_t)lrintf(x[i] * inverse); /* ties to even */
         sum += codes[i];
