@@ -9,7 +9,7 @@
  * and adds the 16-bit sums of several groups before it widens them (vpmaddwd by ones), which is
  * most of the speed. No 16-bit sum can leave -32768..32767, for |x| <= 127:
  *
- *     4-bit codes    0..15    8 groups of 2 products    8 * 2 *  15 * 127 = 30480
+ *     4-bit codes    0..15    4 groups of 2 products    4 * 2 *  15 * 127 = 15240
  *     5-bit codes    0..31    4 groups                  4 * 2 *  31 * 127 = 31496
  *     6-bit codes    0..63    2 groups                  2 * 2 *  63 * 127 = 32004
  *     8-bit codes   |w| <= 128, x with w's sign         1 * 2 * 128 * 127 = 32512
@@ -18,8 +18,8 @@
  *
  * Registers: a tile is two vectors, so 4 rows of activations make 8 integer sums; every load of
  * codes serves 4 rows of activations and every broadcast 16 rows of the weight. The float
- * accumulators live in memory while a block's integers are summed: 16 moves a block beside some
- * 150 operations.
+ * accumulators live in memory while a stretch's integers are summed: 32 moves a block beside some
+ * 180 operations.
  *
  * Kernels are one inlined body compiled for each weight type and number of rows; the loops over
  * constants unroll. */
@@ -96,15 +96,15 @@ KERNEL void sum_groups(struct step step, int first, const uint8_t *codes,
     }
 }
 
-/* Adds groups first..end - 1 of a block to dots. */
-KERNEL void add_unsigned_dots(struct step step, int first, int end, const uint8_t *codes,
+/* Adds a stretch of a block to dots. */
+KERNEL void add_unsigned_dots(struct step step, int stretch, const uint8_t *codes,
                               const struct activation_block *const *x, __m256i (*dots)[HALVES])
 {
     const __m256i ones = _mm256_set1_epi16(1);
     UNROLL
-    for (int start = first; start < end; start += step.deep) {
+    for (int group = 0; group < (int)STRETCH_GROUPS; group += step.deep) {
         __m256i sums[ROWS_MAX][HALVES];
-        sum_groups(step, start, codes, x, sums);
+        sum_groups(step, stretch * (int)STRETCH_GROUPS + group, codes, x, sums);
         for (int row = 0; row < step.rows; row++)
             for (int half = 0; half < HALVES; half++)
                 dots[row][half] =
@@ -112,13 +112,14 @@ KERNEL void add_unsigned_dots(struct step step, int first, int end, const uint8_
     }
 }
 
-/* Signed products of 8-bit codes: |w| times the activation with w's sign. */
-KERNEL void add_signed_dots(int rows, const uint8_t *codes, const struct activation_block *const *x,
-                            __m256i (*dots)[HALVES])
+/* The same of signed products of 8-bit codes: |w| times the activation with w's sign. */
+KERNEL void add_signed_dots(int rows, int stretch, const uint8_t *codes,
+                            const struct activation_block *const *x, __m256i (*dots)[HALVES])
 {
     const __m256i ones = _mm256_set1_epi16(1);
+    const int first = stretch * (int)STRETCH_GROUPS;
     UNROLL
-    for (int group = 0; group < 8; group++) {
+    for (int group = first; group < first + (int)STRETCH_GROUPS; group++) {
         __m256i w[HALVES], size[HALVES];
         UNROLL
         for (int half = 0; half < HALVES; half++) {
@@ -182,45 +183,31 @@ KERNEL void load_scales(enum weight_type type, const struct block_view *block, i
     }
 }
 
-KERNEL void start_dots(int rows, enum activation_start start,
-                       const struct activation_block *const *x, __m256i (*dots)[HALVES])
+/* One stretch's dots as floats, sub-scales included. */
+KERNEL void stretch_dots(enum weight_type type, int rows, int stretch,
+                         const struct block_view *block, const struct activation_block *const *x,
+                         __m256 (*ret)[HALVES])
 {
+    const uint32_t bits = quant_code_bits(type);
+    const __m256i centre = _mm256_set1_epi32(bits == 8 ? 0 : quant_centre_of(type));
+    __m256i dots[ROWS_MAX][HALVES];
     for (int row = 0; row < rows; row++)
-        dots[row][0] = dots[row][1] = _mm256_set1_epi32(x[row]->starts[start]);
-}
-
-/* The block's dots as floats, sub-scales included. */
-KERNEL void block_dots(enum weight_type type, int rows, const struct block_view *block,
-                       const struct activation_block *const *x, __m256 (*ret)[HALVES])
-{
-    __m256i dots[ROWS_MAX][HALVES], high[ROWS_MAX][HALVES];
-    if (quant_scaling_of(type) == QUANT_SCALING_SPLIT) {
-        start_dots(rows, START_32_LOW, x, dots);
-        start_dots(rows, START_32_HIGH, x, high);
-        struct step step = {type, rows, 2};
-        add_unsigned_dots(step, 0, 4, block->codes, x, dots);
-        add_unsigned_dots(step, 4, 8, block->codes, x, high);
-        UNROLL
-        for (int half = 0; half < HALVES; half++) {
-            __m256 low_scale = load_bytes(block->scales + 8 * half, true);
-            __m256 high_scale = load_bytes(block->scales + 16 + 8 * half, true);
-            for (int row = 0; row < rows; row++) /* integers below 2^24 throughout: exact */
-                ret[row][half] =
-                    _mm256_fmadd_ps(high_scale, _mm256_cvtepi32_ps(high[row][half]),
-                                    _mm256_mul_ps(low_scale, _mm256_cvtepi32_ps(dots[row][half])));
-        }
-        return;
-    }
-    uint32_t bits = quant_code_bits(type);
-    start_dots(rows, bits == 8 ? START_0 : activation_start_of(type), x, dots);
+        dots[row][0] = dots[row][1] =
+            _mm256_mullo_epi32(_mm256_set1_epi32(x[row]->minus_sums[stretch]), centre);
     if (bits == 8)
-        add_signed_dots(rows, block->codes, x, dots);
+        add_signed_dots(rows, stretch, block->codes, x, dots);
     else
-        add_unsigned_dots((struct step){type, rows, bits == 4 ? 8 : 4}, 0, 8, block->codes, x,
+        add_unsigned_dots((struct step){type, rows, bits == 6 ? 2 : 4}, stretch, block->codes, x,
                           dots);
-    for (int row = 0; row < rows; row++)
-        for (int half = 0; half < HALVES; half++)
+    for (int half = 0; half < HALVES; half++) {
+        for (int row = 0; row < rows; row++)
             ret[row][half] = _mm256_cvtepi32_ps(dots[row][half]);
+        if (quant_scaling_of(type) != QUANT_SCALING_SPLIT)
+            continue;
+        __m256 sub_scale = load_bytes(block->scales + 16 * stretch + 8 * half, true);
+        for (int row = 0; row < rows; row++) /* integers below 2^24: exact */
+            ret[row][half] = _mm256_mul_ps(sub_scale, ret[row][half]);
+    }
 }
 
 KERNEL void add_block(enum weight_type type, int rows, const struct block_view *block,
@@ -228,16 +215,21 @@ KERNEL void add_block(enum weight_type type, int rows, const struct block_view *
 {
     enum quant_scaling scaling = quant_scaling_of(type);
     bool has_offset = scaling == QUANT_SCALING_MINIMUM || scaling == QUANT_SCALING_NESTED;
-    __m256 dots[ROWS_MAX][HALVES];
-    block_dots(type, rows, block, x, dots);
+    __m256 first[ROWS_MAX][HALVES], last[ROWS_MAX][HALVES];
+    stretch_dots(type, rows, 0, block, x, first);
+    for (int row = 0; row < rows; row++)
+        for (int half = 0; half < HALVES; half++)
+            first[row][half] = _mm256_mul_ps(_mm256_set1_ps(x[row]->scales[0]), first[row][half]);
+    stretch_dots(type, rows, 1, block, x, last);
     UNROLL
     for (int half = 0; half < HALVES; half++) {
         __m256 scale, offset;
         load_scales(type, block, half, &scale, &offset);
         UNROLL
         for (int row = 0; row < rows; row++) {
-            __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x[row]->scale));
-            acc[row][half] = _mm256_fmadd_ps(both, dots[row][half], acc[row][half]);
+            __m256 sum = _mm256_fmadd_ps(_mm256_set1_ps(x[row]->scales[1]), last[row][half],
+                                         first[row][half]);
+            acc[row][half] = _mm256_fmadd_ps(scale, sum, acc[row][half]);
             if (has_offset)
                 acc[row][half] =
                     _mm256_fmadd_ps(offset, _mm256_set1_ps(x[row]->scaled_sum), acc[row][half]);
@@ -446,45 +438,77 @@ KERNEL int32_t largest_lane(__m256i v)
     return _mm_cvtsi128_si32(most);
 }
 
-/* Sizes are compared as integers: without the sign they order as the floats do, and a NaN or an
- * infinity is above every finite number. */
-static void quantize_block(const float *x, struct activation_block *ret)
+/* The law's s[], of which the error is the sum. */
+KERNEL __m256 squared_errors(__m256 low, __m256 high, float inverse)
+{
+    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    low = _mm256_mul_ps(low, _mm256_set1_ps(inverse));
+    high = _mm256_mul_ps(high, _mm256_set1_ps(inverse));
+    low = _mm256_sub_ps(low, _mm256_round_ps(low, nearest));
+    high = _mm256_sub_ps(high, _mm256_round_ps(high, nearest));
+    return _mm256_fmadd_ps(high, high, _mm256_mul_ps(low, low));
+}
+
+/* Pairwise additions sum up four scales' errors at once, in the law's order. */
+KERNEL float choose_steps(__m256 low, __m256 high, float largest)
+{
+    float errors[ACTIVATION_SCALES_TRIED], least = INFINITY;
+    int best = 0;
+    for (int n = 0; n < ACTIVATION_SCALES_TRIED; n += 4) {
+        __m256 s[4];
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            s[i] = squared_errors(low, high, activation_steps(n + i) / largest);
+        s[0] = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+        _mm_storeu_ps(errors + n,
+                      _mm_add_ps(_mm256_castps256_ps128(s[0]), _mm256_extractf128_ps(s[0], 1)));
+    }
+    UNROLL
+    for (int n = 0; n < ACTIVATION_SCALES_TRIED; n++) {
+        float error = errors[n] * activation_weight(n);
+        best = error < least ? n : best;
+        least = error < least ? error : least;
+    }
+    return activation_steps(best);
+}
+
+/* Returns the sum of the codes. Sizes are compared as integers: without the sign they order as the
+ * floats do, and a NaN or an infinity is above every finite number. */
+KERNEL int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
 {
     const __m256i no_sign = _mm256_set1_epi32(0x7fffffff);
-    __m256 v[4];
-    __m256i most = _mm256_setzero_si256();
-    UNROLL
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm256_loadu_ps(x + 8 * i);
-        most = _mm256_max_epi32(most, _mm256_and_si256(_mm256_castps_si256(v[i]), no_sign));
-    }
-    int32_t bits = largest_lane(most);
+    __m256 low = _mm256_loadu_ps(x), high = _mm256_loadu_ps(x + 8);
+    int32_t bits =
+        largest_lane(_mm256_max_epi32(_mm256_and_si256(_mm256_castps_si256(low), no_sign),
+                                      _mm256_and_si256(_mm256_castps_si256(high), no_sign)));
     float largest;
     memcpy(&largest, &bits, sizeof largest);
     if (bits >= 0x7f800000 || largest < ACTIVATION_TINY) {
-        memset(ret->codes, 0, sizeof ret->codes);
-        ret->scale = bits >= 0x7f800000 ? NAN : 0;
-        activation_block_finish(ret, 0, 0);
-        return;
+        memset(codes, 0, STRETCH_COLUMNS);
+        *scale = bits >= 0x7f800000 ? NAN : 0;
+        return 0;
     }
-    __m256 inverse = _mm256_set1_ps(ACTIVATION_CODE_MAX / largest);
-    __m256i q[4];
-    for (int i = 0; i < 4; i++)
-        q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
-    ret->scale = largest / ACTIVATION_CODE_MAX;
+    float steps = choose_steps(low, high, largest);
+    __m256 inverse = _mm256_set1_ps(steps / largest);
+    __m256i q_low = _mm256_cvtps_epi32(_mm256_mul_ps(low, inverse));
+    __m256i q_high = _mm256_cvtps_epi32(_mm256_mul_ps(high, inverse));
+    *scale = largest / steps;
     /* The packs interleave 128-bit lanes; the permutation puts groups of four back in order. */
-    __m256i packed =
-        _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    __m256i packed = _mm256_packs_epi32(q_low, q_high);
+    packed = _mm256_packs_epi16(packed, packed);
     packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    _mm256_storeu_si256((__m256i *)ret->codes, packed);
-    activation_block_finish(ret, add_lanes(_mm256_add_epi32(q[0], q[1])),
-                            add_lanes(_mm256_add_epi32(q[2], q[3])));
+    _mm_storeu_si128((__m128i *)codes, _mm256_castsi256_si128(packed));
+    return add_lanes(_mm256_add_epi32(q_low, q_high));
 }
 
-static void quantize(const float *x, uint32_t block_count, struct activation_block *ret)
+void linear_quantize_avx2(const float *x, uint32_t block_count, struct activation_block *ret)
 {
-    for (uint32_t block = 0; block < block_count; block++)
-        quantize_block(x + (size_t)block * BLOCK_COLUMNS, ret + block);
+    for (uint32_t block = 0; block < block_count; block++, x += BLOCK_COLUMNS, ret++) {
+        int32_t first = quantize_stretch(x, ret->codes, &ret->scales[0]);
+        int32_t last =
+            quantize_stretch(x + STRETCH_COLUMNS, ret->codes + STRETCH_COLUMNS, &ret->scales[1]);
+        activation_block_finish(ret, first, last);
+    }
 }
 
-const struct linear_level linear_level_avx2 = {quantize, multiply};
+const struct linear_level linear_level_avx2 = {linear_quantize_avx2, multiply};

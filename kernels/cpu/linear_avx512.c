@@ -15,7 +15,6 @@
 #include "kernels/cpu/linear_level.h"
 
 #include <immintrin.h>
-#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -62,18 +61,18 @@ struct step {
     int tiles, rows;
 };
 
-/* Sums of groups first..end - 1, each row's begun from its start. */
-KERNEL void group_dots(struct step step, int first, int end, const struct block_view *block,
-                       const struct activation_block *const *x, __m512i (*dots)[ROWS_MAX])
+/* A stretch's sums of products with the centred codes. */
+KERNEL void integer_dots(struct step step, int stretch, const struct block_view *block,
+                         const struct activation_block *const *x, __m512i (*dots)[ROWS_MAX])
 {
-    enum activation_start start = activation_start_of(step.type);
-    if (quant_scaling_of(step.type) == QUANT_SCALING_SPLIT)
-        start = first ? START_32_HIGH : START_32_LOW;
+    const __m512i centre = _mm512_set1_epi32(quant_centre_of(step.type));
     for (int tile = 0; tile < step.tiles; tile++)
         for (int row = 0; row < step.rows; row++)
-            dots[tile][row] = _mm512_set1_epi32(x[row]->starts[start]);
+            dots[tile][row] =
+                _mm512_mullo_epi32(_mm512_set1_epi32(x[row]->minus_sums[stretch]), centre);
+    const int first = stretch * (int)STRETCH_GROUPS;
     UNROLL
-    for (int group = first; group < end; group++) {
+    for (int group = first; group < first + (int)STRETCH_GROUPS; group++) {
         __m512i w[TILES_MAX];
         for (int tile = 0; tile < step.tiles; tile++)
             w[tile] = load_group(step.type, block->codes + tile * block->tile_bytes, group);
@@ -125,26 +124,21 @@ KERNEL void load_scales(enum weight_type type, const struct block_view *block, i
     }
 }
 
-/* The block's dots as floats, sub-scales included. */
-KERNEL void block_dots(struct step step, const struct block_view *block,
-                       const struct activation_block *const *x, __m512 (*ret)[ROWS_MAX])
+/* One stretch's dots as floats, sub-scales included. */
+KERNEL void stretch_dots(struct step step, int stretch, const struct block_view *block,
+                         const struct activation_block *const *x, __m512 (*ret)[ROWS_MAX])
 {
     __m512i dots[TILES_MAX][ROWS_MAX];
-    bool split = quant_scaling_of(step.type) == QUANT_SCALING_SPLIT;
-    group_dots(step, 0, split ? 4 : 8, block, x, dots);
-    for (int tile = 0; tile < step.tiles; tile++)
-        for (int row = 0; row < step.rows; row++)
-            ret[tile][row] = _mm512_cvtepi32_ps(dots[tile][row]);
-    if (!split)
-        return;
-    group_dots(step, 4, 8, block, x, dots);
+    integer_dots(step, stretch, block, x, dots);
     UNROLL
     for (int tile = 0; tile < step.tiles; tile++) {
-        const uint8_t *scales = block->scales + tile * block->tile_bytes;
-        __m512 low = load_signed(scales), high = load_signed(scales + 16);
-        for (int row = 0; row < step.rows; row++) /* integers below 2^24 throughout: exact */
-            ret[tile][row] = _mm512_fmadd_ps(high, _mm512_cvtepi32_ps(dots[tile][row]),
-                                             _mm512_mul_ps(low, ret[tile][row]));
+        for (int row = 0; row < step.rows; row++)
+            ret[tile][row] = _mm512_cvtepi32_ps(dots[tile][row]);
+        if (quant_scaling_of(step.type) != QUANT_SCALING_SPLIT)
+            continue;
+        __m512 sub_scale = load_signed(block->scales + tile * block->tile_bytes + 16 * stretch);
+        for (int row = 0; row < step.rows; row++) /* integers below 2^24: exact */
+            ret[tile][row] = _mm512_mul_ps(sub_scale, ret[tile][row]);
     }
 }
 
@@ -153,16 +147,21 @@ KERNEL void add_block(struct step step, const struct block_view *block,
 {
     enum quant_scaling scaling = quant_scaling_of(step.type);
     bool has_offset = scaling == QUANT_SCALING_MINIMUM || scaling == QUANT_SCALING_NESTED;
-    __m512 dots[TILES_MAX][ROWS_MAX];
-    block_dots(step, block, x, dots);
+    __m512 first[TILES_MAX][ROWS_MAX], last[TILES_MAX][ROWS_MAX];
+    stretch_dots(step, 0, block, x, first);
+    for (int tile = 0; tile < step.tiles; tile++)
+        for (int row = 0; row < step.rows; row++)
+            first[tile][row] = _mm512_mul_ps(_mm512_set1_ps(x[row]->scales[0]), first[tile][row]);
+    stretch_dots(step, 1, block, x, last);
     UNROLL
     for (int tile = 0; tile < step.tiles; tile++) {
         __m512 scale, offset;
         load_scales(step.type, block, tile, &scale, &offset);
         UNROLL
         for (int row = 0; row < step.rows; row++) {
-            __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x[row]->scale));
-            acc[tile][row] = _mm512_fmadd_ps(both, dots[tile][row], acc[tile][row]);
+            __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(x[row]->scales[1]), last[tile][row],
+                                         first[tile][row]);
+            acc[tile][row] = _mm512_fmadd_ps(scale, sum, acc[tile][row]);
             if (has_offset)
                 acc[tile][row] =
                     _mm512_fmadd_ps(offset, _mm512_set1_ps(x[row]->scaled_sum), acc[tile][row]);
@@ -334,36 +333,4 @@ static void multiply(const struct linear_job *job)
     }
 }
 
-/* Sizes are compared as integers: without the sign they order as the floats do, and a NaN or an
- * infinity is above every finite number. */
-static void quantize_block(const float *x, struct activation_block *ret)
-{
-    const __m512i no_sign = _mm512_set1_epi32(0x7fffffff);
-    __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
-    __m512i most = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(low), no_sign),
-                                    _mm512_and_si512(_mm512_castps_si512(high), no_sign));
-    int32_t bits = _mm512_reduce_max_epi32(most);
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    if (bits >= 0x7f800000 || largest < ACTIVATION_TINY) {
-        memset(ret->codes, 0, sizeof ret->codes);
-        ret->scale = bits >= 0x7f800000 ? NAN : 0;
-        activation_block_finish(ret, 0, 0);
-        return;
-    }
-    __m512 inverse = _mm512_set1_ps(ACTIVATION_CODE_MAX / largest);
-    __m512i q_low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
-    __m512i q_high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
-    ret->scale = largest / ACTIVATION_CODE_MAX;
-    _mm_storeu_si128((__m128i *)ret->codes, _mm512_cvtsepi32_epi8(q_low));
-    _mm_storeu_si128((__m128i *)(ret->codes + 16), _mm512_cvtsepi32_epi8(q_high));
-    activation_block_finish(ret, _mm512_reduce_add_epi32(q_low), _mm512_reduce_add_epi32(q_high));
-}
-
-static void quantize(const float *x, uint32_t block_count, struct activation_block *ret)
-{
-    for (uint32_t block = 0; block < block_count; block++)
-        quantize_block(x + (size_t)block * BLOCK_COLUMNS, ret + block);
-}
-
-const struct linear_level linear_level_avx512 = {quantize, multiply};
+const struct linear_level linear_level_avx512 = {linear_quantize_avx2, multiply};

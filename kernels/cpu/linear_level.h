@@ -6,14 +6,21 @@
  * For one row x of activations and one row w of a quantised weight, blocks b ascending:
  *
  *     acc = 0
- *     acc = fma(scale_b * x.scale_b, (float)dot_b, acc)          scale_b * x.scale_b rounds
+ *     sum_b = x.scales_b[0] * (float)dot_b[0]                    rounds
+ *     sum_b = fma(x.scales_b[1], (float)dot_b[1], sum_b)
+ *     acc = fma(scale_b, sum_b, acc)
  *     acc = fma(offset_b, x.scaled_sum_b, acc)                   only where there are minima
  *     out = acc, or acc + bias
  *
- *     dot_b     sum of (code - centre) * x.codes[i], an exact integer below 2^24, hence an exact
- *               float; under SPLIT each half of the sum times its own sub-scale, exact as well
+ *     dot_b     of the block's first and last 16 columns: the sum of (code - centre) * x.codes[i],
+ *               under SPLIT times its sub-scale; an integer below 2^24, hence an exact float
  *     scale_b   the half; NESTED: scale * sub_scale, exact (11 + 6 bits)
  *     offset_b  the minimum; NESTED: -(minimum * sub_minimum), exact
+ *
+ * Why activations have a scale every 16 columns where weights have one every 32: a few columns of
+ * a transformer's activations are far larger than the rest and leave their neighbours few codes.
+ * At 32, rounding activations changed the most likely token of one position in 26; the finer
+ * scale costs an AVX2 kernel a tenth of its speed.
  *
  * For a float weight, columns ascending: acc = fma(w[k], x[k], acc). */
 #ifndef WEIR_KERNELS_CPU_LINEAR_LEVEL_H
@@ -22,6 +29,7 @@
 #include "kernels/cpu/weight_layout.h"
 
 #include <assert.h>
+#include <math.h>
 
 /* Kernels are inlined bodies compiled once a weight type and shape: UNROLL before each loop over
  * constants, so that arrays of vectors become registers. Under a sanitizer, or in the test's
@@ -44,44 +52,44 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Products of the sum of codes with the centres, ready to be what an integer sum starts from:
- * sum((u - c) * x) = -c * sum(x) + sum(u * x), and the kernels multiply unsigned codes u. */
-enum activation_start {
-    START_0,
-    START_8,
-    START_16,
-    START_128,
-    START_32_LOW, /* of the first 16 columns: SPLIT has two sums a block */
-    START_32_HIGH,
-    START_COUNT,
-};
+#define STRETCH_COLUMNS 16u /* activations that share a scale */
+#define STRETCH_GROUPS  4u
+#define STRETCHES       2u /* a block */
 
-/* 32 activations: x[i] is close to scale * codes[i]. The scale is the largest size / 127, so that
- * codes stay within -127..127 (the integer kernels rely on it). A block that holds a NaN or an
- * infinity has a NaN scale and zero codes; one too small to scale (below 1e-30) is all zero. */
+/* 32 activations: x[i] is close to scales[i / 16] * codes[i]. A scale is the stretch's largest size
+ * / 127 or a little more, so that codes stay within -127..127 (the integer kernels rely on it). A
+ * stretch that holds a NaN or an infinity has a NaN scale and zero codes; one too small to scale
+ * (below 1e-30) is all zero. Kernels read 4 bytes at a time, so a block may cross cache lines. */
 struct activation_block {
     int8_t codes[BLOCK_COLUMNS];
-    float scale;
-    float scaled_sum; /* scale * sum of codes */
-    int32_t starts[START_COUNT];
+    float scales[STRETCHES];
+    float scaled_sum; /* sum of scale * code: scales[0] * sum, then fma with the other stretch */
+    /* For kernels that multiply unsigned codes u: sum((u - c) * x) = -sum(x) * c + sum(u * x). */
+    int32_t minus_sums[STRETCHES];
 };
-static_assert(sizeof(struct activation_block) == 64, "a cache line");
+static_assert(sizeof(struct activation_block) == 52, "no padding: blocks are compared as bytes");
 
 #define ACTIVATION_CODE_MAX 127.0f
 #define ACTIVATION_TINY     1e-30f
 
-static inline enum activation_start activation_start_of(enum weight_type type)
+/* Scales tried a stretch: largest size / 127, / 126, ... Where the codes round is luck,
+ * and the luckiest of four, by squared error, is worth half a percent of agreement with unrounded
+ * activations. The first wins a tie.
+ *     t = x[i] * (steps / largest), d[i] = t - nearest(t)       in units of the scale
+ *     s[j] = fma(d[j + 8], d[j + 8], d[j] * d[j])
+ *     error = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))
+ *     compared as error * activation_weight() */
+#define ACTIVATION_SCALES_TRIED 4
+
+/* How many steps of the n-th scale the largest size is. */
+static inline float activation_steps(int n)
 {
-    switch (type) {
-    case WEIGHT_Q4_0:
-        return START_8;
-    case WEIGHT_Q5_0:
-        return START_16;
-    case WEIGHT_Q8_0:
-        return START_128;
-    default:
-        return START_0;
-    }
+    return ACTIVATION_CODE_MAX - (float)n;
+}
+
+static inline float activation_weight(int n)
+{
+    return 1 / (activation_steps(n) * activation_steps(n));
 }
 
 /* Rows row_first..row_end - 1 of x times tiles tile_first..tile_end - 1 of the weight. */
@@ -100,22 +108,20 @@ struct linear_level {
     void (*multiply)(const struct linear_job *job);
 };
 
+/* The AVX-512 level's as well: activations are few beside products. */
+void linear_quantize_avx2(const float *x, uint32_t block_count, struct activation_block *ret);
+
 extern const struct linear_level linear_level_scalar;
 extern const struct linear_level linear_level_avx2;
 extern const struct linear_level linear_level_avx512; /* with VNNI */
 
-/* Fills scaled_sum and starts from codes and scale. */
-static inline void activation_block_finish(struct activation_block *block, int32_t sum_low,
-                                           int32_t sum_high)
+/* Fills what follows from codes and scales, given the sums of each stretch's codes. */
+static inline void activation_block_finish(struct activation_block *block, int32_t first,
+                                           int32_t last)
 {
-    int32_t sum = sum_low + sum_high;
-    block->scaled_sum = block->scale * (float)sum;
-    block->starts[START_0] = 0;
-    block->starts[START_8] = -8 * sum;
-    block->starts[START_16] = -16 * sum;
-    block->starts[START_128] = -128 * sum;
-    block->starts[START_32_LOW] = -32 * sum_low;
-    block->starts[START_32_HIGH] = -32 * sum_high;
+    block->scaled_sum = fmaf(block->scales[1], (float)last, block->scales[0] * (float)first);
+    block->minus_sums[0] = -first;
+    block->minus_sums[1] = -last;
 }
 
 /* Writes one lane-wise result: what of the tile is inside the matrix, bias added. For the last

@@ -13,34 +13,64 @@ static uint16_t load_half(const uint8_t *bytes)
     return half;
 }
 
-static void quantize_block(const float *x, struct activation_block *ret)
+/* The squared error that so many steps up to the largest size leave, in units of a step. */
+static float squared_error(const float *x, float inverse)
+{
+    float d[STRETCH_COLUMNS], s[8];
+    for (uint32_t i = 0; i < STRETCH_COLUMNS; i++) {
+        float t = x[i] * inverse;
+        d[i] = t - nearbyintf(t);
+    }
+    for (uint32_t i = 0; i < 8; i++)
+        s[i] = fmaf(d[i + 8], d[i + 8], d[i] * d[i]);
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+}
+
+static float choose_steps(const float *x, float largest)
+{
+    int best = 0;
+    float least = INFINITY;
+    for (int n = 0; n < ACTIVATION_SCALES_TRIED; n++) {
+        float error = squared_error(x, activation_steps(n) / largest) * activation_weight(n);
+        best = error < least ? n : best;
+        least = error < least ? error : least;
+    }
+    return activation_steps(best);
+}
+
+/* Returns the sum of the codes. */
+static int32_t quantize_stretch(const float *x, int8_t *codes, float *scale)
 {
     float largest = 0;
-    for (uint32_t i = 0; i < BLOCK_COLUMNS; i++) {
+    for (uint32_t i = 0; i < STRETCH_COLUMNS; i++) {
         if (!isfinite(x[i]))
             largest = INFINITY;
         else if (fabsf(x[i]) > largest)
             largest = fabsf(x[i]);
     }
-    memset(ret->codes, 0, sizeof ret->codes);
-    int32_t sums[2] = {0, 0};
-    if (isfinite(largest) && largest >= ACTIVATION_TINY) {
-        float inverse = ACTIVATION_CODE_MAX / largest;
-        ret->scale = largest / ACTIVATION_CODE_MAX;
-        for (uint32_t i = 0; i < BLOCK_COLUMNS; i++) {
-            ret->codes[i] = (int8_t)lrintf(x[i] * inverse); /* ties to even */
-            sums[i / 16] += ret->codes[i];
-        }
-    } else {
-        ret->scale = isfinite(largest) ? 0 : NAN;
+    if (!isfinite(largest) || largest < ACTIVATION_TINY) {
+        memset(codes, 0, STRETCH_COLUMNS);
+        *scale = isfinite(largest) ? 0 : NAN;
+        return 0;
     }
-    activation_block_finish(ret, sums[0], sums[1]);
+    int32_t sum = 0;
+    float steps = choose_steps(x, largest), inverse = steps / largest;
+    *scale = largest / steps;
+    for (uint32_t i = 0; i < STRETCH_COLUMNS; i++) {
+        codes[i] = (int8_t)lrintf(x[i] * inverse); /* ties to even */
+        sum += codes[i];
+    }
+    return sum;
 }
 
 static void quantize(const float *x, uint32_t block_count, struct activation_block *ret)
 {
-    for (uint32_t block = 0; block < block_count; block++)
-        quantize_block(x + (size_t)block * BLOCK_COLUMNS, ret + block);
+    for (uint32_t block = 0; block < block_count; block++, x += BLOCK_COLUMNS, ret++) {
+        int32_t first = quantize_stretch(x, ret->codes, &ret->scales[0]);
+        int32_t last =
+            quantize_stretch(x + STRETCH_COLUMNS, ret->codes + STRETCH_COLUMNS, &ret->scales[1]);
+        activation_block_finish(ret, first, last);
+    }
 }
 
 /* The code of one row of the tile at one column of the block whose codes these are. */
@@ -61,7 +91,7 @@ static int32_t code_at(enum weight_type type, const uint8_t *codes, uint32_t lan
 struct lane_block {
     int32_t codes[BLOCK_COLUMNS]; /* centred */
     float scale, offset;
-    int32_t sub_scales[2]; /* 1 but for SPLIT */
+    int32_t sub_scales[STRETCHES]; /* 1 but for SPLIT */
 };
 
 static void load_lane(const struct weight *weight, const uint8_t *tile, uint32_t block,
@@ -99,10 +129,13 @@ static void load_lane(const struct weight *weight, const uint8_t *tile, uint32_t
 static float add_block(const struct lane_block *lane, const struct activation_block *x,
                        enum quant_scaling scaling, float acc)
 {
-    int32_t dot = 0;
+    int32_t dots[STRETCHES] = {0, 0};
     for (uint32_t i = 0; i < BLOCK_COLUMNS; i++)
-        dot += lane->sub_scales[i / 16] * lane->codes[i] * x->codes[i];
-    acc = fmaf(lane->scale * x->scale, (float)dot, acc);
+        dots[i / STRETCH_COLUMNS] +=
+            lane->sub_scales[i / STRETCH_COLUMNS] * lane->codes[i] * x->codes[i];
+    float sum = x->scales[0] * (float)dots[0];
+    sum = fmaf(x->scales[1], (float)dots[1], sum);
+    acc = fmaf(lane->scale, sum, acc);
     if (scaling == QUANT_SCALING_MINIMUM || scaling == QUANT_SCALING_NESTED)
         acc = fmaf(lane->offset, x->scaled_sum, acc);
     return acc;

@@ -164,7 +164,7 @@ static void assert_levels_agree(struct fixture *fixture, const struct problem *p
 }
 
 /* Scalar code against the dot product of dequantised weights and the activations as they came, in
- * doubles. Rounding an activation to 8 bits moves it by up to largest / 254, in a random direction:
+ * doubles. Rounding an activation to 8 bits moves it by up to half a scale, in a random direction:
  * we allow that much for all of them at once (the worst case), and the float chain 1e-5. */
 static void linear_is_the_dot_product(void **state)
 {
@@ -179,15 +179,15 @@ static void linear_is_the_dot_product(void **state)
             quant_dequantize_row(format, problem.bytes + row * quant_row_bytes(format, 512), 512,
                                  w);
             double sum = problem.bias[row], sizes = 0, rounding = 0;
-            for (uint32_t block = 0; block < 512; block += 32) {
+            for (uint32_t block = 0; block < 512; block += STRETCH_COLUMNS) {
                 double largest = 0, weights = 0;
-                for (uint32_t k = block; k < block + 32; k++) {
+                for (uint32_t k = block; k < block + STRETCH_COLUMNS; k++) {
                     sum += (double)w[k] * x[k];
                     sizes += fabs((double)w[k] * x[k]);
                     weights += fabs(w[k]);
                     largest = fmax(largest, fabs(x[k]));
                 }
-                rounding += weights * largest / 254;
+                rounding += weights * largest / (2 * activation_steps(ACTIVATION_SCALES_TRIED - 1));
             }
             bool quantised = problem.weight->block_count != 0;
             assert_true(fabs(out[i] - sum) <= 1e-5 * (1 + sizes) + (quantised ? rounding : 0));
@@ -294,9 +294,11 @@ static void quantised_activations_agree(void **state)
     for (int i = 0; fixture->has_avx2 && i < 20000; i++) {
         float x[BLOCK_COLUMNS];
         for (uint32_t k = 0; k < BLOCK_COLUMNS; k++)
-            x[k] = i % 2 ? draw_float(fixture) : (float)(draw(fixture) % 509) * 0.5f - 127;
-        if (i % 2 == 0)
-            x[draw(fixture) % BLOCK_COLUMNS] = 127; /* scale 1: halves are ties */
+            x[k] = i % 2 ? draw_float(fixture)
+                         : (float)(draw(fixture) % 254) - 127 + (draw(fixture) % 8 ? 0 : 0.5f);
+        if (i % 2 == 0) /* scale 1 is the best by far, and the few halves are ties */
+            x[draw(fixture) % STRETCH_COLUMNS] =
+                x[STRETCH_COLUMNS + draw(fixture) % STRETCH_COLUMNS] = 127;
         x[draw(fixture) % BLOCK_COLUMNS] *= ldexpf(1, (int)(draw(fixture) % 9) * 12 - 48);
         struct activation_block expected, got;
         linear_level_scalar.quantize(x, 1, &expected);
@@ -305,8 +307,8 @@ static void quantised_activations_agree(void **state)
             assert_memory_equal(&got, &expected, sizeof got);
         }
         for (uint32_t k = 0; k < BLOCK_COLUMNS; k++)
-            assert_true(fabsf(x[k] - expected.scale * expected.codes[k]) <=
-                        expected.scale * 0.50001f);
+            assert_true(fabsf(x[k] - expected.scales[k / STRETCH_COLUMNS] * expected.codes[k]) <=
+                        expected.scales[k / STRETCH_COLUMNS] * 0.50001f);
     }
 }
 
