@@ -4,12 +4,15 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, MODEL
+from conftest import BUILD, MODEL, ROOT
 
 
 @pytest.mark.slow
 def test_perplexity_and_agreement():
-    result = subprocess.run([BUILD / "golden" / "perplexity_check", MODEL], capture_output=True,
-                            text=True, timeout=900, cwd=BUILD.parent)
+    golden = ROOT / "tests" / "golden"
+    result = subprocess.run([BUILD / "golden" / "perplexity_check", MODEL,
+                             golden / "perplexity.q4_1_f32.reference",
+                             golden / "perplexity.q4_1.reference"],
+                            capture_output=True, text=True, timeout=900)
     print(result.stdout)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -8,9 +8,9 @@
  * are. The tokens go through model_forward() in chunks, with a paged cache whose blocks are out of
  * order; the tokenizer must find the same ids in perplexity.text beside TRUTH.
  *
- * Fails unless perplexity is within PERPLEXITY_TOLERANCE of the truth's, and the most likely token
- * is the truth's at AGREEMENT_LEAST of the positions or at least as often as the peer's is: 8-bit
- * activations turn close calls, for either of us, and nobody is asked to be better than them. */
+ * Fails unless perplexity is within PERPLEXITY_TOLERANCE of the truth's and no more than that above
+ * the peer's, and the most likely token is the truth's at AGREEMENT_LEAST of the positions. (Not the peer's: its 8-bit
+ * activations turn close calls of their own, and agree with the truth less often than we must.) */
 #include "base/clock.h"
 #include "models/model.h"
 
@@ -147,7 +147,7 @@ static int report(const struct reference *reference, const struct reference *pee
     const uint32_t predicted = reference->count - 1;
     double wanted = exp(reference->nll / predicted), got = exp(outcome->nll / predicted);
     double agreement = (double)outcome->agreed / reference->count;
-    double least = AGREEMENT_LEAST;
+    bool near = fabs(got / wanted - 1) <= PERPLEXITY_TOLERANCE;
     printf("perplexity %.4f, truth %.4f (%+.3f%%); the truth's most likely token at %.2f%% of %u; "
            "%.0f tokens/s\n",
            got, wanted, (got / wanted - 1) * 100, agreement * 100, reference->count,
@@ -156,9 +156,9 @@ static int report(const struct reference *reference, const struct reference *pee
         double peers = exp(peer->nll / predicted), peer_agreement = agreement_of(reference, peer);
         printf("the peer's: perplexity %.4f (%+.3f%%), %.2f%%\n", peers, (peers / wanted - 1) * 100,
                peer_agreement * 100);
-        least = peer_agreement < least ? peer_agreement : least;
+        near = near && got / peers - 1 <= PERPLEXITY_TOLERANCE; /* nearer the truth is fine */
     }
-    return fabs(got / wanted - 1) <= PERPLEXITY_TOLERANCE && agreement >= least ? 0 : 1;
+    return near && agreement >= AGREEMENT_LEAST ? 0 : 1;
 }
 
 int main(int argc, char **argv)
