@@ -8,9 +8,9 @@
  * are. The tokens go through model_forward() in chunks, with a paged cache whose blocks are out of
  * order; the tokenizer must find the same ids in perplexity.text beside TRUTH.
  *
- * Fails unless perplexity is within PERPLEXITY_TOLERANCE of the truth's, no more than that above
- * the peer's, and the most likely token is the truth's at AGREEMENT_LEAST of the positions. (Not the
- * peer's token: its 8-bit activations turn close calls of their own, more often than we may.) */
+ * Fails unless perplexity is within PERPLEXITY_TOLERANCE of the truth's and no more than that
+ * above the peer's, and the most likely token is the truth's at AGREEMENT_LEAST of the
+ * positions. (Not the peer's token: its 8-bit activations turn close calls of their own.) */
 #include "base/clock.h"
 #include "models/model.h"
 
