@@ -28,6 +28,10 @@ folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api)
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out daemon/main.c,$(wildcard $(addsuffix /*.c,$(call folders,$(1))))))
 ARCHIVES := $(FLOORS:%=$(BUILD)/lib%.a)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))
+ifeq ($(SANITIZE),thread)
+# The test that replaces malloc cannot, where TSan has.
+UNITS    := $(filter-out %/http_memory_test,$(UNITS))
+endif
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%_fuzz.c,fuzz-%,$(wildcard tests/fuzz/*_fuzz.c))
 

@@ -27,6 +27,9 @@
 /* Fewer activations than this are quantised at once by the caller: waking threads costs more. */
 #define QUANTIZE_ALONE 8192u
 
+/* Scratch begins and ends on a cache line. */
+#define SCRATCH_ALIGNMENT 64u
+
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -88,7 +91,8 @@ int cpu_level_resolve(enum cpu_level wanted, enum cpu_level *ret, struct error *
 size_t cpu_linear_scratch_bytes(uint32_t rows_max, uint32_t columns_max)
 {
     size_t blocks = ((size_t)columns_max + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
-    return rows_max * blocks * sizeof(struct activation_block);
+    size_t bytes = rows_max * blocks * sizeof(struct activation_block);
+    return (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
 }
 
 void linear_store(const struct linear_job *job, uint32_t row, uint32_t tile, const float *lanes)

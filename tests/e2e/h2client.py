@@ -97,12 +97,12 @@ class Connection:
             if not received:
                 break
             with self._lock:
-                for event in self._h2.receive_data(received):
-                    self._take(event)
                 try:
+                    for event in self._h2.receive_data(received):
+                        self._take(event)
                     self._socket.sendall(self._h2.data_to_send())
-                except OSError:
-                    break
+                except (OSError, h2.exceptions.ProtocolError):
+                    break  # closed by us; what was under way is of no interest
         for stream in self._streams.values():
             stream.ended.set()
 

@@ -115,8 +115,7 @@ static float *multiply_at(const struct linear_level *level, const struct problem
     uint32_t blocks = problem->columns / BLOCK_COLUMNS;
     bool quantised = problem->weight->block_count != 0;
     float *out = malloc(sizeof(float) * problem->tokens * problem->rows);
-    struct activation_block *x =
-        aligned_alloc(64, sizeof *x * ((size_t)problem->tokens * blocks + 1));
+    struct activation_block *x = calloc((size_t)problem->tokens * blocks + 1, sizeof *x);
     assert_true(out && x);
     for (uint32_t token = 0; quantised && token < problem->tokens; token++)
         level->quantize(problem->x + (size_t)token * problem->columns, blocks,
