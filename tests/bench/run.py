@@ -30,7 +30,8 @@ PEER_NAME = "llama.cpp"
 PEER_TOOLS = ("llama-batched-bench", "llama-server")
 PREFILL, DECODE = 512, 32
 STREAMS = (1, 8, 32)
-HTTP_CLIENTS, HTTP_TOKENS, HTTP_REQUESTS = 32, 64, 64
+# One request a connection: llama-server closes after a streamed answer, which h2load takes ill.
+HTTP_CLIENTS, HTTP_TOKENS, HTTP_REQUESTS = 32, 64, 32
 HTTP_PORT = 18431
 
 
