@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* license_match.h -- which licence of the catalogue a text is, and what in it we do not know.
+ *
+ * First the digest of all words; then, in order and with nothing left over, the sentences with
+ * their slots. What is only alike is a suggestion, never an answer: the sentences that the nearest
+ * licence does not have are shown, and scanned for words that restrict (users, revenue, territory,
+ * research, display, ...), and the gate sends them to review. Pure; any thread. */
+#ifndef WEIR_POLICY_LICENSE_MATCH_H
+#define WEIR_POLICY_LICENSE_MATCH_H
+
+#include "policy/catalogue.h"
+#include "policy/license_text.h"
+
+#define LICENSE_RESIDUES_MAX  8u
+#define LICENSE_RESIDUE_BYTES 400u
+#define LICENSE_SUGGEST_LEAST 0.5 /* share of words in common below which nothing is suggested */
+
+enum license_match_kind { MATCH_NONE, MATCH_DIGEST, MATCH_PATTERN };
+
+struct license_residue {                  /* a sentence that the nearest licence does not have */
+    char sentence[LICENSE_RESIDUE_BYTES]; /* valid UTF-8, on one line, cut with "..." */
+    const char *restricts; /* what it seems to limit, "users"; NULL where nothing was found */
+};
+
+struct license_match {
+    enum license_match_kind kind;
+    const struct license_record *record;  /* NULL with MATCH_NONE */
+    enum license_text_role role;          /* of the text that matched */
+    const struct license_record *nearest; /* with MATCH_NONE: the suggestion, or NULL */
+    double similarity;                    /* of nearest: words in common, 0 to 1 */
+    uint32_t missing;                     /* sentences of nearest that the text lacks */
+    /* Those that restrict come first. Where there is no nearest, of the whole text. */
+    struct license_residue residues[LICENSE_RESIDUES_MAX];
+    uint32_t residue_count, residue_total;
+};
+
+struct license_matcher; /* every fingerprint of a catalogue, parsed and indexed */
+
+/* catalogue: borrowed. ERROR_INVALID names the record and the line of a bad fingerprint. */
+struct license_matcher *license_matcher_new(const struct catalogue *catalogue, struct error *err);
+void license_matcher_free(struct license_matcher *matcher); /* NULL is fine */
+
+int license_match(const struct license_matcher *matcher, const struct license_text *text,
+                  const char *bytes, struct license_match *ret, struct error *err);
+
+/* What a sentence seems to limit, or NULL: words about users a month, revenue, places, research,
+ * commerce, production, display, competition. Takes text as written. */
+const char *license_restriction(const char *sentence, size_t count);
+
+#endif
