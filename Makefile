@@ -10,7 +10,7 @@ PREFIX   ?= /usr
 SECONDS_EACH ?= 60
 
 FLOORS   := daemon batching policy models kernels base
-PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash
+PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation -Wno-unknown-warning-option
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 OPTIMIZE ?= -O2 -g
@@ -24,7 +24,7 @@ CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SANITIZE)
 endif
 
-folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api)
+folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api $(1)/commands $(1)/render)
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out daemon/main.c,$(wildcard $(addsuffix /*.c,$(call folders,$(1))))))
 ARCHIVES := $(FLOORS:%=$(BUILD)/lib%.a)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))

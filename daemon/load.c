@@ -57,16 +57,6 @@ static uint32_t read_base_models(const struct gguf *gguf, struct base_model_text
     return (uint32_t)count;
 }
 
-static void log_license(struct log *log, const char *id, const struct policy_license *license)
-{
-    bool doubtful = strcmp(license->id, "unknown") == 0 || license->disagreement[0] != '\0';
-    log_event(log, doubtful ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "model_license",
-              LOG_STRING("model", id), LOG_STRING("license", license->id),
-              LOG_STRING("name", license->name), LOG_STRING("link", license->link),
-              LOG_STRING("source", license_source_name(license->source)),
-              LOG_STRING("file", license->file), LOG_STRING("disagreement", license->disagreement));
-}
-
 /* What the file says of itself goes to the policy; what the policy makes of it, to the log. */
 static int declare_model(struct server *server, struct served_model *served, const char *path,
                          struct error *err)
@@ -97,9 +87,7 @@ static int declare_model(struct server *server, struct served_model *served, con
     };
     int result = license.failed || license_name.failed || license_link.failed
                      ? error_no_memory(err)
-                     : policy_model_add(server->policy, &facts, &served->policy, err);
-    if (result == 0)
-        log_license(server->log, served->id, policy_model_license(served->policy));
+                     : policy_model_add(server->policy, &facts, clock_unix_us() / 1000000, &served->policy, err);
     text_destroy(&license);
     text_destroy(&license_name);
     text_destroy(&license_link);
@@ -168,7 +156,6 @@ static void log_loaded(struct server *server, const struct served_model *served,
               LOG_U64("kv_blocks", stats.kv.block_count),
               LOG_U64("kv_bytes", (uint64_t)stats.kv.block_count * shape->kv_block_bytes),
               LOG_STRING("device", served->backend->ops->name),
-              LOG_STRING("license", policy_model_license(served->policy)->id),
               LOG_U64("load_ms", (clock_monotonic_us() - started_us) / 1000));
     if (model_chat_template(served->model) == NULL)
         log_event(server->log, LOG_LEVEL_WARN, "no_chat_template", LOG_STRING("model", served->id),

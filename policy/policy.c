@@ -2,7 +2,6 @@
 #include "policy/policy.h"
 
 #include "policy/identity.h"
-#include "policy/license.h"
 #include "policy/secret.h"
 #include "policy/usage.h"
 
@@ -18,7 +17,6 @@
 
 struct policy_model {
     struct policy_model *next;
-    struct license *license;
     struct usage *usage;
 };
 
@@ -89,7 +87,6 @@ struct policy *policy_new(const struct policy_config *config, struct error *err)
 
 static void release_model(struct policy_model *model)
 {
-    license_free(model->license);
     usage_free(model->usage);
     free(model);
 }
@@ -111,17 +108,16 @@ void policy_free(struct policy *policy)
 }
 
 int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
-                     struct policy_model **ret, struct error *err)
+                     int64_t now_unix, struct policy_model **ret, struct error *err)
 {
+    (void)now_unix;
     struct error local;
     if (err == NULL)
         err = &local;
     struct policy_model *model = calloc(1, sizeof *model);
     if (model == NULL)
         return error_no_memory(err);
-    model->license = license_read(facts, err);
-    if (model->license != NULL)
-        model->usage = usage_new(policy->folder, facts->id, &policy->secret, err);
+    model->usage = usage_new(policy->folder, facts->id, &policy->secret, err);
     if (model->usage == NULL) {
         release_model(model);
         return err->code;
@@ -132,9 +128,10 @@ int policy_model_add(struct policy *policy, const struct policy_model_facts *fac
     return 0;
 }
 
-const struct policy_license *policy_model_license(const struct policy_model *model)
+const struct assessment *policy_model_assessment(const struct policy_model *model)
 {
-    return license_found(model->license);
+    (void)model;
+    return NULL;
 }
 
 void policy_admit(struct policy *policy, struct policy_model *model,

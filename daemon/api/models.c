@@ -12,24 +12,6 @@ static void append_member(struct text *out, const char *key, const char *value)
     text_append_json(out, value, strlen(value));
 }
 
-static void append_if_said(struct text *out, const char *key, const char *value)
-{
-    if (value != NULL && value[0] != '\0')
-        append_member(out, key, value);
-}
-
-static void append_license(struct text *out, const struct policy_license *license)
-{
-    text_append_string(out, ",\"license\":{\"id\":");
-    text_append_json(out, license->id, strlen(license->id));
-    append_member(out, "name", license->name);
-    append_member(out, "link", license->link);
-    append_member(out, "source", license_source_name(license->source));
-    append_if_said(out, "file", license->file);
-    append_if_said(out, "disagreement", license->disagreement);
-    text_append_char(out, '}');
-}
-
 static void append_model(struct text *out, const struct served_model *model)
 {
     text_append_string(out, "{\"id\":");
@@ -38,7 +20,6 @@ static void append_model(struct text *out, const struct served_model *model)
                        (long long)model->created_unix);
     append_member(out, "root", model->id);
     text_append_format(out, ",\"parent\":null,\"max_model_len\":%u", engine_context(model->engine));
-    append_license(out, policy_model_license(model->policy));
     text_append_char(out, '}');
 }
 

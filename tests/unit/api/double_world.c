@@ -44,17 +44,10 @@ void policy_admit(struct policy *policy, struct policy_model *model,
         (void)snprintf(ret->attribution, sizeof ret->attribution, "%s", policy->attribution);
 }
 
-const struct policy_license *policy_model_license(const struct policy_model *model)
+const struct assessment *policy_model_assessment(const struct policy_model *model)
 {
     (void)model;
-    static const struct policy_license license = {
-        .id = "apache-2.0", .name = "", .link = "", .file = "", .disagreement = ""};
-    return &license;
-}
-
-const char *license_source_name(enum license_source source)
-{
-    return source == LICENSE_FROM_NOTHING ? "none" : "weights";
+    return NULL;
 }
 
 void metrics_first_token(struct metrics *metrics, uint32_t model, uint64_t ttft_us)

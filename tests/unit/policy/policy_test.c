@@ -38,7 +38,7 @@ static void open_policy(struct fixture *fixture)
     assert_string_equal(err.text, "");
     assert_non_null(fixture->policy);
     const struct policy_model_facts facts = {.id = "q", .path = "/nonexistent/q.gguf"};
-    assert_int_equal(policy_model_add(fixture->policy, &facts, &fixture->model, &err), 0);
+    assert_int_equal(policy_model_add(fixture->policy, &facts, 0, &fixture->model, &err), 0);
 }
 
 static int setup(void **state)
@@ -152,7 +152,7 @@ static void expect_refusal(struct fixture *fixture, const char *part)
     fixture->policy = policy_new(&config, &err);
     assert_non_null(fixture->policy);
     const struct policy_model_facts facts = {.id = "q", .path = "q.gguf"};
-    assert_true(policy_model_add(fixture->policy, &facts, &model, &err) < 0);
+    assert_true(policy_model_add(fixture->policy, &facts, 0, &model, &err) < 0);
     assert_null(model);
     assert_non_null(strstr(err.text, part));
     assert_non_null(strstr(err.text, fixture->folder)); /* which file */
