@@ -191,7 +191,7 @@ static const char *kind_word(uint32_t kind)
     while (strcmp(field->key, "kind") != 0)
         field++;
     for (uint32_t i = 0; i < field->value.enumeration.count; i++)
-        if (WORD_IS(field->value.enumeration.strings[i].val - 1, kind))
+        if (WORD_IS(field->value.enumeration.strings[i].val, kind))
             return field->value.enumeration.strings[i].str;
     return "?";
 }
