@@ -543,6 +543,25 @@ static void json_has_the_shape_of_the_file(void **state)
     scratch_remove(folder);
 }
 
+static void one_file_is_checked_with_its_fingerprints(void **state)
+{
+    (void)state;
+    static const char bad[] =
+        CONDITION("notice") "texts:\n  - {role: license, source: s, digest: " DIGEST
+                            ", sentences: '1:00'}\n";
+    static const char good[] =
+        CONDITION("notice") "texts:\n  - {role: license, source: s, digest: " DIGEST
+                            ", sentences: '1:9f3a6c0d51e2b7a4'}\n";
+    static const char row[] = "- {model: a, licenses: [nope], grade: P, source: s}\n";
+    struct error err = {0};
+    assert_int_equal(catalogue_check("x/acme.yaml", bad, sizeof bad - 1, &err), ERROR_INVALID);
+    assert_int_equal(strncmp(err.text, "x/acme.yaml:12: texts[0].sentences: ", 36), 0);
+    assert_int_equal(catalogue_check("x/acme.yaml", good, sizeof good - 1, &err), 0);
+    assert_int_equal(catalogue_check("x/lineage.yaml", row, sizeof row - 1, &err), 0);
+    assert_int_equal(catalogue_check("acme.yaml", good, CATALOGUE_FILE_BYTES_MAX + 1, &err),
+                     ERROR_INVALID);
+}
+
 /* The test's binary lies in the source tree. */
 static void source_tree_is_found_from_the_binary(void **state)
 {
@@ -576,6 +595,7 @@ int main(void)
         cmocka_unit_test(only_yaml_files_are_read),
         cmocka_unit_test(glob_is_any_run_of_characters),
         cmocka_unit_test(json_has_the_shape_of_the_file),
+        cmocka_unit_test(one_file_is_checked_with_its_fingerprints),
         cmocka_unit_test(source_tree_is_found_from_the_binary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
