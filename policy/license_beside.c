@@ -50,7 +50,7 @@ static void doubt_unreadable(struct beside *beside, const char *name, const char
     beside->claims->doubted = true;
 }
 
-/* "; it has 3 sentences that are not its own: ..." */
+/* The first of the sentences that nobody knows, with what they seem to limit. */
 static const char *show_residues(struct findings *findings, const struct license_match *match)
 {
     char shown[RESIDUES_SHOWN * (LICENSE_RESIDUE_BYTES + 64)] = "";
@@ -76,17 +76,20 @@ static void doubt_unknown(struct beside *beside, const char *name,
     struct findings *findings = beside->findings;
     const char *path = path_of(beside, name);
     const char *residues = show_residues(findings, match);
-    const char *reason;
-    if (match->nearest == NULL)
-        reason = findings_format(findings, "%s is no text of the catalogue%s%s", path,
-                                 residues[0] == '\0' ? "" : ": ", residues);
-    else
-        reason = findings_format(findings,
-                                 "%s is no text of the catalogue; %.0f%% of it is as in %s, whose "
-                                 "text has %u sentences that this one lacks%s%s",
-                                 path, match->similarity * 100, match->nearest->id, match->missing,
-                                 residues[0] == '\0' ? "" : ", and not in that are: ", residues);
-    findings_doubt(findings, "text-unknown", reason, text_remedy);
+    const char *nearest = "", *missing = "";
+    if (match->nearest != NULL)
+        nearest = findings_format(findings, "; %.0f%% of it is as in %s", match->similarity * 100,
+                                  match->nearest->id);
+    if (match->nearest != NULL && match->missing > 0)
+        missing = findings_format(findings, ", of which it lacks %u sentences", match->missing);
+    findings_doubt(findings, "text-unknown",
+                   findings_format(findings, "%s is no text of the catalogue%s%s%s%s", path,
+                                   nearest, missing,
+                                   residues[0] == '\0'      ? ""
+                                   : match->nearest == NULL ? ": "
+                                                            : ", which does not have: ",
+                                   residues),
+                   text_remedy);
     beside->claims->doubted = true;
 }
 
@@ -261,8 +264,10 @@ static void distrust_labels(struct beside *beside)
         if (license->record->category != CATEGORY_PERMISSIVE)
             claims->licenses[kept++] = *license;
         else if (claims->open_count < CLAIMS_MAX)
-            claims->open[claims->open_count++] = (struct open_claim){
-                .declared = license->declared, .evidence = license->evidence, .by = license->by};
+            claims->open[claims->open_count++] = (struct open_claim){.declared = license->declared,
+                                                                     .evidence = license->evidence,
+                                                                     .by = license->by,
+                                                                     .told = true};
     }
     claims->license_count = kept;
 }

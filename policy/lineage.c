@@ -222,16 +222,22 @@ static int walk_card_bases(struct lineage_walk *walk, const struct model_card *c
 
 /* What a base model's folder claims becomes a finding about that base. */
 static void add_claims(struct lineage_walk *walk, const struct license_claims *claims,
-                       struct lineage_node *node, const struct lineage_found *below)
+                       struct lineage_node *node)
 {
-    struct findings *findings = walk->findings;
     for (uint32_t i = 0; i < claims->license_count; i++) {
         struct recognised_license license = claims->licenses[i];
         license.by = BY_LINEAGE;
         license.base = node->name;
-        findings_license(findings, &license);
+        findings_license(walk->findings, &license);
         add_found(&node->found, license.record, node->name);
     }
+}
+
+/* Once its own base models are known, which may decide what its claims left open. */
+static void weigh_claims(struct lineage_walk *walk, const struct license_claims *claims,
+                         struct lineage_node *node, const struct lineage_found *below)
+{
+    struct findings *findings = walk->findings;
     for (uint32_t i = 0; i < claims->open_count; i++) {
         const struct open_claim *claim = &claims->open[i];
         if (lineage_decides(below, claim))
@@ -259,14 +265,16 @@ static int walk_folder(struct lineage_walk *walk, uint32_t index, const struct m
     claims_add_card(&claims, walk->findings, walk->catalogue, &card,
                     findings_format(walk->findings, "%s/README.md", folder->path));
     result = claims_settle(&claims, walk->findings, walk->matcher, folder, node->name, err);
-    if (result == 0)
+    if (result == 0) {
+        add_claims(walk, &claims, node);
         result = walk_card_bases(walk, &card, index, &below, err);
+    }
     bool says_nothing = claims.license_count == 0 && claims.open_count == 0 && !claims.doubted &&
                         card.base_model_count == 0;
     model_card_destroy(&card);
     if (result != 0)
         return result;
-    add_claims(walk, &claims, node, &below);
+    weigh_claims(walk, &claims, node, &below);
     if (says_nothing)
         doubt_lineage(walk, findings_format(walk->findings,
                                             "nothing in %s says under what the base model %s is "
