@@ -51,14 +51,15 @@ struct head {
 };
 
 /* As SQLite keeps them, to the letter: a file whose schema reads otherwise is not ours. */
-static const char *const schema[] = {
-    "CREATE TABLE ledger(sequence INTEGER PRIMARY KEY, at_unix INTEGER NOT NULL, "
-    "kind TEXT NOT NULL, model TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL, "
-    "hash TEXT NOT NULL) STRICT",
-    "CREATE INDEX ledger_newest ON ledger(kind, model, subject)",
-    "CREATE TABLE head(id INTEGER PRIMARY KEY CHECK(id = 1), sequence INTEGER NOT NULL, "
-    "hash TEXT NOT NULL) STRICT",
-};
+#define LEDGER_TABLE                                                                               \
+    "CREATE TABLE ledger(sequence INTEGER PRIMARY KEY, at_unix INTEGER NOT NULL, "                 \
+    "kind TEXT NOT NULL, model TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL, "         \
+    "hash TEXT NOT NULL) STRICT"
+#define NEWEST_INDEX "CREATE INDEX ledger_newest ON ledger(kind, model, subject)"
+#define HEAD_TABLE                                                                                 \
+    "CREATE TABLE head(id INTEGER PRIMARY KEY CHECK(id = 1), sequence INTEGER NOT NULL, "          \
+    "hash TEXT NOT NULL) STRICT"
+static const char *const schema[] = {LEDGER_TABLE, NEWEST_INDEX, HEAD_TABLE};
 #define SCHEMA_COUNT ((int)(sizeof schema / sizeof schema[0]))
 
 /* -- Errors -- */
