@@ -315,9 +315,12 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
                     uint32_t *ret_changed, struct error *err)
 {
     assert(rules->catalogue != NULL);
+    struct error local = {0};
+    if (err == NULL)
+        err = &local;
     struct license_matcher *matcher = license_matcher_new(rules->catalogue, err);
     if (matcher == NULL)
-        return err != NULL ? err->code : ERROR_INVALID;
+        return err->code;
     int result = weigh_all(policy, rules, matcher, now_unix, err);
     if (result == 0)
         result = record_all(policy, rules, err);
