@@ -391,8 +391,10 @@ static int said_by_libcyaml(const struct schema_source *source, const cyaml_sche
     const char *said = capture->message;
     const char *missing = after(said, "Missing required mapping field: ");
     const char *unknown = after(said, "Unexpected key: ");
-    if (missing != NULL && capture->part_count > 0 && capture->parts[0][0] != '[')
-        capture->parts[0][0] = '\0'; /* libcyaml is still at the field before the missing one */
+    bool of_list = after(said, "Insufficient") != NULL || after(said, "Excessive") != NULL;
+    /* libcyaml is still at the field before the missing one, or at an entry of the list meant */
+    if (capture->part_count > 0 && (missing != NULL ? capture->parts[0][0] != '[' : of_list))
+        capture->parts[0][0] = '\0';
     for (uint32_t i = capture->part_count; i > 0; i--)
         (void)path_append(path, capture->parts[i - 1]);
     const cyaml_schema_value_t *value = value_at(root, capture);
@@ -502,11 +504,12 @@ static int load(const struct schema_source *source, const cyaml_schema_value_t *
                                          root, &loaded, ret_count == NULL ? NULL : &count);
     if (status == CYAML_ERR_OOM)
         return error_no_memory(err);
-    if (status == CYAML_ERR_ALIAS)
-        return schema_fail_at(source, "", "aliases (*name) are not taken; write the value out",
-                              err);
-    if (status != CYAML_OK)
+    if (status != CYAML_OK) {
+        if (status == CYAML_ERR_ALIAS)
+            (void)snprintf(capture.message, sizeof capture.message,
+                           "aliases (*name) are not taken; write the value out");
         return said_by_libcyaml(source, root, hint, &capture, err);
+    }
     int result = 0;
     if (capture.more_documents)
         result = schema_fail_at(source, "", "more than one document ('---'); keep one", err);

@@ -168,6 +168,8 @@ const char *config_usage(void)
            "\n"
            "  weir [serve] --model PATH [flags]      serve a GGUF file\n"
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
+           "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
+           "  weir licenses list|show|lint           the licences that are known\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"
@@ -189,5 +191,6 @@ const char *config_usage(void)
            "  --check                read the configuration, say what is wrong, and leave\n"
            "  --version, --help\n"
            "\n"
-           "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration, 1 anything else.\n";
+           "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration, 1 anything else;\n"
+           "check and licenses say theirs under --help.\n";
 }

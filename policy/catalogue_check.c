@@ -167,6 +167,12 @@ static const struct key_rule *rule_of(const char *key)
     return NULL;
 }
 
+bool catalogue_kind_has_key(enum condition_kind kind, const char *key)
+{
+    const struct key_rule *rule = rule_of(key);
+    return rule == NULL || (rule->allowed & KIND(kind)) != 0;
+}
+
 static bool is_given(const cyaml_schema_field_t *field, const struct license_condition *condition)
 {
     const char *place = (const char *)condition + field->data_offset;

@@ -178,7 +178,7 @@ static const cyaml_schema_value_t name_entry = {
 static const cyaml_schema_value_t prose_entry = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, CATALOGUE_TEXT_BYTES_MAX)};
 
-static const cyaml_schema_field_t limb_fields[] = {
+const cyaml_schema_field_t catalogue_limb_fields[] = {
     ENUM(struct threshold_limb, metric, REQUIRED),
     WORD_OF(comparator_words, struct threshold_limb, "op", comparator, REQUIRED),
     CYAML_FIELD_UINT("value", CYAML_FLAG_DEFAULT, struct threshold_limb, value),
@@ -187,7 +187,7 @@ static const cyaml_schema_field_t limb_fields[] = {
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t limb_entry = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct threshold_limb, limb_fields)};
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct threshold_limb, catalogue_limb_fields)};
 
 static const cyaml_schema_field_t checkpoint_fields[] = {
     NAME(struct license_checkpoint, model, REQUIRED),

@@ -23,8 +23,9 @@
 extern const cyaml_schema_value_t catalogue_record_schema;  /* struct license_record */
 extern const cyaml_schema_value_t catalogue_lineage_schema; /* a list of struct lineage_row */
 extern const cyaml_schema_field_t catalogue_condition_fields[];
+extern const cyaml_schema_field_t catalogue_limb_fields[];
 
-/* Both file of the same shape: loaded, checked, settled. ERROR_INVALID with file and line, also
+/* A file of either shape: loaded, checked, settled. ERROR_INVALID with file and line, also
  * for a file without content; ERROR_NO_MEMORY. source->name is the path, whose last part must be
  * the record's id and ".yaml". */
 int catalogue_load_record(const struct schema_source *source, struct license_record **ret,
@@ -39,6 +40,9 @@ int catalogue_check_condition(const struct license_condition *condition, uint32_
                               const struct schema_source *source, struct error *err);
 int catalogue_check_lineage(const struct lineage_row *rows, uint32_t count,
                             const struct schema_source *source, struct error *err);
+
+/* Whether a condition of that kind has that key. */
+bool catalogue_kind_has_key(enum condition_kind kind, const char *key);
 
 /* How names are compared: lower case, blanks and '_' are '-'. False when it does not fit. */
 bool catalogue_normalise(const char *name, char ret[CATALOGUE_NAME_BYTES_MAX + 1]);

@@ -156,7 +156,7 @@ static void shape_error_names_file_line_key_and_remedy(void **state)
                  "weir.yaml:1: models: expected a list, each entry after a '- '");
     expect_error("- a\n", "weir.yaml:1: expected keys and values below it");
     expect_error("server:\n  listen: &a x\n  port: *a\n",
-                 "weir.yaml:1: aliases (*name) are not taken; write the value out");
+                 "weir.yaml:3: server.port: aliases (*name) are not taken; write the value out");
 }
 
 static void broken_yaml_names_its_line(void **state)
