@@ -166,9 +166,9 @@ void render_table(const struct assessment *assessment, uint32_t columns, bool co
     struct table table = {.page = page_of(out, columns), .colour = colour};
     append_head(&table, assessment);
     text_append_char(out, '\n');
-    for (uint32_t i = 0; i < assessment->condition_count; i++)
+    for (uint32_t i = 0; i < assessment->condition_count; i++) {
         append_condition(&table, assessment, &assessment->conditions[i]);
-    if (assessment->condition_count > 0)
         text_append_char(out, '\n');
+    }
     append_positions(&table, assessment);
 }
