@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* license_match.c -- from a text to a record, or to the nearest one.
  *
- *     digest of all words    sorted digests       one search           the common case
- *     words with slots       patterns with slots  a hash each          names that were filled in
- *     sentences              sorted hashes        the four best are    a suggestion
+ *     digest of all words    sorted digests       one search         the common case
+ *     words with slots       patterns with slots  a hash each        names that were filled in
+ *     sentences              sorted hashes        the best are       a suggestion
  *                                                 aligned in full
  * A pattern without slots is its digest, so it is not tried again. */
 #include "policy/license_match.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANDIDATES_MAX   4u
+#define CANDIDATES_MAX   16u /* riders on one text share all of its sentences */
 #define FINGERPRINTS_MAX (16u * CATALOGUE_RECORDS_MAX)
 
 struct fingerprint {
@@ -180,29 +180,40 @@ void license_matcher_free(struct license_matcher *matcher)
 
 /* -- known -- */
 
+static const struct fingerprint *find_digest(const struct license_matcher *matcher,
+                                             const struct license_text *text)
+{
+    struct fingerprint key = {.pattern = NULL};
+    memcpy(key.digest, text->digest, sizeof key.digest);
+    if (matcher->fingerprint_count == 0)
+        return NULL;
+    return bsearch(&key, matcher->fingerprints, matcher->fingerprint_count,
+                   sizeof *matcher->fingerprints, by_digest);
+}
+
+static const struct fingerprint *find_pattern(const struct license_matcher *matcher,
+                                              const struct license_text *text)
+{
+    for (uint32_t i = 0; i < matcher->fingerprint_count; i++) {
+        const struct license_pattern *pattern = matcher->fingerprints[i].pattern;
+        if (pattern != NULL && license_pattern_has_slots(pattern) &&
+            license_pattern_is(pattern, text))
+            return &matcher->fingerprints[i];
+    }
+    return NULL;
+}
+
 static bool find_known(const struct license_matcher *matcher, const struct license_text *text,
                        struct license_match *ret)
 {
-    struct fingerprint key;
-    memcpy(key.digest, text->digest, sizeof key.digest);
-    const struct fingerprint *found =
-        matcher->fingerprint_count == 0
-            ? NULL
-            : bsearch(&key, matcher->fingerprints, matcher->fingerprint_count,
-                      sizeof *matcher->fingerprints, by_digest);
+    const struct fingerprint *found = find_digest(matcher, text);
     ret->kind = MATCH_DIGEST;
-    for (uint32_t i = 0; found == NULL && i < matcher->fingerprint_count; i++) {
-        const struct fingerprint *fingerprint = &matcher->fingerprints[i];
-        if (fingerprint->pattern == NULL || !license_pattern_has_slots(fingerprint->pattern) ||
-            !license_pattern_is(fingerprint->pattern, text))
-            continue;
-        ret->kind = MATCH_PATTERN;
-        found = fingerprint;
-    }
     if (found == NULL) {
-        ret->kind = MATCH_NONE;
-        return false;
+        found = find_pattern(matcher, text);
+        ret->kind = found != NULL ? MATCH_PATTERN : MATCH_NONE;
     }
+    if (found == NULL)
+        return false;
     ret->record = found->record;
     ret->role = found->role;
     ret->similarity = 1;

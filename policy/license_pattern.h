@@ -19,7 +19,7 @@
 #define LICENSE_PATTERN_SENTENCES_MAX  2048u
 #define LICENSE_PATTERN_SLOTS_MAX      64u /* of a pattern */
 #define LICENSE_PATTERN_SLOT_WORDS_MAX 32u
-#define LICENSE_PATTERN_RUN_WORDS_MAX  65535u
+#define LICENSE_PATTERN_RUN_WORDS_MAX  (LICENSE_TEXT_BYTES_MAX / 2)
 #define LICENSE_PATTERN_COMPARED_MAX   4096u /* sentences of a text that are aligned */
 
 struct license_pattern;

@@ -79,7 +79,7 @@ static const char *restriction_of(const struct license_text *text, const struct 
 {
     uint32_t begin = text->starts[stretch->begin], end = text->starts[stretch->end];
     const char *found = license_restriction(text->words + begin, end - begin);
-    if (found != NULL)
+    if (found != NULL || stretch->end - stretch->begin == stretch->sentence->word_count)
         return found;
     begin = text->starts[stretch->sentence->first_word];
     end = text->starts[stretch->sentence->first_word + stretch->sentence->word_count];

@@ -12,6 +12,7 @@
  * text at all, and whoever adds a licence would have to write slots for every one. */
 #include "policy/license_text.h"
 
+#include "policy/license_pattern.h"
 #include "policy/license_unreadable.h"
 #include "policy/license_words.h"
 
@@ -426,7 +427,7 @@ void license_text_destroy(struct license_text *text)
 
 /* -- as the catalogue keeps it -- */
 
-/* The number of a slot's word, 0 for any other word. */
+/* The number of a slot's word, 0 for any other word: "weirslot99" is one. */
 static uint32_t slot_of(const struct license_text *text, uint32_t word)
 {
     const char *at = text->words + text->starts[word];
@@ -440,7 +441,7 @@ static uint32_t slot_of(const struct license_text *text, uint32_t word)
             return 0;
         number = 10 * number + (uint32_t)(at[i] - '0');
     }
-    return number;
+    return number <= LICENSE_PATTERN_SLOT_WORDS_MAX ? number : 0;
 }
 
 static void write_run(const struct license_text *text, uint32_t first, uint32_t end,

@@ -35,8 +35,8 @@ static void layout_and_quotes_are_no_words(void **state)
     (void)state;
     static const char *const spellings[] = {
         "Show \"Acme One\" on\nyour site; do not sell.",
-        "  show \xe2\x80\x9c"
-        "Acme One\xe2\x80\x9d on your\r\n\tsite; do not sell.   \r\n\r\n",
+        ("  show \xe2\x80\x9c"
+         "Acme One\xe2\x80\x9d on your\r\n\tsite; do not sell.   \r\n\r\n"),
         "\xef\xbb\xbf> Show 'Acme One'\n> on your site; do *not* sell.\n",
         "// SHOW Acme\xc2\xa0One on your site;\n// do not sell.",
         "Show Acme One on your\rsite; do not sell.\r",
@@ -68,8 +68,8 @@ static void who_and_when_is_left_open(void **state)
         "The MIT License (MIT)\nCopyright (C) Acme Research\n\n",
         "(c) 2024 Acme\n\n",
         "Copyright [yyyy] [name of copyright owner]\n\n",
-        "BSD 3-Clause License\n\nCopyright (c) 2024, The Very Long Name of a Company\n"
-        "of Two Lines\n\n",
+        ("BSD 3-Clause License\n\nCopyright (c) 2024, The Very Long Name of a Company\n"
+         "of Two Lines\n\n"),
         "Copyright (c) 2025 Acme\n",
         "MIT License Copyright (c) 2025 Acme\n\n",
         "Copyright (c) 2025 \xe4\xb8\x8a\xe6\xb5\xb7\n\n", /* Shanghai */
