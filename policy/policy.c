@@ -8,11 +8,11 @@
 #include "policy/policy.h"
 
 #include "policy/evidence.h"
+#include "policy/facts.h"
 #include "policy/gate.h"
 #include "policy/identity.h"
 #include "policy/ledger.h"
 #include "policy/license_match.h"
-#include "policy/model_facts.h"
 #include "policy/secret.h"
 #include "policy/usage.h"
 
@@ -177,7 +177,7 @@ static struct policy_model *model_new(const struct policy_model_facts *facts)
         return NULL;
     model->arena = arena_new(FACTS_BYTES_MAX);
     if (model->arena != NULL)
-        model->facts = model_facts_copy(model->arena, facts);
+        model->facts = facts_copy(model->arena, facts);
     if (model->facts != NULL)
         return model;
     release_model(model);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy/model_facts.h"
+#include "policy/facts.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -22,8 +22,8 @@ static const char *copy(struct arena *arena, const char *string)
     return string == NULL ? "" : arena_copy(arena, string, strlen(string));
 }
 
-const struct policy_model_facts *model_facts_copy(struct arena *arena,
-                                                  const struct policy_model_facts *facts)
+const struct policy_model_facts *facts_copy(struct arena *arena,
+                                            const struct policy_model_facts *facts)
 {
     struct policy_model_facts *kept = arena_alloc(arena, sizeof *kept);
     struct policy_base_model *bases =
