@@ -29,88 +29,145 @@
 #define PATH_PARTS_MAX 8u /* deepest is access.api_keys[1].tenant: 4 */
 #define PATH_TEXT_MAX  256u
 #define MESSAGE_MAX    400u
+#define DEPTH_MAX      32u
 
 /* -- Places -- */
 
-/* The node that a step of a path leads to; ret_key: the node to point at. NULL when absent. */
-static yaml_node_t *step_into(yaml_document_t *document, yaml_node_t *node, const char *name,
-                              size_t count, yaml_node_t **ret_key)
+/* The events of libyaml, with the path followed as far as it leads. Its documents would be simpler
+ * to walk, but loading one is quadratic in nesting and in anchors, and what is at fault may be
+ * hostile. */
+struct level {
+    const char *at; /* what is left of the path for what lies in here; NULL off the path */
+    const char *value_at;
+    uint32_t index;
+    bool is_mapping, expects_value;
+};
+
+struct finder {
+    struct level levels[DEPTH_MAX];
+    uint32_t depth;
+    const char *path; /* NULL once the first document has ended */
+    size_t line;
+};
+
+static const char *after_dot(const char *path)
 {
-    if (node->type != YAML_MAPPING_NODE)
+    return path + (*path == '.');
+}
+
+/* What follows the step when it leads to that key, else NULL. */
+static const char *step_to_key(const char *path, const yaml_event_t *event)
+{
+    if (path == NULL || event->type != YAML_SCALAR_EVENT)
         return NULL;
-    yaml_node_t *found = NULL;
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
-         pair < node->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = yaml_document_get_node(document, pair->key);
-        if (key->type != YAML_SCALAR_NODE || key->data.scalar.length != count ||
-            memcmp(key->data.scalar.value, name, count) != 0)
-            continue;
-        *ret_key = key; /* the last of that name: of two, the second is the one too many */
-        found = yaml_document_get_node(document, pair->value);
-    }
-    return found;
+    size_t count = strcspn(path, ".[");
+    if (count == 0 || event->data.scalar.length != count ||
+        memcmp(event->data.scalar.value, path, count) != 0)
+        return NULL;
+    return after_dot(path + count);
 }
 
-/* Follows "models[1].path" as far as it leads. */
-static size_t line_in(yaml_document_t *document, const char *path)
+static const char *step_to_entry(const char *path, uint32_t index)
 {
-    yaml_node_t *node = yaml_document_get_root_node(document);
-    size_t line = 0;
-    while (node != NULL && *path != '\0') {
-        if (*path == '[') {
-            char *after;
-            unsigned long index = strtoul(path + 1, &after, 10);
-            if (node->type != YAML_SEQUENCE_NODE ||
-                index >= (size_t)(node->data.sequence.items.top - node->data.sequence.items.start))
-                break;
-            node = yaml_document_get_node(document, node->data.sequence.items.start[index]);
-            line = node->start_mark.line;
-            path = *after == ']' ? after + 1 : after;
-        } else {
-            size_t count = strcspn(path, ".[");
-            yaml_node_t *key = NULL;
-            node = step_into(document, node, path, count, &key);
-            if (node != NULL)
-                line = key->start_mark.line;
-            path += count;
-        }
-        path += *path == '.';
-    }
-    return line + 1;
+    char *end;
+    if (path == NULL || *path != '[' || strtoul(path + 1, &end, 10) != index || end == path + 1)
+        return NULL;
+    return after_dot(*end == ']' ? end + 1 : end);
 }
 
-/* False and ret_parser's problem when the text is not YAML; then there is no document. */
-static bool parse(const struct schema_source *source, yaml_parser_t *ret_parser,
-                  yaml_document_t *ret_document)
+/* A node begins: what is left of the path for what lies in it. Of two keys of one name the second
+ * is found, being the one too many. */
+static const char *find_in_level(struct finder *finder, const yaml_event_t *event)
 {
-    yaml_parser_set_input_string(ret_parser, (const unsigned char *)source->bytes, source->count);
-    return yaml_parser_load(ret_parser, ret_document) != 0;
+    if (finder->depth == 0)
+        return finder->path;
+    struct level *level = &finder->levels[finder->depth - 1];
+    const char *at = NULL;
+    if (level->is_mapping && level->expects_value) {
+        at = level->value_at;
+    } else if (level->is_mapping) {
+        level->value_at = step_to_key(level->at, event);
+        if (level->value_at != NULL)
+            finder->line = event->start_mark.line + 1;
+    } else {
+        at = step_to_entry(level->at, level->index++);
+        if (at != NULL)
+            finder->line = event->start_mark.line + 1;
+    }
+    level->expects_value = level->is_mapping && !level->expects_value;
+    return at;
 }
 
-int schema_fail_at(const struct schema_source *source, const char *path, const char *message,
-                   struct error *err)
+/* False for what is nested too deep. */
+static bool find_on(struct finder *finder, const yaml_event_t *event)
+{
+    const char *at;
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+    case YAML_ALIAS_EVENT:
+        (void)find_in_level(finder, event);
+        return true;
+    case YAML_MAPPING_START_EVENT:
+    case YAML_SEQUENCE_START_EVENT:
+        at = find_in_level(finder, event);
+        if (finder->depth == DEPTH_MAX)
+            return false;
+        finder->levels[finder->depth++] =
+            (struct level){.at = at, .is_mapping = event->type == YAML_MAPPING_START_EVENT};
+        return true;
+    case YAML_MAPPING_END_EVENT:
+    case YAML_SEQUENCE_END_EVENT:
+        finder->depth--;
+        return true;
+    case YAML_DOCUMENT_END_EVENT:
+        finder->path = NULL;
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* 0 and finder->line, or the error of a text that is not YAML or too deep. */
+static int find_line(const struct schema_source *source, struct finder *finder, struct error *err)
 {
     yaml_parser_t parser;
-    yaml_document_t document;
+    bool ended = false;
+    int result = 0;
     if (!yaml_parser_initialize(&parser))
         return error_no_memory(err);
-    int result;
-    if (parse(source, &parser, &document)) {
-        result = error_set(err, ERROR_INVALID, "%s:%zu: %s%s%s", source->name,
-                           line_in(&document, path), path, path[0] == '\0' ? "" : ": ", message);
-        yaml_document_delete(&document);
-    } else if (parser.error == YAML_MEMORY_ERROR) {
-        result = error_no_memory(err);
-    } else {
-        result = error_set(err, ERROR_INVALID, "%s:%zu: not YAML: %s", source->name,
-                           parser.problem_mark.line + 1,
-                           parser.problem == NULL ? "cannot be read" : parser.problem);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)source->bytes, source->count);
+    while (!ended && result == 0) {
+        yaml_event_t event;
+        if (yaml_parser_parse(&parser, &event) == 0) {
+            result = parser.error == YAML_MEMORY_ERROR
+                         ? error_no_memory(err)
+                         : error_set(err, ERROR_INVALID, "%s:%zu: not YAML: %s", source->name,
+                                     parser.problem_mark.line + 1,
+                                     parser.problem == NULL ? "cannot be read" : parser.problem);
+            break;
+        }
+        if (!find_on(finder, &event))
+            result = error_set(err, ERROR_INVALID, "%s:%zu: nested too deep", source->name,
+                               event.start_mark.line + 1);
+        ended = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
     return result;
 }
 
-/* Returns the length before, for path_cut(). */
+int schema_fail_at(const struct schema_source *source, const char *path, const char *message,
+                   struct error *err)
+{
+    struct finder finder = {.path = path, .line = 1};
+    int result = find_line(source, &finder, err);
+    if (result != 0)
+        return result;
+    return error_set(err, ERROR_INVALID, "%s:%zu: %s%s%s", source->name, finder.line, path,
+                     path[0] == '\0' ? "" : ": ", message);
+}
+
+/* Returns the length before, where to cut it again. */
 static size_t path_append(char *path, const char *part)
 {
     size_t used = strlen(path);
@@ -137,6 +194,20 @@ static bool is_boolean(const char *text)
            strcmp(text, "no") == 0;
 }
 
+static yaml_node_t *value_of(yaml_document_t *document, const yaml_node_t *mapping,
+                             const char *name)
+{
+    size_t count = strlen(name);
+    for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
+         pair < mapping->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *key = yaml_document_get_node(document, pair->key);
+        if (key->type == YAML_SCALAR_NODE && key->data.scalar.length == count &&
+            memcmp(key->data.scalar.value, name, count) == 0)
+            return yaml_document_get_node(document, pair->value);
+    }
+    return NULL;
+}
+
 /* A document that libcyaml has taken, node by node beside its schema. Whoever is not what it
  * seems fills message and leaves path at itself. The schema bounds the depth. */
 static bool is_strict(yaml_document_t *document, yaml_node_t *node,
@@ -145,9 +216,10 @@ static bool is_strict(yaml_document_t *document, yaml_node_t *node,
 static bool is_strict_mapping(yaml_document_t *document, yaml_node_t *node,
                               const cyaml_schema_value_t *value, char *path, char *message)
 {
+    if (node->type != YAML_MAPPING_NODE)
+        return true; /* an empty scalar where NULL is allowed */
     for (const cyaml_schema_field_t *field = value->mapping.fields; field->key != NULL; field++) {
-        yaml_node_t *key, *found;
-        found = step_into(document, node, field->key, strlen(field->key), &key);
+        yaml_node_t *found = value_of(document, node, field->key);
         if (found == NULL)
             continue;
         size_t used = path_append(path, field->key);
@@ -213,7 +285,8 @@ static int check_strictness(const struct schema_source *source, const cyaml_sche
     bool strict = true;
     if (!yaml_parser_initialize(&parser))
         return error_no_memory(err);
-    bool parsed = parse(source, &parser, &document);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)source->bytes, source->count);
+    bool parsed = yaml_parser_load(&parser, &document) != 0;
     if (parsed) {
         strict = is_strict(&document, yaml_document_get_root_node(&document), root, path, message);
         yaml_document_delete(&document);

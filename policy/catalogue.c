@@ -15,7 +15,7 @@
 
 #include "base/arena.h"
 #include "policy/catalogue_schema.h"
-#include "policy/license_text.h"
+#include "policy/license_pattern.h"
 
 #include <assert.h>
 #include <dirent.h>

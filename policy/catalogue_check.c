@@ -6,6 +6,7 @@
  * 0 where the file says nothing, and WORD_IS() compares. */
 #include "policy/catalogue.h"
 #include "policy/catalogue_schema.h"
+#include "policy/country.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -76,26 +77,11 @@ static bool all_of(const char *text, const char *accepted)
     return text[0] != '\0' && text[strspn(text, accepted)] == '\0';
 }
 
-/* ISO 3166-1 alpha-2 as of 2024, and "EU", which licences name as one. */
+/* Written one way alone, so that lists compare: capitals, and GB for "UK". */
 static bool is_territory(const char *code)
 {
-    static const char codes[] =
-        "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO "
-        "BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ "
-        "DK DM DO DZ EC EE EG EH ER ES ET EU FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN "
-        "GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE "
-        "KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK "
-        "ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA "
-        "PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK "
-        "SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG "
-        "UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
-    for (const char *at = codes; strlen(code) == 2; at += 3) {
-        if (strncmp(at, code, 2) == 0)
-            return true;
-        if (at[2] == '\0')
-            break;
-    }
-    return false;
+    return strlen(code) == 2 && all_of(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") &&
+           strcmp(code, "UK") != 0 && country_known(code);
 }
 
 static unsigned digits(const char *text, unsigned count)
@@ -191,7 +177,7 @@ static const char *kind_word(uint32_t kind)
     while (strcmp(field->key, "kind") != 0)
         field++;
     for (uint32_t i = 0; i < field->value.enumeration.count; i++)
-        if (WORD_IS(field->value.enumeration.strings[i].val - 1, kind))
+        if (WORD_IS(field->value.enumeration.strings[i].val, kind))
             return field->value.enumeration.strings[i].str;
     return "?";
 }

@@ -255,7 +255,7 @@ static void fault_is_placed_as_far_as_its_path_leads(void **state)
         {"a[1].c.d", "x.yaml:5: a[1].c.d: wrong"},
         {"a[1].nothing", "x.yaml:3: a[1].nothing: wrong"},
         {"a[7].b", "x.yaml:1: a[7].b: wrong"},
-        {"a[", "x.yaml:2: a[: wrong"},
+        {"a[", "x.yaml:1: a[: wrong"},
         {"a[99999999999999999999].b", "x.yaml:1: a[99999999999999999999].b: wrong"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -266,11 +266,12 @@ static void fault_is_placed_as_far_as_its_path_leads(void **state)
     assert_int_equal(schema_fail_at(&source, "a", "wrong", NULL), ERROR_INVALID);
 }
 
-static void deep_nesting_is_an_error(void **state)
+/* libyaml's own documents take time in the square of either: minutes for this much. */
+static void hostile_nesting_and_anchors_cost_little(void **state)
 {
     (void)state;
-    enum { DEPTH = 100000 };
-    char *yaml = malloc(DEPTH + 8);
+    enum { DEPTH = 1 << 20 };
+    char *yaml = malloc(DEPTH + 16);
     struct error err = {0};
     void *loaded;
     assert_non_null(yaml);
@@ -278,7 +279,13 @@ static void deep_nesting_is_an_error(void **state)
     memset(yaml + 7, '[', DEPTH);
     struct schema_source source = {.name = "x.yaml", .bytes = yaml, .count = DEPTH + 7};
     assert_int_equal(schema_load(&source, &root, "", &loaded, &err), ERROR_INVALID);
-    assert_non_null(strstr(err.text, ": not YAML: "));
+    assert_string_equal(err.text, "x.yaml:1: nested too deep");
+    source.count = 7;
+    for (uint32_t i = 0; source.count < DEPTH; i++)
+        source.count += (size_t)snprintf(yaml + source.count, 16, "\n- &%x x", i);
+    memcpy(yaml, "words: ", 7);
+    assert_int_equal(schema_load(&source, &root, "", &loaded, &err), ERROR_INVALID);
+    assert_string_equal(err.text, "x.yaml:1: words: too many entries");
     free(yaml);
 }
 
@@ -314,7 +321,7 @@ int main(void)
         cmocka_unit_test(boolean_is_one_of_four_words),
         cmocka_unit_test(list_document_is_loaded),
         cmocka_unit_test(fault_is_placed_as_far_as_its_path_leads),
-        cmocka_unit_test(deep_nesting_is_an_error),
+        cmocka_unit_test(hostile_nesting_and_anchors_cost_little),
         cmocka_unit_test(file_is_read_up_to_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
