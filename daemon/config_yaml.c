@@ -18,23 +18,24 @@
 #define YAML_BYTES_MAX (1u << 20)
 #define PATH_TEXT_MAX  192u
 
-struct raw_entry {        /* a model's id and path; an API key and its tenant */
-    char *first, *second; /* "" where the file says nothing */
+struct raw_entry { /* an API key and its tenant */
+    char *key, *tenant;
 };
 
 struct raw {
     char *values[CONFIG_KEYS_MAX]; /* NULL where the file says nothing */
-    struct raw_entry *models;
+    struct config_model *models;   /* strings are "" where the file says nothing */
     uint32_t model_count;
     struct raw_entry *api_keys;
     uint32_t api_key_count;
+    struct declaration *declaration; /* NULL where the file has no operator section */
 };
 
 /* -- The schema -- */
 
 struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
-    cyaml_schema_field_t model_fields[3], api_key_fields[3];
+    cyaml_schema_field_t model_fields[4], api_key_fields[3];
     cyaml_schema_value_t model, api_key, root;
 };
 
@@ -61,6 +62,15 @@ static cyaml_schema_field_t section_field(const char *name, const cyaml_schema_f
     };
 }
 
+/* The operator's section is policy/'s own: it is loaded into a struct of its own. */
+static cyaml_schema_value_t declaration_value(int flags)
+{
+    return (cyaml_schema_value_t){.type = CYAML_MAPPING,
+                                  .flags = (enum cyaml_flag)(CYAML_FLAG_POINTER | flags),
+                                  .data_size = sizeof(struct declaration),
+                                  .mapping = {.fields = declaration_fields()}};
+}
+
 static cyaml_schema_field_t list_field(const char *name, size_t offset, size_t count_offset,
                                        const cyaml_schema_value_t *entry, uint32_t most)
 {
@@ -71,7 +81,7 @@ static cyaml_schema_field_t list_field(const char *name, size_t offset, size_t c
         .count_size = sizeof(uint32_t),
         .value = {.type = CYAML_SEQUENCE,
                   .flags = (enum cyaml_flag)(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL),
-                  .data_size = sizeof(struct raw_entry),
+                  .data_size = entry->data_size,
                   .sequence = {.entry = entry, .min = 0, .max = most}},
     };
 }
@@ -87,11 +97,11 @@ static uint32_t section_index(const char *path, size_t count)
     return index;
 }
 
-static cyaml_schema_value_t entry_value(const cyaml_schema_field_t *fields)
+static cyaml_schema_value_t entry_value(const cyaml_schema_field_t *fields, size_t bytes)
 {
     return (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                   .flags = CYAML_FLAG_DEFAULT,
-                                  .data_size = sizeof(struct raw_entry),
+                                  .data_size = (uint32_t)bytes,
                                   .mapping = {.fields = fields}};
 }
 
@@ -114,17 +124,23 @@ static void schema_fill(struct schema *schema)
             section_field(dot == NULL ? config_sections[i] : dot + 1, schema->fields[i]);
     }
     schema->model_fields[0] =
-        text_field("id", offsetof(struct raw_entry, first), CYAML_FLAG_OPTIONAL);
-    schema->model_fields[1] = text_field("path", offsetof(struct raw_entry, second), 0);
-    schema->model = entry_value(schema->model_fields);
+        text_field("id", offsetof(struct config_model, id), CYAML_FLAG_OPTIONAL);
+    schema->model_fields[1] = text_field("path", offsetof(struct config_model, path), 0);
+    schema->model_fields[2] =
+        text_field("license", offsetof(struct config_model, license), CYAML_FLAG_OPTIONAL);
+    schema->model = entry_value(schema->model_fields, sizeof(struct config_model));
     schema->fields[0][used[0]++] =
         list_field("models", offsetof(struct raw, models), offsetof(struct raw, model_count),
                    &schema->model, CONFIG_MODELS_MAX);
+    schema->fields[0][used[0]++] = (cyaml_schema_field_t){
+        .key = "operator",
+        .data_offset = offsetof(struct raw, declaration),
+        .value = declaration_value(CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL)};
     uint32_t access = section_index("access", 6);
-    schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, first), 0);
+    schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, key), 0);
     schema->api_key_fields[1] =
-        text_field("tenant", offsetof(struct raw_entry, second), CYAML_FLAG_OPTIONAL);
-    schema->api_key = entry_value(schema->api_key_fields);
+        text_field("tenant", offsetof(struct raw_entry, tenant), CYAML_FLAG_OPTIONAL);
+    schema->api_key = entry_value(schema->api_key_fields, sizeof(struct raw_entry));
     schema->fields[access][used[access]++] =
         list_field("api_keys", offsetof(struct raw, api_keys), offsetof(struct raw, api_key_count),
                    &schema->api_key, CONFIG_API_KEYS_MAX);
@@ -134,10 +150,49 @@ static void schema_fill(struct schema *schema)
                                           .mapping = {.fields = schema->fields[0]}};
 }
 
+/* -- The declaration -- */
+
+void config_release_declaration(struct config *config)
+{
+    const cyaml_schema_value_t root = declaration_value(0);
+    schema_free(&root, config->declaration);
+    config->declaration = NULL;
+}
+
+int config_declare_nothing(struct config *config, struct error *err)
+{
+    static const struct schema_source nothing = {.name = "nothing", .bytes = "{}", .count = 2};
+    const cyaml_schema_value_t root = declaration_value(0);
+    void *declaration = NULL;
+    int result = schema_load(&nothing, &root, "", &declaration, err);
+    if (result != 0)
+        return result;
+    config_release_declaration(config);
+    config->declaration = declaration;
+    return 0;
+}
+
+/* Checks what the schema cannot, and takes the section over. */
+static int take_declaration(struct config *config, struct raw *raw,
+                            const struct schema_source *source, struct error *err)
+{
+    struct error inner;
+    char path[PATH_TEXT_MAX] = "operator.";
+    if (raw->declaration == NULL)
+        return 0;
+    size_t used = strlen(path);
+    if (declaration_check(raw->declaration, path + used, sizeof path - used, &inner) != 0)
+        return schema_fail_at(source, path, inner.text, err);
+    config_release_declaration(config);
+    config->declaration = raw->declaration;
+    raw->declaration = NULL;
+    return 0;
+}
+
 /* -- Values -- */
 
-static int take_values(struct config *config, const struct raw *raw,
-                       const struct schema_source *source, struct error *err)
+static int take_values(struct config *config, struct raw *raw, const struct schema_source *source,
+                       struct error *err)
 {
     struct error inner;
     char path[PATH_TEXT_MAX];
@@ -149,18 +204,17 @@ static int take_values(struct config *config, const struct raw *raw,
         return schema_fail_at(source, path, inner.text, err);
     }
     for (uint32_t i = 0; i < raw->model_count; i++) {
-        const struct raw_entry *model = &raw->models[i];
         (void)snprintf(path, sizeof path, "models[%u]", i);
-        if (config_add_model(config, model->first, model->second, &inner) != 0)
+        if (config_add_model(config, &raw->models[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     for (uint32_t i = 0; i < raw->api_key_count; i++) {
         const struct raw_entry *key = &raw->api_keys[i];
         (void)snprintf(path, sizeof path, "access.api_keys[%u]", i);
-        if (config_add_api_key(config, key->first, key->second, &inner) != 0)
+        if (config_add_api_key(config, key->key, key->tenant, &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
-    return 0;
+    return take_declaration(config, raw, source, err);
 }
 
 int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
@@ -182,8 +236,12 @@ int config_load_yaml(struct config *config, const char *name, const char *yaml, 
 
 int config_load_file(struct config *config, const char *path, struct error *err)
 {
-    char *yaml;
+    char *yaml, *kept_path = strdup(path);
     size_t count;
+    if (kept_path == NULL)
+        return error_no_memory(err);
+    free(config->path);
+    config->path = kept_path;
     int result = schema_read_file(path, YAML_BYTES_MAX, &yaml, &count, err);
     if (result != 0)
         return result;
@@ -199,6 +257,20 @@ int config_parse_yaml(const char *name, const char *yaml, size_t count, struct c
     if (config == NULL)
         return ERROR_NO_MEMORY;
     int result = config_load_yaml(config, name, yaml, count, err);
+    if (result != 0) {
+        config_free(config);
+        return result;
+    }
+    *ret = config;
+    return 0;
+}
+
+int config_read(const char *path, struct config **ret, struct error *err)
+{
+    struct config *config = config_new(err);
+    if (config == NULL)
+        return ERROR_NO_MEMORY;
+    int result = config_load_file(config, path, err);
     if (result != 0) {
         config_free(config);
         return result;
