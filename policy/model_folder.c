@@ -280,6 +280,26 @@ int model_folder_open(struct model_folder *folder, const char *path, struct erro
     return open_listed(folder, fd, part, file, err);
 }
 
+int model_folder_open_text(struct model_folder *folder, const char *path, struct error *err)
+{
+    const char *name = model_name_bare(path);
+    int result = model_folder_open(folder, path, err);
+    if (result != 0)
+        return result;
+    folder->text_count = folder->left_out = 0;
+    folder->card[0] = folder->config[0] = '\0';
+    folder->has_projector = false;
+    if (strncasecmp(name, "readme", 6) == 0) {
+        copy_name(folder->card, name);
+        return 0;
+    }
+    folder->texts[0] =
+        (struct model_folder_text){.use_policy = is_use_policy(name), .promise = PROMISE_MODEL};
+    copy_name(folder->texts[0].name, name);
+    folder->text_count = 1;
+    return 0;
+}
+
 void model_folder_close(struct model_folder *folder)
 {
     if (folder->path != NULL && folder->fd >= 0)

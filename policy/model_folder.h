@@ -46,6 +46,8 @@ struct model_folder {
 /* path: of the folder or of a file in it, which need not exist. ERROR_IO or ERROR_NOT_FOUND when
  * the folder cannot be listed. */
 int model_folder_open(struct model_folder *folder, const char *path, struct error *err);
+/* path: of a licence text or a card. Its folder, as if nothing else lay in it. */
+int model_folder_open_text(struct model_folder *folder, const char *path, struct error *err);
 void model_folder_close(struct model_folder *folder); /* all zero is fine */
 
 /* A folder nearby that is named for a model, "name" or "org/name": below, beside or above the

@@ -48,6 +48,7 @@ struct policy_base_model {
 struct policy_model_facts {
     const char *id;             /* as served: the model parameter of requests */
     const char *path;           /* of the weights, or a folder: texts and cards there are read */
+    bool path_is_text;          /* or of a licence text or a README, which is read alone */
     const char *chosen_license; /* models[].license of weir.yaml: wins over all that is found */
     const char *name, *organization;
     const char *architecture;                          /* general.architecture */

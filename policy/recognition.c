@@ -347,12 +347,15 @@ static int read_all(struct asked *asked, struct error *err)
     const char *path = or_empty(asked->facts->path);
     int result = 0;
     asked->subject = findings->made->model;
-    if (path[0] != '\0')
+    if (path[0] != '\0' && asked->facts->path_is_text)
+        result = model_folder_open_text(&asked->folder, path, err);
+    else if (path[0] != '\0')
         result = model_folder_open(&asked->folder, path, err);
     if (result != 0)
         return result;
     asked->has_folder = path[0] != '\0';
-    add_names(asked);
+    if (!asked->facts->path_is_text || asked->folder.card[0] != '\0')
+        add_names(asked); /* what a licence's text is called names no model */
     take_choice(asked);
     if (asked->has_folder) {
         result = claims_read_card(&asked->claims, findings, &asked->folder, &asked->card, err);

@@ -214,6 +214,7 @@ static int recognise_file(struct check *check, const struct check_target *target
     }
     facts.facts.id = target->id;
     facts.facts.path = target->path;
+    facts.facts.path_is_text = target->kind == CHECK_TEXT;
     facts.facts.chosen_license = target->license;
     result = recognition_read(check->catalogue, check->matcher, &facts.facts, ret, err);
     model_facts_destroy(&facts);

@@ -28,6 +28,19 @@ static void append_license(struct text *out, const struct assessment *assessment
     json_close(out, '}');
 }
 
+/* What the text grants; nothing where the licence is none of the catalogue. */
+static void append_grants(struct text *out, const struct license_grants *grants)
+{
+    json_open(out, "grants", '{');
+    json_string(out, "commercial", license_answer_name(grants->commercial));
+    json_string(out, "production", license_answer_name(grants->production));
+    json_string(out, "hosting_is_distribution",
+                license_answer_name(grants->hosting_is_distribution));
+    json_string(out, "patent", license_answer_name(grants->patent));
+    json_string(out, "transferable", license_answer_name(grants->transferable));
+    json_close(out, '}');
+}
+
 static void append_recognised(struct text *out, const struct recognised_license *license)
 {
     const struct license_record *record = license->record;
@@ -41,6 +54,8 @@ static void append_recognised(struct text *out, const struct recognised_license 
                         record == NULL ? NULL : license_category_name(record->category));
     json_string_or_null(out, "grade", record == NULL ? NULL : license_grade_name(record->grade));
     json_bool(out, "verified", record != NULL && record->verified);
+    if (record != NULL)
+        append_grants(out, &record->grants);
     json_close(out, '}');
 }
 
