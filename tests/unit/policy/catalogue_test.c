@@ -370,7 +370,7 @@ static void fault_is_named_with_its_line(void **state)
     }
 }
 
-static void faulty_condition_is_named_with_its_line(void **state)
+static void faulty_threshold_is_named_with_its_line(void **state)
 {
     (void)state;
     static const struct {
@@ -429,6 +429,19 @@ static void faulty_condition_is_named_with_its_line(void **state)
          "conditions[0].text: goes with consequence: attribute alone"},
         {THRESHOLD(USERS, ", test: continuing, consequence: notify, exempt: [everyone]"),
          "conditions[0].exempt: expected one of integrated_product, internal_use"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct file files[] = {{"acme.yaml", rows[i].yaml}};
+        expect_load_error(files, 1, rows[i].message);
+    }
+}
+
+static void faulty_condition_is_named_with_its_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *message;
+    } rows[] = {
         {CONDITION("business, business: [none], consequence: no_rights"),
          "conditions[0].business: expected one of model_as_a_service"},
         {CONDITION("business, consequence: no_rights"), "conditions[0]: 'business' is missing"},
@@ -579,6 +592,17 @@ static void source_tree_is_found_from_the_binary(void **state)
     assert_int_equal(chdir(working), 0);
 }
 
+static void shipped_catalogue_is_sound(void **state)
+{
+    (void)state;
+    char storage[PATH_MAX];
+    const char *folders[2];
+    uint32_t count = catalogue_folders(NULL, storage, sizeof storage, folders);
+    struct catalogue *catalogue = load_sound(folders, count);
+    assert_null(catalogue_find(catalogue, "modified-mit"));
+    catalogue_free(catalogue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +614,7 @@ int main(void)
         cmocka_unit_test(lineage_is_first_match_and_the_operators_first),
         cmocka_unit_test(lineage_names_licences_that_there_are),
         cmocka_unit_test(fault_is_named_with_its_line),
+        cmocka_unit_test(faulty_threshold_is_named_with_its_line),
         cmocka_unit_test(faulty_condition_is_named_with_its_line),
         cmocka_unit_test(folder_that_is_not_there_is_not_found),
         cmocka_unit_test(only_yaml_files_are_read),
@@ -597,6 +622,7 @@ int main(void)
         cmocka_unit_test(json_has_the_shape_of_the_file),
         cmocka_unit_test(one_file_is_checked_with_its_fingerprints),
         cmocka_unit_test(source_tree_is_found_from_the_binary),
+        cmocka_unit_test(shipped_catalogue_is_sound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
