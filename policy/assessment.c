@@ -3,15 +3,12 @@
 
 #include "base/arena.h"
 
-#include <stdlib.h>
-
 void assessment_free(struct assessment *assessment)
 {
     if (assessment == NULL)
         return;
     recognition_free((struct recognition *)assessment->recognition);
-    arena_free(assessment->arena);
-    free(assessment);
+    arena_free(assessment->arena); /* the assessment itself lies there */
 }
 
 int verdict_exit_status(enum verdict verdict)

@@ -53,7 +53,7 @@ struct assessment {
     enum license_answer osaid, ai_act; /* the worst of the licences */
     const char *osaid_reason, *ai_act_basis, *ai_act_reason;
     int64_t at_unix;     /* when it was made */
-    struct arena *arena; /* owned: conditions, and strings that are nobody else's */
+    struct arena *arena; /* owned; holds this struct, conditions, and strings of nobody else */
 };
 
 void assessment_free(struct assessment *assessment); /* NULL is fine */

@@ -21,7 +21,6 @@
 #include "policy/gate_inner.h"
 #include "policy/month.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define ASSESSMENT_BYTES_MAX ((size_t)16 << 20)
@@ -400,23 +399,23 @@ int gate_assess(struct recognition *recognition, const struct declaration *decla
                 int64_t now_unix, struct assessment **ret, struct error *err)
 {
     static const struct declaration nothing = {.interpretation = INTERPRETATION_CONSERVATIVE};
-    struct assessment *assessment = calloc(1, sizeof *assessment);
+    struct arena *arena = arena_new(ASSESSMENT_BYTES_MAX);
+    struct assessment *assessment = arena == NULL ? NULL : arena_alloc(arena, sizeof *assessment);
     if (assessment == NULL) {
+        arena_free(arena);
         recognition_free(recognition);
         return error_no_memory(err);
     }
-    assessment->recognition = recognition;
-    assessment->model = gate_shown(recognition->model);
-    assessment->at_unix = now_unix;
-    assessment->arena = arena_new(ASSESSMENT_BYTES_MAX);
-    struct gate gate = {.arena = assessment->arena,
+    struct gate gate = {.arena = arena,
                         .recognition = recognition,
                         .declaration = declaration == NULL ? &nothing : declaration,
-                        .month = month_of_unix(now_unix),
-                        .failed = assessment->arena == NULL};
-    assessment->interpretation = gate.declaration->interpretation;
-    if (!gate.failed)
-        assess(&gate, assessment);
+                        .month = month_of_unix(now_unix)};
+    *assessment = (struct assessment){.recognition = recognition,
+                                      .model = gate_shown(recognition->model),
+                                      .interpretation = gate.declaration->interpretation,
+                                      .at_unix = now_unix,
+                                      .arena = arena};
+    assess(&gate, assessment);
     if (gate.failed) {
         assessment_free(assessment);
         return error_no_memory(err);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/text.h"
 #include "policy/catalogue.h"
 #include "policy/gate_inner.h"
 
@@ -95,21 +94,11 @@ static const char *text_for_model(const struct gate *gate,
 const char *gate_text(struct gate *gate, const struct matter *matter)
 {
     const char *rest = text_for_model(gate, matter->condition);
-    const char *mark = strstr(rest, MODEL_MARK);
-    if (mark == NULL)
-        return rest;
-    struct text built;
-    text_init(&built);
-    for (; mark != NULL; mark = strstr(rest, MODEL_MARK)) {
-        text_append(&built, rest, (size_t)(mark - rest));
-        text_append_string(&built, own_name(gate->recognition));
-        rest = mark + strlen(MODEL_MARK);
-    }
-    text_append_string(&built, rest);
-    gate->failed |= built.failed;
-    const char *kept = gate_say(gate, "%s", text_string(&built));
-    text_destroy(&built);
-    return kept;
+    const char *built = "", *name = own_name(gate->recognition);
+    for (const char *mark; (mark = strstr(rest, MODEL_MARK)) != NULL && !gate->failed;
+         rest = mark + strlen(MODEL_MARK))
+        built = gate_say(gate, "%s%.*s%s", built, (int)(mark - rest), rest, name);
+    return built[0] == '\0' ? rest : gate_say(gate, "%s%s", built, rest);
 }
 
 const char *gate_where(struct gate *gate, const struct matter *matter)

@@ -13,8 +13,12 @@ void world_init(struct world *world, enum condition_kind kind)
 {
     *world = (struct world){
         .condition = {.id = "cond", .kind = kind, .clause = "§2", .summary = "It asks something."},
-        .record = {.id = "lic", .name = "A licence", .publisher = "Maker", .condition_count = 1,
-                   .osaid = ANSWER_NO, .ai_act = ANSWER_CONDITIONAL},
+        .record = {.id = "lic",
+                   .name = "A licence",
+                   .publisher = "Maker",
+                   .condition_count = 1,
+                   .osaid = ANSWER_NO,
+                   .ai_act = ANSWER_CONDITIONAL},
         .names = {"served", "maker/Model-7B", "model.gguf"},
         .recognition = {.model = "served", .name_count = 3, .license_count = 1}};
 }

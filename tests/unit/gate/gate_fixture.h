@@ -9,6 +9,10 @@
 
 extern unsigned recognition_frees;
 
+/* double_arena.c: the n-th allocation from now on is refused, from 1; 0 refuses none. */
+void arena_refuse_after(unsigned long n);
+bool arena_refused(void);
+
 struct world {
     struct license_condition condition;
     struct threshold_limb limbs[2];
