@@ -79,8 +79,20 @@ static bool has_word(const char *text, const char *word, size_t count)
     return false;
 }
 
+static bool is_same_word(const char *word, size_t count, const char *other)
+{
+    return strlen(other) == count && strncasecmp(word, other, count) == 0;
+}
+
+static bool has_word_of_names(const struct license_record *record, const char *word, size_t count)
+{
+    return has_word(record->name, word, count) || has_word(record->id, word, count) ||
+           has_word(record->family, word, count);
+}
+
 /* Whether a licence is called so among others: all words of the name are words of its own names.
- * "modified-mit" is "Kimi K2.5 License (Modified MIT)" and "Mistral Modified MIT License". */
+ * "modified-mit" is "Kimi K2.5 License (Modified MIT)" and "MiniMax-M2 License (MIT with a rider)",
+ * which hubs call modified too. */
 static bool is_called(const struct license_record *record, const char *name)
 {
     uint32_t words = 0;
@@ -93,8 +105,8 @@ static bool is_called(const struct license_record *record, const char *name)
             continue;
         }
         words++;
-        if (!has_word(record->name, at, count) && !has_word(record->id, at, count) &&
-            !has_word(record->family, at, count) && !has_word(record->summary, at, count))
+        bool rider = is_same_word(at, count, "modified") && has_word_of_names(record, "rider", 5);
+        if (!rider && !has_word_of_names(record, at, count))
             return false;
         at += count;
     }

@@ -31,6 +31,8 @@ static struct license_record records[] = {
            1),
     RECORD("llama3.1", "Llama 3.1 Community License", "llama", CATEGORY_THRESHOLD, two_texts, 2),
     RECORD("llama4", "Llama 4 Community License", "llama", CATEGORY_THRESHOLD, two_texts, 2),
+    RECORD("minimax-m2", "MiniMax-M2 License (MIT with a rider)", "minimax", CATEGORY_ATTRIBUTION,
+           one_text, 1),
     RECORD("mrl-0.1", "Mistral AI Research License", "mistral", CATEGORY_NON_COMMERCIAL, one_text,
            1),
 };
