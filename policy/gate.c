@@ -213,6 +213,8 @@ static bool seen_before(const struct recognition *recognition, uint32_t index)
 static void add_license(struct gate *gate, struct assessment *assessment, uint32_t index)
 {
     const struct recognised_license *license = &gate->recognition->licenses[index];
+    if (license->record == NULL && gate->recognition->doubt_count > 0)
+        return; /* recognition says better what is wrong with it */
     if (license->record == NULL) {
         const char *evidence = gate_shown(license->evidence);
         add_doubt(
