@@ -169,19 +169,19 @@ static int weigh_models(struct server *server, struct error *err)
     int64_t now_unix = clock_unix_us() / 1000000;
     server->weighed_month = month_of_unix(now_unix);
     for (uint32_t i = 0; i < server->config->model_count; i++) {
-        int result = load_license(server, &server->config->models[i], now_unix, err);
-        if (result == ERROR_REFUSED && first.code == 0)
-            first = *err;
+        struct error inner = {0};
+        int result = load_license(server, &server->config->models[i], now_unix, &inner);
         if (result != 0 && result != ERROR_REFUSED)
-            return result;
+            return error_set(err, result, "%s", inner.text);
+        if (result == ERROR_REFUSED && first.code == 0)
+            first = inner;
     }
     if (server->model_count > 0)
         return 0;
-    *err = first;
-    return server->refused_count > 1
-               ? error_wrap(err, "all %u models are refused, the first for this",
-                            server->refused_count)
-               : err->code;
+    if (server->refused_count > 1)
+        return error_set(err, ERROR_REFUSED, "all %u models are refused, the first for this: %s",
+                         server->refused_count, first.text);
+    return error_set(err, ERROR_REFUSED, "%s", first.text);
 }
 
 static int start_all(struct server *server, struct error *err)

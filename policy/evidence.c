@@ -18,39 +18,39 @@
 
 static void append_condition(struct text *out, const struct assessed_condition *condition)
 {
-    json_open(out, NULL, '{');
-    json_string(out, "id", condition->id);
-    json_string(out, "verdict", verdict_name(condition->verdict));
-    json_string(out, "literal", verdict_name(condition->literal));
-    json_string(out, "conservative", verdict_name(condition->conservative));
-    json_string_unless_empty(out, "acknowledged", condition->acknowledged);
-    json_close(out, '}');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "id", condition->id);
+    json_write_string(out, "verdict", verdict_name(condition->verdict));
+    json_write_string(out, "literal", verdict_name(condition->literal));
+    json_write_string(out, "conservative", verdict_name(condition->conservative));
+    json_write_string_unless_empty(out, "acknowledged", condition->acknowledged);
+    json_write_close(out, '}');
 }
 
 static void append_verdict(struct text *out, const struct assessment *assessment)
 {
     const struct recognition *recognition = assessment->recognition;
     text_append_char(out, '{');
-    json_string(out, "license", assessment->license);
-    json_open(out, "licenses", '[');
+    json_write_string(out, "license", assessment->license);
+    json_write_open(out, "licenses", '[');
     for (uint32_t i = 0; i < recognition->license_count; i++) {
         const struct recognised_license *license = &recognition->licenses[i];
-        json_open(out, NULL, '{');
-        json_string(out, "id", license->record == NULL ? "" : license->record->id);
-        json_string(out, "declared", license->declared);
-        json_string(out, "recognised_by", recognised_by_name(license->by));
-        json_string_unless_empty(out, "base", license->base);
-        json_close(out, '}');
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "id", license->record == NULL ? "" : license->record->id);
+        json_write_string(out, "declared", license->declared);
+        json_write_string(out, "recognised_by", recognised_by_name(license->by));
+        json_write_string_unless_empty(out, "base", license->base);
+        json_write_close(out, '}');
     }
-    json_close(out, ']');
-    json_string(out, "verdict", verdict_name(assessment->verdict));
-    json_string(out, "literal", verdict_name(assessment->literal));
-    json_string(out, "conservative", verdict_name(assessment->conservative));
-    json_open(out, "conditions", '[');
+    json_write_close(out, ']');
+    json_write_string(out, "verdict", verdict_name(assessment->verdict));
+    json_write_string(out, "literal", verdict_name(assessment->literal));
+    json_write_string(out, "conservative", verdict_name(assessment->conservative));
+    json_write_open(out, "conditions", '[');
     for (uint32_t i = 0; i < assessment->condition_count; i++)
         append_condition(out, &assessment->conditions[i]);
-    json_close(out, ']');
-    json_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
 }
 
 static bool is_for(const char *declared_model, const char *model)
@@ -79,13 +79,13 @@ static void append_acknowledgement(struct text *out, const struct assessment *as
                                    const struct declaration *declaration)
 {
     text_append_char(out, '{');
-    json_string(out, "condition", condition->id);
-    json_string(out, "clause", condition->clause);
-    json_string(out, "reference", condition->acknowledged);
-    json_string(out, "signer", signer_of(declaration, assessment, condition));
-    json_string(out, "literal", verdict_name(condition->literal));
-    json_string(out, "conservative", verdict_name(condition->conservative));
-    json_close(out, '}');
+    json_write_string(out, "condition", condition->id);
+    json_write_string(out, "clause", condition->clause);
+    json_write_string(out, "reference", condition->acknowledged);
+    json_write_string(out, "signer", signer_of(declaration, assessment, condition));
+    json_write_string(out, "literal", verdict_name(condition->literal));
+    json_write_string(out, "conservative", verdict_name(condition->conservative));
+    json_write_close(out, '}');
 }
 
 static int record(struct ledger *ledger, const struct assessment *assessment,

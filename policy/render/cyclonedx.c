@@ -97,12 +97,12 @@ static void append_license_link(struct text *out, const char *link)
     struct text url;
     text_init(&url);
     if (plain_append_url(&url, link)) {
-        json_open(out, "externalReferences", '[');
-        json_open(out, NULL, '{');
-        json_string(out, "type", "license");
-        json_string(out, "url", text_string(&url));
-        json_close(out, '}');
-        json_close(out, ']');
+        json_write_open(out, "externalReferences", '[');
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "type", "license");
+        json_write_string(out, "url", text_string(&url));
+        json_write_close(out, '}');
+        json_write_close(out, ']');
     }
     out->failed = out->failed || url.failed;
     text_destroy(&url);
@@ -112,36 +112,36 @@ static void append_license(struct text *out, const struct recognised_license *li
 {
     const struct license_record *record = license->record;
     bool is_text = license->by == BY_TEXT_DIGEST || license->by == BY_TEXT_PATTERN;
-    json_open(out, NULL, '{');
-    json_open(out, "license", '{');
+    json_write_open(out, NULL, '{');
+    json_write_open(out, "license", '{');
     if (record != NULL && is_listed(record->spdx))
-        json_string(out, "id", record->spdx);
+        json_write_string(out, "id", record->spdx);
     else
-        json_string(out, "name", view_license_name(license));
-    json_string(out, "acknowledgement", is_text ? "concluded" : "declared");
-    json_open(out, "properties", '[');
-    json_open(out, NULL, '{');
-    json_string(out, "name", "weir:license");
-    json_string(out, "value", view_license_id(license));
-    json_close(out, '}');
-    json_open(out, NULL, '{');
-    json_string(out, "name", "weir:recognised_by");
-    json_string(out, "value", recognised_by_name(license->by));
-    json_close(out, '}');
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, '}');
+        json_write_string(out, "name", view_license_name(license));
+    json_write_string(out, "acknowledgement", is_text ? "concluded" : "declared");
+    json_write_open(out, "properties", '[');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "name", "weir:license");
+    json_write_string(out, "value", view_license_id(license));
+    json_write_close(out, '}');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "name", "weir:recognised_by");
+    json_write_string(out, "value", recognised_by_name(license->by));
+    json_write_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, '}');
 }
 
 /* Of the model itself (base NULL), or of one of its base models. */
 static void append_licenses(struct text *out, const struct recognition *recognition,
                             const char *base)
 {
-    json_open(out, "licenses", '[');
+    json_write_open(out, "licenses", '[');
     for (uint32_t i = 0; i < recognition->license_count; i++)
         if (base == NULL || strcmp(base, recognition->licenses[i].base) == 0)
             append_license(out, &recognition->licenses[i]);
-    json_close(out, ']');
+    json_write_close(out, ']');
 }
 
 static bool is_first_of_base(const struct recognition *recognition, uint32_t index)
@@ -161,19 +161,19 @@ static void append_pedigree(struct text *out, const struct recognition *recognit
         if (!is_first_of_base(recognition, i))
             continue;
         if (!opened) {
-            json_open(out, "pedigree", '{');
-            json_open(out, "ancestors", '[');
+            json_write_open(out, "pedigree", '{');
+            json_write_open(out, "ancestors", '[');
             opened = true;
         }
-        json_open(out, NULL, '{');
-        json_string(out, "type", "machine-learning-model");
-        json_string(out, "name", base);
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "type", "machine-learning-model");
+        json_write_string(out, "name", base);
         append_licenses(out, recognition, base);
-        json_close(out, '}');
+        json_write_close(out, '}');
     }
     if (opened) {
-        json_close(out, ']');
-        json_close(out, '}');
+        json_write_close(out, ']');
+        json_write_close(out, '}');
     }
 }
 
@@ -197,29 +197,29 @@ static bool is_consideration(const struct assessed_condition *condition)
 
 static void append_card(struct text *out, const struct assessment *assessment)
 {
-    json_open(out, "modelCard", '{');
-    json_open(out, "considerations", '{');
-    json_open(out, "ethicalConsiderations", '[');
+    json_write_open(out, "modelCard", '{');
+    json_write_open(out, "considerations", '{');
+    json_write_open(out, "ethicalConsiderations", '[');
     for (uint32_t i = 0; i < assessment->condition_count; i++) {
         const struct assessed_condition *condition = &assessment->conditions[i];
         if (!is_consideration(condition))
             continue;
-        json_open(out, NULL, '{');
-        json_string(out, "name", condition->summary);
-        json_string_unless_empty(out, "mitigationStrategy", condition->remedy);
-        json_close(out, '}');
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "name", condition->summary);
+        json_write_string_unless_empty(out, "mitigationStrategy", condition->remedy);
+        json_write_close(out, '}');
     }
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, '}');
 }
 
 static void append_property(struct text *out, const char *name, const char *value)
 {
-    json_open(out, NULL, '{');
-    json_string(out, "name", name);
-    json_string(out, "value", value);
-    json_close(out, '}');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "name", name);
+    json_write_string(out, "value", value);
+    json_write_close(out, '}');
 }
 
 static void append_condition(struct text *out, const struct assessed_condition *condition)
@@ -227,10 +227,10 @@ static void append_condition(struct text *out, const struct assessed_condition *
     struct text name, value;
     text_init(&name);
     text_append_format(&name, "weir:condition:%s", condition->id);
-    json_open(out, NULL, '{');
-    json_take(out, "name", &name);
-    json_string(out, "value", verdict_name(condition->verdict));
-    json_close(out, '}');
+    json_write_open(out, NULL, '{');
+    json_write_text(out, "name", &name);
+    json_write_string(out, "value", verdict_name(condition->verdict));
+    json_write_close(out, '}');
     for (uint32_t i = 0; condition->condition != NULL && i < condition->condition->any_of_count;
          i++) {
         const struct threshold_limb *limb = &condition->condition->any_of[i];
@@ -239,16 +239,16 @@ static void append_condition(struct text *out, const struct assessed_condition *
         text_append_format(&name, "weir:%s.threshold:%s", threshold_metric_name(limb->metric),
                            condition->id);
         view_append_limb(&value, limb);
-        json_open(out, NULL, '{');
-        json_take(out, "name", &name);
-        json_take(out, "value", &value);
-        json_close(out, '}');
+        json_write_open(out, NULL, '{');
+        json_write_text(out, "name", &name);
+        json_write_text(out, "value", &value);
+        json_write_close(out, '}');
     }
 }
 
 static void append_properties(struct text *out, const struct assessment *assessment)
 {
-    json_open(out, "properties", '[');
+    json_write_open(out, "properties", '[');
     append_property(out, "weir:license", assessment->license);
     append_property(out, "weir:verdict", verdict_name(assessment->verdict));
     append_property(out, "weir:verdict:literal", verdict_name(assessment->literal));
@@ -260,7 +260,7 @@ static void append_properties(struct text *out, const struct assessment *assessm
         append_property(out, "weir:disagreement", assessment->recognition->disagreements[i]);
     for (uint32_t i = 0; i < assessment->condition_count; i++)
         append_condition(out, &assessment->conditions[i]);
-    json_close(out, ']');
+    json_write_close(out, ']');
 }
 
 static void append_component(struct text *out, const struct assessment *assessment, uint32_t number)
@@ -268,16 +268,16 @@ static void append_component(struct text *out, const struct assessment *assessme
     struct text reference;
     text_init(&reference);
     text_append_format(&reference, "model-%u", number);
-    json_open(out, NULL, '{');
-    json_string(out, "type", "machine-learning-model");
-    json_take(out, "bom-ref", &reference);
-    json_string(out, "name", assessment->model);
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "type", "machine-learning-model");
+    json_write_text(out, "bom-ref", &reference);
+    json_write_string(out, "name", assessment->model);
     append_licenses(out, assessment->recognition, NULL);
     append_license_link(out, assessment->recognition->link);
     append_pedigree(out, assessment->recognition);
     append_card(out, assessment);
     append_properties(out, assessment);
-    json_close(out, '}');
+    json_write_close(out, '}');
 }
 
 static void append_serial(struct text *out, const struct text *body)
@@ -293,7 +293,7 @@ static void append_serial(struct text *out, const struct text *body)
     for (uint32_t i = 0; i < 16; i++)
         text_append_format(&serial, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
                            digest[i]);
-    json_take(out, "serialNumber", &serial);
+    json_write_text(out, "serialNumber", &serial);
 }
 
 /* From "metadata" on: what the serial number is made of. */
@@ -303,22 +303,22 @@ static void append_body(struct text *out, const struct assessment *const *assess
     struct text time;
     text_init(&time);
     plain_time(&time, at_unix);
-    json_open(out, "metadata", '{');
-    json_take(out, "timestamp", &time);
-    json_open(out, "tools", '{');
-    json_open(out, "components", '[');
-    json_open(out, NULL, '{');
-    json_string(out, "type", "application");
-    json_string(out, "name", "weir");
-    json_string(out, "version", WEIR_VERSION);
-    json_close(out, '}');
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, '}');
-    json_open(out, "components", '[');
+    json_write_open(out, "metadata", '{');
+    json_write_text(out, "timestamp", &time);
+    json_write_open(out, "tools", '{');
+    json_write_open(out, "components", '[');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "type", "application");
+    json_write_string(out, "name", "weir");
+    json_write_string(out, "version", WEIR_VERSION);
+    json_write_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, '}');
+    json_write_open(out, "components", '[');
     for (uint32_t i = 0; i < count; i++)
         append_component(out, assessments[i], i + 1);
-    json_close(out, ']');
+    json_write_close(out, ']');
 }
 
 void render_cyclonedx(const struct assessment *const *assessments, uint32_t count, int64_t at_unix,
@@ -328,14 +328,14 @@ void render_cyclonedx(const struct assessment *const *assessments, uint32_t coun
     text_init(&body);
     append_body(&body, assessments, count, at_unix);
     text_append_char(out, '{');
-    json_string(out, "$schema", "http://cyclonedx.org/schema/bom-1.6.schema.json");
-    json_string(out, "bomFormat", "CycloneDX");
-    json_string(out, "specVersion", "1.6");
+    json_write_string(out, "$schema", "http://cyclonedx.org/schema/bom-1.6.schema.json");
+    json_write_string(out, "bomFormat", "CycloneDX");
+    json_write_string(out, "specVersion", "1.6");
     append_serial(out, &body);
-    json_u64(out, "version", 1);
+    json_write_u64(out, "version", 1);
     text_append_char(out, ',');
     text_append(out, text_string(&body), body.count);
-    json_close(out, '}');
+    json_write_close(out, '}');
     out->failed = out->failed || body.failed;
     text_destroy(&body);
 }

@@ -14,62 +14,63 @@ static void begin_value(struct text *out, const char *key)
     }
 }
 
-void json_open(struct text *out, const char *key, char bracket)
+void json_write_open(struct text *out, const char *key, char bracket)
 {
     begin_value(out, key);
     text_append_char(out, bracket);
 }
 
-void json_close(struct text *out, char bracket)
+void json_write_close(struct text *out, char bracket)
 {
     text_append_char(out, bracket);
 }
 
-void json_string(struct text *out, const char *key, const char *value)
+void json_write_string(struct text *out, const char *key, const char *value)
 {
     begin_value(out, key);
     text_append_json(out, value == NULL ? "" : value, value == NULL ? 0 : strlen(value));
 }
 
-void json_string_unless_empty(struct text *out, const char *key, const char *value)
+void json_write_string_unless_empty(struct text *out, const char *key, const char *value)
 {
     if (value != NULL && value[0] != '\0')
-        json_string(out, key, value);
+        json_write_string(out, key, value);
 }
 
-void json_string_or_null(struct text *out, const char *key, const char *value)
+void json_write_string_or_null(struct text *out, const char *key, const char *value)
 {
     if (value != NULL && value[0] != '\0') {
-        json_string(out, key, value);
+        json_write_string(out, key, value);
         return;
     }
     begin_value(out, key);
     text_append_string(out, "null");
 }
 
-void json_bool(struct text *out, const char *key, bool value)
+void json_write_bool(struct text *out, const char *key, bool value)
 {
     begin_value(out, key);
     text_append_string(out, value ? "true" : "false");
 }
 
-void json_u64(struct text *out, const char *key, uint64_t value)
+void json_write_u64(struct text *out, const char *key, uint64_t value)
 {
     begin_value(out, key);
     text_append_u64(out, value);
 }
 
-void json_strings(struct text *out, const char *key, const char *const *values, uint32_t count)
+void json_write_strings(struct text *out, const char *key, const char *const *values,
+                        uint32_t count)
 {
-    json_open(out, key, '[');
+    json_write_open(out, key, '[');
     for (uint32_t i = 0; i < count; i++)
-        json_string(out, NULL, values[i]);
-    json_close(out, ']');
+        json_write_string(out, NULL, values[i]);
+    json_write_close(out, ']');
 }
 
-void json_take(struct text *out, const char *key, struct text *value)
+void json_write_text(struct text *out, const char *key, struct text *value)
 {
-    json_string(out, key, text_string(value));
+    json_write_string(out, key, text_string(value));
     out->failed = out->failed || value->failed;
     text_destroy(value);
 }

@@ -101,16 +101,16 @@ static const char *level_of(enum verdict verdict)
 
 static void append_message(struct text *out, const char *key, struct text *message)
 {
-    json_open(out, key, '{');
-    json_take(out, "text", message);
-    json_close(out, '}');
+    json_write_open(out, key, '{');
+    json_write_text(out, "text", message);
+    json_write_close(out, '}');
 }
 
 static void append_rule(struct text *out, const struct assessed_condition *condition)
 {
     struct text text;
-    json_open(out, NULL, '{');
-    json_string(out, "id", condition->id);
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "id", condition->id);
     text_init(&text);
     text_append_string(&text, condition->summary);
     append_message(out, "shortDescription", &text);
@@ -121,16 +121,16 @@ static void append_rule(struct text *out, const struct assessed_condition *condi
     if (condition->remedy[0] != '\0')
         text_append_format(&text, "\n\nWhat to do: %s", condition->remedy);
     append_message(out, "help", &text);
-    json_open(out, "properties", '{');
-    json_string(out, "kind", condition->kind);
-    json_string(out, "license", condition->license);
-    json_string(out, "clause", condition->clause);
-    json_open(out, "tags", '[');
-    json_string(out, NULL, "licence");
-    json_string(out, NULL, condition->kind);
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, '}');
+    json_write_open(out, "properties", '{');
+    json_write_string(out, "kind", condition->kind);
+    json_write_string(out, "license", condition->license);
+    json_write_string(out, "clause", condition->clause);
+    json_write_open(out, "tags", '[');
+    json_write_string(out, NULL, "licence");
+    json_write_string(out, NULL, condition->kind);
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, '}');
 }
 
 /* A path as a URI reference: absolute ones get a scheme, the rest stay relative to where the
@@ -167,21 +167,21 @@ static void append_location(struct text *out, const struct finding *finding)
     struct text uri;
     text_init(&uri);
     append_uri(&uri, evidence_of(finding));
-    json_open(out, "locations", '[');
-    json_open(out, NULL, '{');
-    json_open(out, "physicalLocation", '{');
-    json_open(out, "artifactLocation", '{');
-    json_take(out, "uri", &uri);
-    json_close(out, '}');
-    json_close(out, '}');
-    json_open(out, "logicalLocations", '[');
-    json_open(out, NULL, '{');
-    json_string(out, "name", finding->assessment->model);
-    json_string(out, "kind", "resource");
-    json_close(out, '}');
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, ']');
+    json_write_open(out, "locations", '[');
+    json_write_open(out, NULL, '{');
+    json_write_open(out, "physicalLocation", '{');
+    json_write_open(out, "artifactLocation", '{');
+    json_write_text(out, "uri", &uri);
+    json_write_close(out, '}');
+    json_write_close(out, '}');
+    json_write_open(out, "logicalLocations", '[');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "name", finding->assessment->model);
+    json_write_string(out, "kind", "resource");
+    json_write_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, ']');
 }
 
 /* The same model and condition are the same finding, run after run. */
@@ -200,22 +200,22 @@ static void append_fingerprint(struct text *out, const struct finding *finding)
         text_append_format(&hexadecimal, "%02x", digest[i]);
     out->failed = out->failed || source.failed;
     text_destroy(&source);
-    json_open(out, "partialFingerprints", '{');
-    json_take(out, "weirModelCondition/v1", &hexadecimal);
-    json_close(out, '}');
+    json_write_open(out, "partialFingerprints", '{');
+    json_write_text(out, "weirModelCondition/v1", &hexadecimal);
+    json_write_close(out, '}');
 }
 
 static void append_suppression(struct text *out, const struct assessed_condition *condition)
 {
     if (!view_is_taken_on(condition))
         return;
-    json_open(out, "suppressions", '[');
-    json_open(out, NULL, '{');
-    json_string(out, "kind", "external");
-    json_string(out, "status", "accepted");
-    json_string(out, "justification", condition->acknowledged);
-    json_close(out, '}');
-    json_close(out, ']');
+    json_write_open(out, "suppressions", '[');
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "kind", "external");
+    json_write_string(out, "status", "accepted");
+    json_write_string(out, "justification", condition->acknowledged);
+    json_write_close(out, '}');
+    json_write_close(out, ']');
 }
 
 static void append_result(struct text *out, const struct findings *findings,
@@ -236,22 +236,22 @@ static void append_result(struct text *out, const struct findings *findings,
         text_append_format(&message, " What to do: %s", condition->remedy);
     if (condition->text[0] != '\0')
         text_append_format(&message, " Text: %s", condition->text);
-    json_open(out, NULL, '{');
-    json_string(out, "ruleId", condition->id);
-    json_u64(out, "ruleIndex", rule_index(findings, condition->id));
-    json_string(out, "level", level_of(verdict));
+    json_write_open(out, NULL, '{');
+    json_write_string(out, "ruleId", condition->id);
+    json_write_u64(out, "ruleIndex", rule_index(findings, condition->id));
+    json_write_string(out, "level", level_of(verdict));
     append_message(out, "message", &message);
     append_location(out, finding);
     append_fingerprint(out, finding);
     append_suppression(out, condition);
-    json_open(out, "properties", '{');
-    json_string(out, "model", finding->assessment->model);
-    json_string(out, "license", condition->license);
-    json_string(out, "verdict", verdict_name(condition->verdict));
-    json_string(out, "literal", verdict_name(condition->literal));
-    json_string(out, "conservative", verdict_name(condition->conservative));
-    json_close(out, '}');
-    json_close(out, '}');
+    json_write_open(out, "properties", '{');
+    json_write_string(out, "model", finding->assessment->model);
+    json_write_string(out, "license", condition->license);
+    json_write_string(out, "verdict", verdict_name(condition->verdict));
+    json_write_string(out, "literal", verdict_name(condition->literal));
+    json_write_string(out, "conservative", verdict_name(condition->conservative));
+    json_write_close(out, '}');
+    json_write_close(out, '}');
 }
 
 void render_sarif(const struct assessment *const *assessments, uint32_t count, struct text *out)
@@ -263,27 +263,27 @@ void render_sarif(const struct assessment *const *assessments, uint32_t count, s
         return;
     }
     text_append_char(out, '{');
-    json_string(out, "$schema", SCHEMA_URI);
-    json_string(out, "version", "2.1.0");
-    json_open(out, "runs", '[');
-    json_open(out, NULL, '{');
-    json_open(out, "tool", '{');
-    json_open(out, "driver", '{');
-    json_string(out, "name", "weir");
-    json_string(out, "version", WEIR_VERSION);
-    json_string(out, "semanticVersion", WEIR_VERSION);
-    json_open(out, "rules", '[');
+    json_write_string(out, "$schema", SCHEMA_URI);
+    json_write_string(out, "version", "2.1.0");
+    json_write_open(out, "runs", '[');
+    json_write_open(out, NULL, '{');
+    json_write_open(out, "tool", '{');
+    json_write_open(out, "driver", '{');
+    json_write_string(out, "name", "weir");
+    json_write_string(out, "version", WEIR_VERSION);
+    json_write_string(out, "semanticVersion", WEIR_VERSION);
+    json_write_open(out, "rules", '[');
     for (uint32_t i = 0; i < findings.rule_count; i++)
         append_rule(out, findings.by_id[i]->condition);
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, '}');
-    json_open(out, "results", '[');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, '}');
+    json_write_open(out, "results", '[');
     for (uint32_t i = 0; i < findings.count; i++)
         append_result(out, &findings, &findings.found[i]);
-    json_close(out, ']');
-    json_close(out, '}');
-    json_close(out, ']');
-    json_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
+    json_write_close(out, ']');
+    json_write_close(out, '}');
     findings_destroy(&findings);
 }
