@@ -430,8 +430,8 @@ static void the_policy_hears_the_claims_and_its_word_counts(void **state)
     assert_true(asked->cache_salt != asked->tenant);
     token(world, TOKEN_EOS, FINISH_STOP);
     assert_true(contains(&world->exchange.headers, "x-weir-attribution: Built with Tiny\n"));
-    assert_true(contains(&world->exchange.headers,
-                         "link: </v1/models/tiny/license>; rel=\"license\"\n"));
+    assert_true(
+        contains(&world->exchange.headers, "link: </v1/models/tiny/license>; rel=\"license\"\n"));
     teardown(world);
     world = setup(false);
     world->policy.verdict = POLICY_REFUSE;
