@@ -12,13 +12,13 @@
 /* -- The schema -- */
 
 /* YAML's own words for a boolean, and one for saying that nothing is said. */
-static const cyaml_strval_t declared_words[] = {{"undeclared", UNDECLARED},
+static const cyaml_strval_t declared_words[] = {{"yes", DECLARED_YES},
                                                 {"no", DECLARED_NO},
+                                                {"true", DECLARED_YES},
                                                 {"false", DECLARED_NO},
-                                                {"yes", DECLARED_YES},
-                                                {"true", DECLARED_YES}};
+                                                {"undeclared", UNDECLARED}};
 static const cyaml_strval_t answer_words[] = {
-    {"no", DECLARED_NO}, {"false", DECLARED_NO}, {"yes", DECLARED_YES}, {"true", DECLARED_YES}};
+    {"yes", DECLARED_YES}, {"no", DECLARED_NO}, {"true", DECLARED_YES}, {"false", DECLARED_NO}};
 static const cyaml_strval_t business_words[] = {
     {"none", BUSINESS_NONE},
     {"model_as_a_service", BUSINESS_MODEL_AS_A_SERVICE},

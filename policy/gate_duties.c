@@ -27,7 +27,7 @@ static struct finding weigh_questions(struct gate *gate, const struct matter *ma
         if (questions[i].declared == UNDECLARED)
             silent = gate_also(gate, silent, " and ", questions[i].key);
         else
-            said = gate_also(gate, said, " and ", gate_say(gate, "%s: no", questions[i].key));
+            said = gate_also(gate, said, ", ", gate_say(gate, "%s: no", questions[i].key));
     }
     if (silent[0] != '\0')
         return gate_undeclared(gate, silent, gate_say(gate, "The licence allows %s", allows));

@@ -45,9 +45,8 @@ static const char *home(const char *place)
 /* Domicile and principal place of business; one stands for the other where that is left out. */
 static struct finding weigh_licensee(struct gate *gate, const struct matter *matter)
 {
-    const struct declaration *declaration = gate->declaration;
-    const char *domicile = home(declaration->domicile);
-    const char *principal = home(declaration->principal_place_of_business);
+    const char *domicile = home(gate->declaration->domicile);
+    const char *principal = home(gate->declaration->principal_place_of_business);
     const char *denied = denied_words(gate, matter->condition);
     if (domicile[0] != '\0' && denied_by(matter->condition, domicile) != NULL)
         return barred(gate, matter, "operator.domicile", domicile);
@@ -57,74 +56,84 @@ static struct finding weigh_licensee(struct gate *gate, const struct matter *mat
         return gate_undeclared(
             gate, "operator.domicile and operator.principal_place_of_business",
             gate_say(gate, "The licence leaves out those who are at home in %s", denied));
-    const char *assumed = "";
     if (principal[0] == '\0')
-        assumed = " The principal place of business (operator.principal_place_of_business) is not "
-                  "declared and is taken to be the domicile.";
-    else if (domicile[0] == '\0')
-        assumed = " The domicile (operator.domicile) is not declared and is taken to be where the "
-                  "business is.";
+        return gate_found(VERDICT_MET,
+                          gate_say(gate,
+                                   "You are at home in %s (operator.domicile), outside %s. "
+                                   "operator.principal_place_of_business is not declared and is "
+                                   "taken to be the domicile.",
+                                   domicile, denied),
+                          "");
     return gate_found(VERDICT_MET,
                       gate_say(gate,
-                               "You are at home in %s (operator.domicile, "
-                               "operator.principal_place_of_business), not in %s.%s",
-                               domicile[0] == '\0' ? principal : domicile, denied, assumed),
+                               "Your business is in %s (operator.principal_place_of_business), "
+                               "outside %s.%s",
+                               principal, denied,
+                               domicile[0] == '\0'
+                                   ? " operator.domicile is not declared and is taken to be there."
+                                   : gate_say(gate, " So is your domicile, %s.", domicile)),
                       "");
 }
 
+/* -- Users and machines -- */
+
 struct regions {
     const char *key;
-    const char *whose;
     char *const *places;
     uint32_t count;
 };
 
-static struct finding weigh_regions(struct gate *gate, const struct matter *matter,
-                                    const struct regions *regions)
+/* The first that is denied, or NULL. ret_silent: nothing is declared, or something that is no
+ * place. */
+static const char *denied_region(const struct matter *matter, const struct regions *regions,
+                                 bool *ret_silent)
 {
-    const char *denied = denied_words(gate, matter->condition);
-    if (regions->count == 0)
-        return gate_undeclared(gate, regions->key,
-                               gate_say(gate, "The licence bars %s in %s", regions->whose, denied));
+    *ret_silent = regions->count == 0;
     for (uint32_t i = 0; i < regions->count; i++) {
         const char *place = gate_shown(regions->places[i]);
         if (denied_by(matter->condition, place) != NULL)
-            return barred(gate, matter, regions->key, place);
-        if (!country_known(place) && strcmp(place, "world") != 0)
-            return gate_undeclared(gate, regions->key,
-                                   gate_say(gate, "'%s' is no place that weir knows", place));
+            return place;
+        *ret_silent |= !country_known(place) && strcmp(place, "world") != 0;
     }
-    return gate_found(
-        VERDICT_MET,
-        gate_say(gate, "You declare no %s in %s (%s).", regions->whose, denied, regions->key), "");
+    return NULL;
 }
 
-/* The worst of them speaks; where several want a declaration, all keys are named. */
-static struct finding worse(struct gate *gate, struct finding one, struct finding other)
+/* For those whom a licence bars wherever they come in: a breach anywhere is one, and silence
+ * anywhere else is named all at once. */
+static struct finding weigh_anyone(struct gate *gate, const struct matter *matter)
 {
-    if (one.literal != other.literal)
-        return one.literal > other.literal ? one : other;
-    if (one.literal == VERDICT_BREACH)
-        return one;
-    one.reason = gate_say(gate, "%s %s", one.reason, other.reason);
-    one.remedy = gate_also(gate, one.remedy, " ", other.remedy);
-    return one;
+    const struct declaration *declaration = gate->declaration;
+    const struct regions regions[] = {
+        {"operator.user_regions", declaration->user_regions, declaration->user_region_count},
+        {"operator.deployment_regions", declaration->deployment_regions,
+         declaration->deployment_region_count}};
+    const char *denied = denied_words(gate, matter->condition);
+    struct finding licensee = weigh_licensee(gate, matter);
+    if (licensee.literal == VERDICT_BREACH)
+        return licensee;
+    const char *keys = licensee.literal == VERDICT_MET ? "" : "operator.domicile";
+    for (size_t i = 0; i < sizeof regions / sizeof regions[0]; i++) {
+        bool silent;
+        const char *place = denied_region(matter, &regions[i], &silent);
+        if (place != NULL)
+            return barred(gate, matter, regions[i].key, place);
+        if (silent)
+            keys = gate_also(gate, keys, " and ", regions[i].key);
+    }
+    if (keys[0] != '\0')
+        return gate_undeclared(
+            gate, keys,
+            gate_say(gate, "The licence grants nothing in %s, be it to you, your users or machines",
+                     denied));
+    licensee.reason = gate_say(gate,
+                               "%s Neither users (operator.user_regions) nor machines "
+                               "(operator.deployment_regions) are declared there.",
+                               licensee.reason);
+    return licensee;
 }
 
 struct finding gate_weigh_territory(struct gate *gate, const struct matter *matter)
 {
-    const struct declaration *declaration = gate->declaration;
-    struct finding finding = weigh_licensee(gate, matter);
-    if (matter->condition->subject == SUBJECT_LICENSEE)
-        return finding;
-    const struct regions users = {.key = "operator.user_regions",
-                                  .whose = "users",
-                                  .places = declaration->user_regions,
-                                  .count = declaration->user_region_count};
-    const struct regions machines = {.key = "operator.deployment_regions",
-                                     .whose = "deployment",
-                                     .places = declaration->deployment_regions,
-                                     .count = declaration->deployment_region_count};
-    finding = worse(gate, finding, weigh_regions(gate, matter, &users));
-    return worse(gate, finding, weigh_regions(gate, matter, &machines));
+    return matter->condition->subject == SUBJECT_LICENSEE ? weigh_licensee(gate, matter)
+                                                          : weigh_anyone(gate, matter);
 }

@@ -175,31 +175,34 @@ static const char *figure_words(struct gate *gate, const struct source *source,
                     place);
 }
 
-/* Exactly which figure would answer. */
-static const char *wanted_words(struct gate *gate, const struct source *source,
-                                const struct threshold_limb *limb, int32_t from)
-{
-    const char *month = gate->month == MONTH_NONE ? "any month" : month_words(gate, from);
-    if (limb->metric != METRIC_REVENUE)
-        return gate_say(gate, "%s (%s users %s, month: %s or later)", source->key,
-                        limb->metric == METRIC_DAU ? "daily" : "monthly", source->whose, month);
-    return gate_say(gate, "%s (revenue %s, period: %s, currency: %s, ended: %s or later)",
-                    source->key, source->whose, threshold_window_name(limb->window),
-                    limb->currency == CURRENCY_CNY ? "CNY" : "USD", month);
-}
-
-/* Figures that are there and answer nothing, each with its reason. */
+/* Why what is declared does not answer. */
 static const char *unfit_words(struct gate *gate, const struct source *source,
                                const struct threshold_limb *limb, struct figure stale)
 {
     if (stale.month != MONTH_NONE)
-        return gate_say(gate, ", where the newest is of %s", month_words(gate, stale.month));
+        return gate_say(gate, "; the newest declared is of %s", month_words(gate, stale.month));
     for (uint32_t i = 0; source->revenue != NULL && i < source->count; i++)
         if (source->revenue[i].window == limb->window &&
             source->revenue[i].currency != limb->currency)
-            return gate_say(gate, ", where a figure in %s does not answer",
+            return gate_say(gate, "; a figure in %s does not answer it",
                             source->revenue[i].currency == CURRENCY_CNY ? "CNY" : "USD");
     return "";
+}
+
+/* Exactly which figure would answer. */
+static const char *wanted_words(struct gate *gate, const struct source *source,
+                                const struct threshold_limb *limb, int32_t from,
+                                struct figure stale)
+{
+    const char *month = gate->month == MONTH_NONE ? "any month" : month_words(gate, from);
+    const char *unfit = unfit_words(gate, source, limb, stale);
+    if (limb->metric != METRIC_REVENUE)
+        return gate_say(gate, "%s (%s users %s, month: %s or later%s)", source->key,
+                        limb->metric == METRIC_DAU ? "daily" : "monthly", source->whose, month,
+                        unfit);
+    return gate_say(gate, "%s (revenue %s, period: %s, currency: %s, ended: %s or later%s)",
+                    source->key, source->whose, threshold_window_name(limb->window),
+                    limb->currency == CURRENCY_CNY ? "CNY" : "USD", month, unfit);
 }
 
 /* -- A line that goes on -- */
@@ -230,9 +233,7 @@ static void weigh_limb(struct gate *gate, const struct license_condition *condit
         tally->under =
             gate_also(gate, tally->under, "; ", figure_words(gate, &source, limb, figure));
     else
-        add_silence(gate, tally, source.key,
-                    gate_say(gate, "%s%s", wanted_words(gate, &source, limb, from),
-                             unfit_words(gate, &source, limb, figure)));
+        add_silence(gate, tally, source.key, wanted_words(gate, &source, limb, from, figure));
     tally->counts_users |= limb->metric != METRIC_REVENUE;
 }
 

@@ -152,37 +152,36 @@ static const char *words_of(struct gate *gate, const struct matter *matter, cons
     *ret_remedy = gate_way_out(gate, matter);
     switch (matter->condition->consequence) {
     case CONSEQUENCE_NO_RIGHTS:
-        return gate_say(gate,
-                        "The licence then grants nothing until %s grants you one of your own.",
+        return gate_say(gate, "The licence grants nothing until %s grants you one of your own.",
                         publisher);
     case CONSEQUENCE_SEPARATE_LICENSE:
-        return gate_say(gate, "A separate licence from %s is then needed before commercial use.",
+        return gate_say(gate, "A separate licence from %s is needed before commercial use.",
                         publisher);
     case CONSEQUENCE_TERMINATE:
-        return "The licence then ends.";
+        return "The licence ends with it.";
     case CONSEQUENCE_SECURITY_REVIEW:
         *ret_remedy = gate_say(gate,
                                "Pass %s's security review and name it under operator.acknowledge "
                                "(condition: %s, reference: its result); or serve another model.",
                                publisher, matter->id);
-        return gate_say(gate, "%s's security review must then be passed before commercial use.",
+        return gate_say(gate, "%s's security review must be passed before commercial use.",
                         publisher);
     case CONSEQUENCE_ROYALTY:
         *ret_remedy = gate_say(gate,
                                "Agree on the royalty with %s and name the contract under "
                                "operator.acknowledge (condition: %s); or serve another model.",
                                publisher, matter->id);
-        return gate_say(gate, "A royalty is then due to %s.", publisher);
+        return gate_say(gate, "A royalty is due to %s.", publisher);
     case CONSEQUENCE_ATTRIBUTE:
         *ret_remedy =
             gate_say(gate, "Show \"%s\"%s.", gate_text(gate, matter), gate_where(gate, matter));
-        return gate_say(gate, "The product must then show \"%s\"%s.", gate_text(gate, matter),
+        return gate_say(gate, "The product must now show \"%s\"%s.", gate_text(gate, matter),
                         gate_where(gate, matter));
     case CONSEQUENCE_NOTIFY:
         *ret_remedy = gate_say(gate, "Tell %s, as the clause says.", publisher);
-        return gate_say(gate, "%s must then be told.", publisher);
+        return gate_say(gate, "%s must be told.", publisher);
     }
-    return "The licence then asks for more.";
+    return "The licence now asks for more.";
 }
 
 struct finding gate_consequence(struct gate *gate, const struct matter *matter, const char *because)

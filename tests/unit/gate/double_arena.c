@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* double_arena.c -- an arena whose every piece is an allocation of its own, so that a sanitizer sees
- * its ends, and which refuses the one it is told to. The gate has no other memory. */
+/* double_arena.c -- an arena whose every piece is an allocation of its own, so that a sanitizer
+ * sees its ends, and which refuses the one it is told to. The gate has no other memory. */
 #include "base/arena.h"
 #include "tests/unit/gate/gate_fixture.h"
 

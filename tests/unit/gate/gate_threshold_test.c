@@ -127,7 +127,7 @@ static void an_old_figure_is_silence_unless_it_is_over(void **state)
     product_users(&world, &users);
     expect(&world, VERDICT_WATCH, "2026-09");
     users.month = "2026-08";
-    expect(&world, VERDICT_REVIEW, "where the newest is of 2026-08");
+    expect(&world, VERDICT_REVIEW, "the newest declared is of 2026-08");
     users.users = LINE + 1;
     expect(&world, VERDICT_BREACH, "2026-08");
     world_destroy(&world);
@@ -457,6 +457,7 @@ static void a_line_without_a_figure_is_review(void **state)
     one_limb(&world, mau);
     world.condition.any_of_count = 0;
     expect(&world, VERDICT_REVIEW, "no figure");
+    world_destroy(&world);
     llama(&world);
     world.condition.test_month = "";
     expect(&world, VERDICT_REVIEW, "not declared");
