@@ -5,7 +5,7 @@
 #define WEIR_DAEMON_LICENSE_LOG_H
 
 #include "base/log.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 #include <stdbool.h>
 

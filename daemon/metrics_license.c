@@ -4,7 +4,7 @@
  * are here too. Labels say what was found; a value of 1 says that it is so. */
 #include "daemon/metrics_state.h"
 #include "daemon/server.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 static const char *currency_of(const struct threshold_limb *limb)
 {

@@ -3,8 +3,8 @@
 
 #include "daemon/license_log.h"
 #include "daemon/server.h"
-#include "policy/catalogue.h"
-#include "policy/month.h"
+#include "policy/license/catalogue.h"
+#include "policy/license/month.h"
 
 #include <limits.h>
 #include <stdlib.h>

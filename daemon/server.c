@@ -17,7 +17,7 @@
 #include "daemon/load.h"
 #include "daemon/rules.h"
 #include "daemon/worker.h"
-#include "policy/month.h"
+#include "policy/license/month.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -3,7 +3,7 @@
 
 #include "daemon/api/answer.h"
 #include "daemon/api/handlers.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 #include "policy/render/render.h"
 
 #include <string.h>

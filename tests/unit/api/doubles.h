@@ -10,7 +10,7 @@
 #include "daemon/api/api.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include "daemon/metrics.h"
 #include "daemon/server.h"
 #include "daemon/worker.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 void engine_stats(const struct engine *engine, struct engine_stats *ret)
 {

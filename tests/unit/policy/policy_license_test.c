@@ -15,8 +15,8 @@
 #include <sys/resource.h>
 
 #include "base/text.h"
-#include "policy/assessment.h"
 #include "policy/evidence.h"
+#include "policy/license/assessment.h"
 #include "policy/policy.h"
 #include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "daemon/rules.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 #include "tests/unit/server/stage.h"
 
 static void breached_model_is_left_out(void **state)
