@@ -10,7 +10,7 @@ PREFIX   ?= /usr
 SECONDS_EACH ?= 60
 
 FLOORS   := daemon batching policy models kernels base
-PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash
+PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation -Wno-unknown-warning-option
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 OPTIMIZE ?= -O2 -g
@@ -24,7 +24,7 @@ CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SANITIZE)
 endif
 
-folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api)
+folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api $(1)/commands $(1)/license $(1)/render)
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out daemon/main.c,$(wildcard $(addsuffix /*.c,$(call folders,$(1))))))
 ARCHIVES := $(FLOORS:%=$(BUILD)/lib%.a)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))
@@ -110,6 +110,8 @@ bench: deps-test build/venv/.ready model
 install: $(BUILD)/weir
 	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
+	install -d $(DESTDIR)$(PREFIX)/share/weir/licenses
+	install -m 644 config/licenses/*.yaml $(DESTDIR)$(PREFIX)/share/weir/licenses
 	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 	install -D -m 644 systemd/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
 	install -D -m 644 systemd/weir.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf
@@ -123,7 +125,7 @@ help:
 	@echo 'make lint | asan | ubsan | tsan     style rules; the tests under a sanitizer'
 	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
-	@echo 'make install [DESTDIR=] [PREFIX=]   binary, settings, systemd unit'
+	@echo 'make install [DESTDIR=] [PREFIX=]   binary, licences, settings, systemd unit'
 	@echo 'make image                          a container image, by buildah'
 	@echo 'make deps | clean                   what Debian packages are missing; forget the build'
 

@@ -3,107 +3,78 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "daemon/license_log.h"
 #include "daemon/memory.h"
+#include "daemon/model_facts.h"
 #include "daemon/worker.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define BASE_MODELS_MAX 16u
-#define FACT_BYTES_MAX  512u
-
-/* A string, or an array of strings joined with ",": both are found under general.license. */
-static void read_strings(const struct gguf *gguf, const char *key, struct text *out)
+/* RFC 8288. The id is one segment of the path: all but what is unreserved there is escaped. */
+static char *make_license_link(const char *id)
 {
-    struct gguf_string string;
-    struct gguf_array array;
-    if (gguf_get_string(gguf, key, &string)) {
-        text_append(out, string.bytes, string.count);
-    } else if (gguf_get_array(gguf, key, &array) && array.kind == GGUF_ARRAY_STRINGS) {
-        uint64_t cursor = 0;
-        while (gguf_array_next_string(&array, &cursor, &string)) {
-            if (out->count > 0)
-                text_append_char(out, ',');
-            text_append(out, string.bytes, string.count);
-        }
+    static const char unreserved[] = "-._~";
+    struct text link;
+    text_init(&link);
+    text_append_string(&link, "</v1/models/");
+    for (; *id != '\0'; id++) {
+        unsigned char c = (unsigned char)*id;
+        if ((c < 0x80 && isalnum(c)) || strchr(unreserved, c) != NULL)
+            text_append_char(&link, (char)c);
+        else
+            text_append_format(&link, "%%%02X", c);
     }
+    text_append_string(&link, "/license>; rel=\"license\"");
+    size_t count;
+    char *bytes = text_take(&link, &count);
+    text_destroy(&link);
+    return bytes;
 }
 
-struct base_model_text {
-    char name[FACT_BYTES_MAX], organization[FACT_BYTES_MAX], repo_url[FACT_BYTES_MAX];
-};
-
-static uint32_t read_base_models(const struct gguf *gguf, struct base_model_text *texts,
-                                 struct policy_base_model *ret)
+/* What the file says of itself goes to the policy. */
+static int add_to_policy(struct server *server, const struct config_model *model, int64_t now_unix,
+                         struct policy_model **ret, struct error *err)
 {
-    uint64_t count = 0;
-    (void)gguf_get_u64(gguf, "general.base_model.count", &count);
-    if (count > BASE_MODELS_MAX)
-        count = BASE_MODELS_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        char key[64];
-        struct base_model_text *text = &texts[i];
-        (void)snprintf(key, sizeof key, "general.base_model.%u.name", i);
-        (void)gguf_copy_string(gguf, key, text->name, sizeof text->name);
-        (void)snprintf(key, sizeof key, "general.base_model.%u.organization", i);
-        (void)gguf_copy_string(gguf, key, text->organization, sizeof text->organization);
-        (void)snprintf(key, sizeof key, "general.base_model.%u.repo_url", i);
-        (void)gguf_copy_string(gguf, key, text->repo_url, sizeof text->repo_url);
-        ret[i] = (struct policy_base_model){
-            .name = text->name, .organization = text->organization, .repo_url = text->repo_url};
+    struct model_facts facts;
+    struct gguf *gguf = gguf_open(model->path, err); /* maps the file, and reads its header */
+    if (gguf == NULL)
+        return err->code;
+    int result = model_facts_init(&facts, gguf, err);
+    if (result == 0) {
+        facts.facts.id = model->id;
+        facts.facts.path = model->path;
+        facts.facts.chosen_license = model->license;
+        result = policy_model_add(server->policy, &facts.facts, now_unix, ret, err);
+        model_facts_destroy(&facts);
     }
-    return (uint32_t)count;
-}
-
-static void log_license(struct log *log, const char *id, const struct policy_license *license)
-{
-    bool doubtful = strcmp(license->id, "unknown") == 0 || license->disagreement[0] != '\0';
-    log_event(log, doubtful ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "model_license",
-              LOG_STRING("model", id), LOG_STRING("license", license->id),
-              LOG_STRING("name", license->name), LOG_STRING("link", license->link),
-              LOG_STRING("source", license_source_name(license->source)),
-              LOG_STRING("file", license->file), LOG_STRING("disagreement", license->disagreement));
-}
-
-/* What the file says of itself goes to the policy; what the policy makes of it, to the log. */
-static int declare_model(struct server *server, struct served_model *served, const char *path,
-                         struct error *err)
-{
-    const struct gguf *gguf = model_file(served->model);
-    struct base_model_text base_texts[BASE_MODELS_MAX] = {0};
-    struct policy_base_model base_models[BASE_MODELS_MAX];
-    char name[FACT_BYTES_MAX] = "", organization[FACT_BYTES_MAX] = "";
-    struct text license, license_name, license_link;
-    text_init(&license);
-    text_init(&license_name);
-    text_init(&license_link);
-    (void)gguf_copy_string(gguf, "general.name", name, sizeof name);
-    (void)gguf_copy_string(gguf, "general.organization", organization, sizeof organization);
-    read_strings(gguf, "general.license", &license);
-    read_strings(gguf, "general.license.name", &license_name);
-    read_strings(gguf, "general.license.link", &license_link);
-    const struct policy_model_facts facts = {
-        .id = served->id,
-        .path = path,
-        .name = name,
-        .organization = organization,
-        .license = text_string(&license),
-        .license_name = text_string(&license_name),
-        .license_link = text_string(&license_link),
-        .base_models = base_models,
-        .base_model_count = read_base_models(gguf, base_texts, base_models),
-    };
-    int result = license.failed || license_name.failed || license_link.failed
-                     ? error_no_memory(err)
-                     : policy_model_add(server->policy, &facts, &served->policy, err);
-    if (result == 0)
-        log_license(server->log, served->id, policy_model_license(served->policy));
-    text_destroy(&license);
-    text_destroy(&license_name);
-    text_destroy(&license_link);
+    gguf_close(gguf);
     return result;
+}
+
+int load_license(struct server *server, const struct config_model *model, int64_t now_unix,
+                 struct error *err)
+{
+    struct policy_model *policy = NULL;
+    int result = add_to_policy(server, model, now_unix, &policy, err);
+    if (result == ERROR_REFUSED && policy != NULL) {
+        server->refused[server->refused_count++] =
+            (struct refused_model){.id = model->id, .policy = policy};
+        license_log_refusal(server->log, policy_model_assessment(policy), err->text);
+        return result;
+    }
+    if (result != 0)
+        return error_wrap(err, "model '%s'", model->id);
+    char *link = make_license_link(model->id);
+    if (link == NULL)
+        return error_no_memory(err);
+    server->models[server->model_count++] = (struct served_model){
+        .id = model->id, .config = model, .policy = policy, .license_link = link};
+    license_log(server->log, policy_model_assessment(policy));
+    return 0;
 }
 
 static void on_engine_events(void *wake_argument, uint32_t worker)
@@ -168,7 +139,6 @@ static void log_loaded(struct server *server, const struct served_model *served,
               LOG_U64("kv_blocks", stats.kv.block_count),
               LOG_U64("kv_bytes", (uint64_t)stats.kv.block_count * shape->kv_block_bytes),
               LOG_STRING("device", served->backend->ops->name),
-              LOG_STRING("license", policy_model_license(served->policy)->id),
               LOG_U64("load_ms", (clock_monotonic_us() - started_us) / 1000));
     if (model_chat_template(served->model) == NULL)
         log_event(server->log, LOG_LEVEL_WARN, "no_chat_template", LOG_STRING("model", served->id),
@@ -178,11 +148,10 @@ static void log_loaded(struct server *server, const struct served_model *served,
 int load_model(struct server *server, uint32_t index, struct error *err)
 {
     const struct config *config = server->config;
-    const struct config_model *model = &config->models[index];
     struct served_model *served = &server->models[index];
+    const struct config_model *model = served->config;
     uint64_t started_us = clock_monotonic_us();
     struct stat status;
-    served->id = model->id;
     if (stat(model->path, &status) != 0) {
         error_set_errno(err, errno, "%s", model->path);
         return error_wrap(err, "model '%s'", model->id);
@@ -195,8 +164,7 @@ int load_model(struct server *server, uint32_t index, struct error *err)
     served->model = model_load(model->path, served->backend, err);
     if (served->model == NULL)
         return error_wrap(err, "model '%s'", model->id);
-    if (declare_model(server, served, model->path, err) != 0 ||
-        start_engine(server, served, index, err) != 0)
+    if (start_engine(server, served, index, err) != 0)
         return error_wrap(err, "model '%s'", model->id);
     log_loaded(server, served, started_us);
     return 0;
@@ -207,7 +175,9 @@ void unload_model(struct served_model *served)
     engine_free(served->engine);
     model_free(served->model);
     backend_close(served->backend);
+    free(served->license_link);
     served->engine = NULL;
     served->model = NULL;
     served->backend = NULL;
+    served->license_link = NULL;
 }

@@ -18,10 +18,20 @@
 
 struct policy;
 struct policy_model; /* borrowed from the policy, lives as long */
+struct assessment;   /* assessment.h: a verdict a condition */
+struct catalogue;    /* catalogue.h: what every known licence says */
+struct declaration;  /* declaration.h: what the operator declares of itself */
+
+/* What models are weighed against; borrowed, and to outlive the policy. */
+struct policy_rules {
+    const struct catalogue *catalogue;     /* never NULL */
+    const struct declaration *declaration; /* NULL: nothing is declared */
+};
 
 struct policy_config {
-    const char *state_folder; /* where counters live; created 0700 when missing */
+    const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
     const char *key_file;     /* 32 bytes or more, secret; NULL: made once in the state folder */
+    struct policy_rules rules;
 };
 
 struct policy *policy_new(const struct policy_config *config, struct error *err);
@@ -36,29 +46,33 @@ struct policy_base_model {
 
 /* What the weights' file says of itself. Strings are "" where it says nothing. */
 struct policy_model_facts {
-    const char *id;   /* as served: the model parameter of requests */
-    const char *path; /* of the weights: LICENSE* beside it is read */
+    const char *id;             /* as served: the model parameter of requests */
+    const char *path;           /* of the weights, or a folder: texts and cards there are read */
+    bool path_is_text;          /* or of a licence text or a README, which is read alone */
+    const char *chosen_license; /* models[].license of weir.yaml: wins over all that is found */
     const char *name, *organization;
-    const char *license, *license_name, *license_link; /* general.license* */
+    const char *architecture;                          /* general.architecture */
+    const char *tags;                                  /* general.tags, joined with "," */
+    const char *license, *license_name, *license_link; /* general.license*, lists joined with "," */
     const struct policy_base_model *base_models;
     uint32_t base_model_count;
 };
 
-enum license_source { LICENSE_FROM_NOTHING, LICENSE_FROM_WEIGHTS, LICENSE_FROM_FILE };
-
-struct policy_license {
-    const char *id;   /* SPDX or catalogue id, "unknown" when nothing was found */
-    const char *name; /* for people; "" when there is none */
-    const char *link; /* "" when there is none */
-    enum license_source source;
-    const char *file;         /* path of the text beside the weights, "" when there is none */
-    const char *disagreement; /* "" or one sentence: the file and the keys do not agree */
-};
-
+/* Recognises and weighs the model; the ledger keeps the verdict and what was acknowledged.
+ * ERROR_REFUSED, with conditions and remedies, for a breach that nobody acknowledged: the model
+ * must not be served nor its users counted, but *ret is set, so that its assessment can be told.
+ * Main thread. */
 int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
-                     struct policy_model **ret, struct error *err);
-const struct policy_license *policy_model_license(const struct policy_model *model);
-const char *license_source_name(enum license_source source); /* "weights", "file", "none" */
+                     int64_t now_unix, struct policy_model **ret, struct error *err);
+/* The newest; valid until policy_free(). Any thread. */
+const struct assessment *policy_model_assessment(const struct policy_model *model);
+/* Weighs all models anew, refused ones too, under new rules or on another day; the files beside the
+ * weights are read again. On failure everything stays as it was. A model that comes out as a breach
+ * goes on being served, for its users did nothing wrong. ret_changed: how many models are told
+ * otherwise than they were, be it a figure in a reason; when it is 0, or on failure, nothing of
+ * `rules` is kept, and they need not outlive the call. Main thread. */
+int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
+                    uint32_t *ret_changed, struct error *err);
 
 /* -- Users -- */
 
