@@ -63,8 +63,8 @@ static const cyaml_schema_value_t product_users = {
 #define REVENUE_FIELDS                                                                             \
     CYAML_FIELD_ENUM("period", STRICT, struct declared_revenue, window, period_words,              \
                      COUNT_OF(period_words)),                                                      \
-        CYAML_FIELD_ENUM("currency", OPTIONAL | STRICT, struct declared_revenue, currency,         \
-                         currency_words, COUNT_OF(currency_words)),                                \
+        CYAML_FIELD_ENUM("currency", STRICT, struct declared_revenue, currency, currency_words,    \
+                         COUNT_OF(currency_words)),                                                \
         CYAML_FIELD_UINT("value", REQUIRED, struct declared_revenue, value),                       \
         CYAML_FIELD_STRING_PTR("ended", TEXT, struct declared_revenue, ended, 0, TEXT_BYTES_MAX),  \
         CYAML_FIELD_STRING_PTR("signer", OPTIONAL_TEXT, struct declared_revenue, signer, 0,        \
