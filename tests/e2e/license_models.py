@@ -1,33 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models that are only what a licence check looks at: a GGUF header with keys, a card, a text."""
+"""Models that are only what a licence check looks at, and what it answers."""
 import json
-import struct
 import subprocess
 
 from conftest import BUILD
-
-GGUF_UINT32, GGUF_STRING, GGUF_ARRAY = 4, 8, 9
-
-
-def _string(value):
-    raw = value.encode()
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def gguf(path, **keys):
-    """A GGUF v3 file without tensors; `general_license="mit"` is the key general.license."""
-    body = b""
-    for name, value in keys.items():
-        body += _string(name.replace("__", "\0").replace("_", ".").replace("\0", "_"))
-        if isinstance(value, int):
-            body += struct.pack("<II", GGUF_UINT32, value)
-        elif isinstance(value, list):
-            body += struct.pack("<IIQ", GGUF_ARRAY, GGUF_STRING, len(value))
-            body += b"".join(_string(item) for item in value)
-        else:
-            body += struct.pack("<I", GGUF_STRING) + _string(value)
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(keys)) + body)
-    return path
 
 
 def card(folder, **front):

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import time
 
 import jsonschema
@@ -325,6 +326,22 @@ def test_a_configured_model_is_found_by_its_id_and_file(tree, tmp_path):
         _, [answer] = checked_json("--config", config, *argument)
         assert (answer["model"], answer["license"]["id"]) == ("ours", "MIT")
         assert answer["license"]["recognised_by"] == "operator"
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory")
+def test_only_the_head_of_weights_is_read(tmp_path):
+    """1 TiB of zeros behind the keys: more than any disk or memory here has."""
+    path = tmp_path / "large.gguf"
+    write_gguf(path, general__license="mit")
+    os.truncate(path, 1 << 40)
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import os, sys\npid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)\n"
+         "usage = os.wait4(pid, 0)\nprint(usage[2].ru_maxrss, file=sys.stderr)",
+         str(BUILD / "weir"), "check", "--json", str(path)],
+        capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["license"]["id"] == "MIT"
+    assert int(done.stderr.split()[-1]) < 128 * 1024, f"{done.stderr} KiB"
 
 
 @pytest.mark.skipif(SANITIZED, reason="a bound on time")
