@@ -110,6 +110,9 @@ bench: deps-test build/venv/.ready model
 install: $(BUILD)/weir
 	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
+	install -D -m 644 config/prometheus/weir.rules.yml $(DESTDIR)$(PREFIX)/share/weir/prometheus/weir.rules.yml
+	install -D -m 644 config/alertmanager/alertmanager.yml $(DESTDIR)$(PREFIX)/share/weir/alertmanager/alertmanager.yml
+	install -D -m 644 config/grafana/weir.json $(DESTDIR)$(PREFIX)/share/weir/grafana/weir.json
 	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 	install -D -m 644 systemd/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
 	install -D -m 644 systemd/weir.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf

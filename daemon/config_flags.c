@@ -168,6 +168,7 @@ const char *config_usage(void)
            "\n"
            "  weir [serve] --model PATH [flags]      serve a GGUF file\n"
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
+           "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"

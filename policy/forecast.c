@@ -65,7 +65,7 @@ static double quantile(const double *sorted, uint32_t count, double share)
  * forward. A line through the whole window would lie above the end of growth that tires. */
 static double theil_sen(const double *logs, uint32_t end, double *ret_level)
 {
-    double slopes[SLOPES], sum = 0;
+    double slopes[SLOPES] = {0}, sum = 0;
     uint32_t count = 0;
     const double *first = logs + end - FORECAST_WINDOW_DAYS;
     for (uint32_t i = 0; i < POINTS; i++)

@@ -294,6 +294,8 @@ static int read_row(sqlite3_stmt *statement, struct outbox_row *ret, struct erro
         result = copy_name(statement, 2, row.target, err);
     if (result != 0)
         return result;
+    const char *why = (const char *)sqlite3_column_text(statement, 7);
+    (void)snprintf(row.why, sizeof row.why, "%s", why != NULL ? why : "");
     const char *body = (const char *)sqlite3_column_text(statement, 3);
     if (body == NULL || (row.body = strdup(body)) == NULL)
         return error_no_memory(err);
@@ -415,8 +417,8 @@ int outbox_count(struct outbox *outbox, struct outbox_counts *ret, struct error 
 }
 
 int outbox_read_dead(struct outbox *outbox,
-                     bool (*on_row)(void *argument, const struct outbox_row *row, const char *why),
-                     void *argument, struct error *err)
+                     bool (*on_row)(void *argument, const struct outbox_row *row), void *argument,
+                     struct error *err)
 {
     sqlite3_stmt *statement = outbox->statements[QUERY_READ_DEAD];
     bool more = true;
@@ -426,8 +428,7 @@ int outbox_read_dead(struct outbox *outbox,
         result = read_row(statement, &row, err);
         if (result != 0)
             break;
-        const char *why = (const char *)sqlite3_column_text(statement, 7);
-        more = on_row(argument, &row, why != NULL ? why : "");
+        more = on_row(argument, &row);
         outbox_row_destroy(&row);
     }
     if (result == 0 && more && step != SQLITE_DONE)

@@ -41,7 +41,8 @@ struct outbox_row {
     int64_t row, created_ms, next_ms;
     uint32_t attempts; /* that failed */
     char id[OUTBOX_ID_MAX + 1], target[OUTBOX_ID_MAX + 1];
-    char *body; /* malloc'ed; the caller's, see outbox_row_destroy() */
+    char why[OUTBOX_ID_MAX + 1]; /* the newest attempt failed, "" before any did */
+    char *body;                  /* malloc'ed; the caller's, see outbox_row_destroy() */
 };
 void outbox_row_destroy(struct outbox_row *row);
 
@@ -70,8 +71,8 @@ struct outbox_counts {
 int outbox_count(struct outbox *outbox, struct outbox_counts *ret, struct error *err);
 /* Dead letters, oldest first; a callback that returns false ends it. */
 int outbox_read_dead(struct outbox *outbox,
-                     bool (*on_row)(void *argument, const struct outbox_row *row, const char *why),
-                     void *argument, struct error *err);
+                     bool (*on_row)(void *argument, const struct outbox_row *row), void *argument,
+                     struct error *err);
 /* Removes what was delivered or died before then. */
 int outbox_forget(struct outbox *outbox, int64_t before_ms, struct error *err);
 

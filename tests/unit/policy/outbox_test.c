@@ -115,12 +115,12 @@ static void the_longest_waiting_are_due_first_and_the_busy_are_not(void **state)
     outbox_close(outbox);
 }
 
-static bool on_dead(void *argument, const struct outbox_row *row, const char *why)
+static bool on_dead(void *argument, const struct outbox_row *row)
 {
     uint32_t *count = argument;
     assert_string_equal(row->id, "b");
     assert_int_equal(row->attempts, 2);
-    assert_string_equal(why, "HTTP status 500");
+    assert_string_equal(row->why, "HTTP status 500");
     ++*count;
     return true;
 }
