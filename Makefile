@@ -10,7 +10,7 @@ PREFIX   ?= /usr
 SECONDS_EACH ?= 60
 
 FLOORS   := daemon batching policy models kernels base
-PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3
+PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3 libcurl
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation -Wno-unknown-warning-option
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 OPTIMIZE ?= -O2 -g
@@ -68,7 +68,7 @@ deps:
 	@tests/install-deps build
 deps-test:
 	@tests/install-deps build test
-build/venv/.ready: tests/requirements.txt
+build/venv/.ready: tests/requirements.txt tests/install-deps
 	@tests/install-deps venv
 model: deps
 	@models/fetch-default-model
@@ -112,6 +112,9 @@ install: $(BUILD)/weir
 	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/weir/licenses
 	install -m 644 config/licenses/*.yaml $(DESTDIR)$(PREFIX)/share/weir/licenses
+	install -D -m 644 config/prometheus/weir.rules.yml $(DESTDIR)$(PREFIX)/share/weir/prometheus/weir.rules.yml
+	install -D -m 644 config/alertmanager/alertmanager.yml $(DESTDIR)$(PREFIX)/share/weir/alertmanager/alertmanager.yml
+	install -D -m 644 config/grafana/weir.json $(DESTDIR)$(PREFIX)/share/weir/grafana/weir.json
 	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 	install -D -m 644 systemd/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
 	install -D -m 644 systemd/weir.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf

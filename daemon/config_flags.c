@@ -175,6 +175,7 @@ const char *config_usage(void)
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
            "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
            "  weir licenses list|show|lint           the licences that are known\n"
+           "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"

@@ -190,10 +190,14 @@ int main(int argc, char **argv)
     struct config *config = NULL;
     enum config_command command = CONFIG_SERVE;
     struct error err = {0};
-    if (argc > 1 && strcmp(argv[1], "check") == 0)
-        return command_check(argc, argv);
-    if (argc > 1 && strcmp(argv[1], "licenses") == 0)
-        return command_licenses(argc, argv);
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {
+        {"check", command_check}, {"licenses", command_licenses}, {"simulate", command_simulate}};
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc, argv);
     int result = config_parse(argc, argv, &config, &command, &err);
     if (result != 0) {
         (void)fprintf(stderr, "weir: %s\n", err.text);

@@ -17,8 +17,8 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define STEP_DAYS     7u
 #define POINTS        (FORECAST_WINDOW_DAYS / STEP_DAYS + 1)
@@ -40,9 +40,16 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+/* Sorted by insertion: few values, and asked for every day of the past. */
 static double median(double *values, uint32_t count)
 {
-    qsort(values, count, sizeof *values, compare);
+    for (uint32_t i = 1; i < count; i++) {
+        double value = values[i];
+        uint32_t at = i;
+        for (; at > 0 && values[at - 1] > value; at--)
+            values[at] = values[at - 1];
+        values[at] = value;
+    }
     return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
@@ -54,10 +61,11 @@ static double quantile(const double *sorted, uint32_t count, double share)
     return sorted[low] + (at - low) * (high - sorted[low]);
 }
 
-/* The slope a day of the window that ends at `end`, and the level there. */
+/* The slope a day of the window that ends at `end`, and the level there: the last week's, brought
+ * forward. A line through the whole window would lie above the end of growth that tires. */
 static double theil_sen(const double *logs, uint32_t end, double *ret_level)
 {
-    double slopes[SLOPES], levels[POINTS];
+    double slopes[SLOPES] = {0}, sum = 0;
     uint32_t count = 0;
     const double *first = logs + end - FORECAST_WINDOW_DAYS;
     for (uint32_t i = 0; i < POINTS; i++)
@@ -65,10 +73,18 @@ static double theil_sen(const double *logs, uint32_t end, double *ret_level)
             slopes[count++] =
                 (first[j * STEP_DAYS] - first[i * STEP_DAYS]) / ((j - i) * (double)STEP_DAYS);
     double slope = median(slopes, SLOPES);
-    for (uint32_t i = 0; i < POINTS; i++)
-        levels[i] = first[i * STEP_DAYS] + slope * (FORECAST_WINDOW_DAYS - i * (double)STEP_DAYS);
-    *ret_level = median(levels, POINTS);
+    for (uint32_t i = 0; i < STEP_DAYS; i++)
+        sum += logs[end - i] + slope * i;
+    *ret_level = sum / STEP_DAYS;
     return slope;
+}
+
+/* Of a history too short for a date: the steepest week among those that end in the last one. */
+static void bound_growth(const double *logs, uint32_t count, struct forecast *ret)
+{
+    uint32_t first = count > 2 * STEP_DAYS ? count - STEP_DAYS : STEP_DAYS;
+    for (uint32_t end = first; end < count; end++)
+        ret->growth_high = fmax(ret->growth_high, (logs[end] - logs[end - STEP_DAYS]) / STEP_DAYS);
 }
 
 static double days_to(double distance, double slope)
@@ -143,22 +159,20 @@ void forecast_make(const struct forecast_question *question, struct forecast *re
                              .days_early = INFINITY,
                              .days_late = INFINITY,
                              .days_damped = INFINITY};
-    if (daily[count - 1] > question->threshold) {
-        ret->outcome = FORECAST_CROSSED;
-        ret->days = ret->days_early = ret->days_late = ret->days_damped = 0;
-        return;
-    }
-    for (uint32_t i = count; i-- > 0;) { /* what lies before a day without users is another story */
-        if (!(daily[i] > 0)) {
-            daily += i + 1;
-            count -= i + 1;
-            break;
-        }
-    }
-    if (count < FORECAST_HISTORY_LEAST)
-        return;
+    uint32_t first = count; /* what lies before a day without users is another story */
+    while (first > 0 && daily[first - 1] > 0 && isfinite(daily[first - 1]))
+        first--;
+    daily += first;
+    count -= first;
     for (uint32_t i = 0; i < count; i++)
         logs[i] = log(daily[i]);
+    bool crossed = count > 0 && daily[count - 1] > question->threshold;
+    if (crossed || count < FORECAST_HISTORY_LEAST) {
+        if (crossed)
+            *ret = (struct forecast){.outcome = FORECAST_CROSSED};
+        bound_growth(logs, count, ret);
+        return;
+    }
     double level, line = log(question->threshold);
     ret->growth = theil_sen(logs, count - 1, &level);
     double distance = line - level, doubt = LEVEL_Z * question->relative_error;

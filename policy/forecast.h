@@ -14,10 +14,11 @@
 #define FORECAST_DAYS_MAX      800u /* of the series, the newest are read */
 
 enum forecast_outcome {
-    FORECAST_TOO_SHORT,   /* history below FORECAST_HISTORY_LEAST, or a day without users in it */
+    FORECAST_TOO_SHORT,   /* history below FORECAST_HISTORY_LEAST since the last day without users;
+                             no date, but growth_high says how fast at most, 0 for unknown */
     FORECAST_NOT_GROWING, /* not even the early edge reaches the line within FORECAST_DAYS_MAX */
     FORECAST_DATED,
-    FORECAST_CROSSED /* the newest figure is above the line */
+    FORECAST_CROSSED /* the newest figure is above the line: 0 days, growth_high as above */
 };
 
 struct forecast_question {

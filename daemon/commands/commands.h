@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commands.h -- what weir does besides serving: `weir check`, `weir licenses`.
+/* commands.h -- what weir does besides serving.
  *
  * Each takes main()'s arguments, argv[1] being its own name, writes to stdout, explains itself on
  * stderr and returns the process's exit status. Main thread. */
@@ -12,5 +12,9 @@ int command_check(int argc, char **argv);
 /* 0; EX_USAGE, EX_DATAERR for a fault in the catalogue or what lint found, EX_NOINPUT for a file,
  * a folder or an id that is not there. */
 int command_licenses(int argc, char **argv);
+
+/* 0; EX_USAGE, EX_NOINPUT for a secret's file, EX_UNAVAILABLE for a webhook that did not take all
+ * alerts. */
+int command_simulate(int argc, char **argv);
 
 #endif
