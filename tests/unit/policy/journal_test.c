@@ -252,6 +252,22 @@ static void what_comes_during_a_sync_waits_for_the_next(void **state)
     assert_int_equal(journal_durable(fixture->journal), 4);
 }
 
+static void what_is_read_back_is_synced_before_it_counts_as_durable(void **state)
+{
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    frames(fixture, 0, 2); /* as if killed before the sync: nobody knows what of it is on disk */
+    journal_close(fixture->journal);
+    fixture->journal = NULL;
+    disk.syncs = 0;
+    reopen(fixture);
+    assert_int_equal(journal_durable(fixture->journal), 2);
+    assert_int_equal(disk.syncs, 1);
+    disk.sync_fails = true;
+    assert_int_equal(try_open(fixture, KEY, 1 << 20), ERROR_IO);
+    assert_null(fixture->journal);
+}
+
 static void closing_commits(void **state)
 {
     struct fixture *fixture = *state;
@@ -606,6 +622,7 @@ int main(void)
         JOURNAL_TEST(what_was_committed_comes_back_in_order),
         JOURNAL_TEST(a_commit_is_whole_frames_and_one_sync),
         JOURNAL_TEST(what_comes_during_a_sync_waits_for_the_next),
+        JOURNAL_TEST(what_is_read_back_is_synced_before_it_counts_as_durable),
         JOURNAL_TEST(closing_commits),
         JOURNAL_TEST(a_torn_end_is_cut_off_wherever_it_tore),
         JOURNAL_TEST(a_flipped_bit_costs_its_frame_and_no_other),
