@@ -110,6 +110,8 @@ bench: deps-test build/venv/.ready model
 install: $(BUILD)/weir
 	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
+	install -d $(DESTDIR)$(PREFIX)/share/weir/licenses
+	install -m 644 config/licenses/*.yaml $(DESTDIR)$(PREFIX)/share/weir/licenses
 	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
 	install -D -m 644 systemd/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
 	install -D -m 644 systemd/weir.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf
@@ -123,7 +125,7 @@ help:
 	@echo 'make lint | asan | ubsan | tsan     style rules; the tests under a sanitizer'
 	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
-	@echo 'make install [DESTDIR=] [PREFIX=]   binary, settings, systemd unit'
+	@echo 'make install [DESTDIR=] [PREFIX=]   binary, licences, settings, systemd unit'
 	@echo 'make image                          a container image, by buildah'
 	@echo 'make deps | clean                   what Debian packages are missing; forget the build'
 

@@ -12,13 +12,14 @@
 #include <string.h>
 #include <strings.h>
 
-#define AT(member)     offsetof(struct config, member)
-#define LIMIT(member)  offsetof(struct config, limits.member)
-#define PATH_BYTES_MAX 4095
-#define MINUTE_MS      60000u
-#define DAY_MS         86400000u
-#define MIB            (UINT64_C(1) << 20)
-#define TIB            (UINT64_C(1) << 40)
+#define AT(member)        offsetof(struct config, member)
+#define LIMIT(member)     offsetof(struct config, limits.member)
+#define PATH_BYTES_MAX    4095
+#define LICENSE_BYTES_MAX 255u
+#define MINUTE_MS         60000u
+#define DAY_MS            86400000u
+#define MIB               (UINT64_C(1) << 20)
+#define TIB               (UINT64_C(1) << 40)
 
 /* section, name, flag, default, kind, takes auto, place, least, most */
 const struct config_key config_keys[] = {
@@ -63,6 +64,7 @@ const struct config_key config_keys[] = {
     {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
     {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
     {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
+    {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
 };
@@ -70,8 +72,8 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {"",       "server", "server.tls", "server.limits",
-                                       "engine", "access", "users",      "log"};
+const char *const config_sections[] = {
+    "", "server", "server.tls", "server.limits", "engine", "access", "users", "licenses", "log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");
 
@@ -241,13 +243,15 @@ struct config *config_new(struct error *err)
         error_no_memory(err);
         return NULL;
     }
-    for (uint32_t i = 0; i < config_key_count; i++) {
-        if (config_key_set(config, &config_keys[i], config_keys[i].value, err) == 0)
-            continue;
-        config_free(config);
-        return NULL;
-    }
-    return config;
+    int result = replace_text(&config->path, "", err);
+    for (uint32_t i = 0; result == 0 && i < config_key_count; i++)
+        result = config_key_set(config, &config_keys[i], config_keys[i].value, err);
+    if (result == 0)
+        result = config_declare_nothing(config, err);
+    if (result == 0)
+        return config;
+    config_free(config);
+    return NULL;
 }
 
 void config_clear_models(struct config *config)
@@ -255,6 +259,7 @@ void config_clear_models(struct config *config)
     for (uint32_t i = 0; i < config->model_count; i++) {
         free(config->models[i].id);
         free(config->models[i].path);
+        free(config->models[i].license);
     }
     free(config->models);
     config->models = NULL;
@@ -274,6 +279,8 @@ void config_free(struct config *config)
         free(config->api_keys[i].tenant);
     }
     free(config->api_keys);
+    config_release_declaration(config);
+    free(config->path);
     free(config);
 }
 
@@ -288,38 +295,40 @@ static char *id_of_path(const char *path)
     return strndup(base, count);
 }
 
-int config_add_model(struct config *config, const char *id, const char *path, struct error *err)
+int config_add_model(struct config *config, const struct config_model *model, struct error *err)
 {
-    if (path[0] == '\0' || path[strlen(path) - 1] == '/')
+    if (model->path[0] == '\0' || model->path[strlen(model->path) - 1] == '/')
         return error_set(err, ERROR_INVALID, "expected the path of a GGUF file, got '%.200s'",
-                         path);
+                         model->path);
+    if (strlen(model->license) > LICENSE_BYTES_MAX)
+        return error_set(err, ERROR_INVALID, "expected a licence of at most %u bytes",
+                         LICENSE_BYTES_MAX);
     if (config->model_count == CONFIG_MODELS_MAX)
         return error_set(err, ERROR_INVALID, "at most %u models", CONFIG_MODELS_MAX);
-    struct config_model model = {.id = id[0] != '\0' ? strdup(id) : id_of_path(path),
-                                 .path = strdup(path)};
-    if (model.id == NULL || model.path == NULL) {
-        error_no_memory(err);
-        goto fail;
-    }
-    for (uint32_t i = 0; i < config->model_count; i++)
-        if (strcmp(config->models[i].id, model.id) == 0) {
-            error_set(err, ERROR_INVALID, "the id '%.100s' is taken; give each model its own",
-                      model.id);
-            goto fail;
+    struct config_model copy = {.id = model->id[0] != '\0' ? strdup(model->id)
+                                                           : id_of_path(model->path),
+                                .path = strdup(model->path),
+                                .license = strdup(model->license)};
+    int result =
+        copy.id == NULL || copy.path == NULL || copy.license == NULL ? error_no_memory(err) : 0;
+    for (uint32_t i = 0; result == 0 && i < config->model_count; i++)
+        if (strcmp(config->models[i].id, copy.id) == 0)
+            result = error_set(err, ERROR_INVALID,
+                               "the id '%.100s' is taken; give each model its own", copy.id);
+    if (result == 0) {
+        struct config_model *grown =
+            realloc(config->models, (config->model_count + 1) * sizeof *config->models);
+        if (grown != NULL) {
+            config->models = grown;
+            config->models[config->model_count++] = copy;
+            return 0;
         }
-    struct config_model *grown =
-        realloc(config->models, (config->model_count + 1) * sizeof *config->models);
-    if (grown == NULL) {
-        error_no_memory(err);
-        goto fail;
+        result = error_no_memory(err);
     }
-    config->models = grown;
-    config->models[config->model_count++] = model;
-    return 0;
-fail:
-    free(model.id);
-    free(model.path);
-    return err != NULL ? err->code : ERROR_INVALID;
+    free(copy.id);
+    free(copy.path);
+    free(copy.license);
+    return result;
 }
 
 int config_add_api_key(struct config *config, const char *key, const char *tenant,

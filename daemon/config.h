@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.h -- weir.yaml and the flags that override it.
  *
- * Read once by the main thread, immutable after. Every key has a default that serves; every error
- * names file, line and key, and says what would be right. config/weir.yaml documents the keys. */
+ * Read by the main thread, immutable after. Every key has a default that serves; every error names
+ * file, line and key, and says what would be right. config/weir.yaml documents the keys. */
 #ifndef WEIR_DAEMON_CONFIG_H
 #define WEIR_DAEMON_CONFIG_H
 
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/http/listener.h"
+#include "policy/declaration.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,8 +18,9 @@
 #define CONFIG_API_KEYS_MAX 1024u
 
 struct config_model {
-    char *id;   /* as clients name it; default: from the file's name */
-    char *path; /* of the GGUF */
+    char *id;      /* as clients name it; default: from the file's name */
+    char *path;    /* of the GGUF */
+    char *license; /* a licence's id, said by the operator; "" to find it out */
 };
 
 struct config_api_key {
@@ -27,6 +29,7 @@ struct config_api_key {
 };
 
 struct config {
+    char *path; /* of the file, "" where there is none */
     /* server */
     char *listen; /* address, default "127.0.0.1" */
     uint16_t port;
@@ -51,6 +54,9 @@ struct config {
     char *user_header;   /* "x-user-id" */
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
+    /* licences */
+    char *licenses_folder;           /* the operator's own, "" for none */
+    struct declaration *declaration; /* never NULL; what the file leaves out is undeclared */
     /* log */
     enum log_level log_level;
     enum log_format log_format;
@@ -66,6 +72,8 @@ int config_parse(int argc, char **argv, struct config **ret, enum config_command
 /* Defaults, then YAML text, which may name no model; for tests and fuzzing. */
 int config_parse_yaml(const char *name, const char *yaml, size_t count, struct config **ret,
                       struct error *err);
+/* Defaults, then a file, which may name no model: for what is not about to serve. */
+int config_read(const char *path, struct config **ret, struct error *err);
 void config_free(struct config *config); /* NULL is fine */
 const char *config_usage(void);          /* the text of --help */
 

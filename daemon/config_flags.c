@@ -50,11 +50,16 @@ static int add_model_flag(struct config *config, const char *value, struct error
 {
     const char *equals = strchr(value, '=');
     if (equals == NULL || equals == value || memchr(value, '/', (size_t)(equals - value)) != NULL)
-        return config_add_model(config, "", value, err);
+        return config_add_model(
+            config,
+            &(struct config_model){.id = (char *)"", .path = (char *)value, .license = (char *)""},
+            err);
     char *id = strndup(value, (size_t)(equals - value));
     if (id == NULL)
         return error_no_memory(err);
-    int result = config_add_model(config, id, equals + 1, err);
+    int result = config_add_model(
+        config, &(struct config_model){.id = id, .path = (char *)equals + 1, .license = (char *)""},
+        err);
     free(id);
     return result;
 }
@@ -168,6 +173,8 @@ const char *config_usage(void)
            "\n"
            "  weir [serve] --model PATH [flags]      serve a GGUF file\n"
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
+           "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
+           "  weir licenses list|show|lint           the licences that are known\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"
@@ -189,5 +196,6 @@ const char *config_usage(void)
            "  --check                read the configuration, say what is wrong, and leave\n"
            "  --version, --help\n"
            "\n"
-           "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration, 1 anything else.\n";
+           "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration, 1 anything else;\n"
+           "check and licenses say theirs under --help.\n";
 }

@@ -43,7 +43,7 @@ extern const uint32_t config_key_count;
 /* Sections in the order that a parent precedes its children. */
 extern const char *const config_sections[];
 extern const uint32_t config_section_count;
-#define CONFIG_SECTIONS_MAX 8u
+#define CONFIG_SECTIONS_MAX 10u
 
 /* Parses value into the key's place in config. The error says what would be right and what was
  * found, not where: that is the caller's to add. */
@@ -52,8 +52,8 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
 
 /* All defaults. NULL and err when there is no memory. */
 struct config *config_new(struct error *err);
-/* Appends a model; id "" means: from the file's name. */
-int config_add_model(struct config *config, const char *id, const char *path, struct error *err);
+/* Appends a model; id "" means: from the file's name. model: borrowed for the call. */
+int config_add_model(struct config *config, const struct config_model *model, struct error *err);
 void config_clear_models(struct config *config);
 int config_add_api_key(struct config *config, const char *key, const char *tenant,
                        struct error *err);
@@ -62,5 +62,9 @@ int config_add_api_key(struct config *config, const char *key, const char *tenan
 int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
                      struct error *err);
 int config_load_file(struct config *config, const char *path, struct error *err);
+
+/* Nothing declared, in place of what config has. */
+int config_declare_nothing(struct config *config, struct error *err);
+void config_release_declaration(struct config *config);
 
 #endif

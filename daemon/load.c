@@ -2,8 +2,8 @@
 #include "daemon/load.h"
 
 #include "base/clock.h"
-#include "base/text.h"
 #include "daemon/memory.h"
+#include "daemon/model_facts.h"
 #include "daemon/worker.h"
 
 #include <errno.h>
@@ -11,86 +11,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define BASE_MODELS_MAX 16u
-#define FACT_BYTES_MAX  512u
-
-/* A string, or an array of strings joined with ",": both are found under general.license. */
-static void read_strings(const struct gguf *gguf, const char *key, struct text *out)
-{
-    struct gguf_string string;
-    struct gguf_array array;
-    if (gguf_get_string(gguf, key, &string)) {
-        text_append(out, string.bytes, string.count);
-    } else if (gguf_get_array(gguf, key, &array) && array.kind == GGUF_ARRAY_STRINGS) {
-        uint64_t cursor = 0;
-        while (gguf_array_next_string(&array, &cursor, &string)) {
-            if (out->count > 0)
-                text_append_char(out, ',');
-            text_append(out, string.bytes, string.count);
-        }
-    }
-}
-
-struct base_model_text {
-    char name[FACT_BYTES_MAX], organization[FACT_BYTES_MAX], repo_url[FACT_BYTES_MAX];
-};
-
-static uint32_t read_base_models(const struct gguf *gguf, struct base_model_text *texts,
-                                 struct policy_base_model *ret)
-{
-    uint64_t count = 0;
-    (void)gguf_get_u64(gguf, "general.base_model.count", &count);
-    if (count > BASE_MODELS_MAX)
-        count = BASE_MODELS_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        char key[64];
-        struct base_model_text *text = &texts[i];
-        (void)snprintf(key, sizeof key, "general.base_model.%u.name", i);
-        (void)gguf_copy_string(gguf, key, text->name, sizeof text->name);
-        (void)snprintf(key, sizeof key, "general.base_model.%u.organization", i);
-        (void)gguf_copy_string(gguf, key, text->organization, sizeof text->organization);
-        (void)snprintf(key, sizeof key, "general.base_model.%u.repo_url", i);
-        (void)gguf_copy_string(gguf, key, text->repo_url, sizeof text->repo_url);
-        ret[i] = (struct policy_base_model){
-            .name = text->name, .organization = text->organization, .repo_url = text->repo_url};
-    }
-    return (uint32_t)count;
-}
-
 /* What the file says of itself goes to the policy; what the policy makes of it, to the log. */
 static int declare_model(struct server *server, struct served_model *served, const char *path,
                          struct error *err)
 {
-    const struct gguf *gguf = model_file(served->model);
-    struct base_model_text base_texts[BASE_MODELS_MAX] = {0};
-    struct policy_base_model base_models[BASE_MODELS_MAX];
-    char name[FACT_BYTES_MAX] = "", organization[FACT_BYTES_MAX] = "";
-    struct text license, license_name, license_link;
-    text_init(&license);
-    text_init(&license_name);
-    text_init(&license_link);
-    (void)gguf_copy_string(gguf, "general.name", name, sizeof name);
-    (void)gguf_copy_string(gguf, "general.organization", organization, sizeof organization);
-    read_strings(gguf, "general.license", &license);
-    read_strings(gguf, "general.license.name", &license_name);
-    read_strings(gguf, "general.license.link", &license_link);
-    const struct policy_model_facts facts = {
-        .id = served->id,
-        .path = path,
-        .name = name,
-        .organization = organization,
-        .license = text_string(&license),
-        .license_name = text_string(&license_name),
-        .license_link = text_string(&license_link),
-        .base_models = base_models,
-        .base_model_count = read_base_models(gguf, base_texts, base_models),
-    };
-    int result = license.failed || license_name.failed || license_link.failed
-                     ? error_no_memory(err)
-                     : policy_model_add(server->policy, &facts, clock_unix_us() / 1000000, &served->policy, err);
-    text_destroy(&license);
-    text_destroy(&license_name);
-    text_destroy(&license_link);
+    struct model_facts facts;
+    int result = model_facts_init(&facts, model_file(served->model), err);
+    if (result != 0)
+        return result;
+    facts.facts.id = served->id;
+    facts.facts.path = path;
+    result = policy_model_add(server->policy, &facts.facts, clock_unix_us() / 1000000,
+                              &served->policy, err);
+    model_facts_destroy(&facts);
     return result;
 }
 

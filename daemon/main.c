@@ -6,6 +6,7 @@
  * at once. Exit codes are those of sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
+#include "daemon/commands/commands.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
 
@@ -156,6 +157,10 @@ int main(int argc, char **argv)
     struct config *config = NULL;
     enum config_command command = CONFIG_SERVE;
     struct error err = {0};
+    if (argc > 1 && strcmp(argv[1], "check") == 0)
+        return command_check(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "licenses") == 0)
+        return command_licenses(argc, argv);
     int result = config_parse(argc, argv, &config, &command, &err);
     if (result != 0) {
         (void)fprintf(stderr, "weir: %s\n", err.text);

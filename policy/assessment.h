@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct arena;
+
 /* In rising order of what they ask: the worst of a model's conditions is the model's. */
 enum verdict {
     VERDICT_MET,        /* does not apply, or is kept */
@@ -50,7 +52,8 @@ struct assessment {
     uint32_t condition_count;
     enum license_answer osaid, ai_act; /* the worst of the licences */
     const char *osaid_reason, *ai_act_basis, *ai_act_reason;
-    int64_t at_unix; /* when it was made */
+    int64_t at_unix;     /* when it was made */
+    struct arena *arena; /* owned; holds this struct, conditions, and strings of nobody else */
 };
 
 void assessment_free(struct assessment *assessment); /* NULL is fine */

@@ -11,6 +11,7 @@
 #define WEIR_POLICY_CATALOGUE_H
 
 #include "base/error.h"
+#include "base/text.h"
 #include "policy/license_record.h"
 
 #include <stdbool.h>
@@ -31,13 +32,15 @@ struct catalogue *catalogue_load(const char *const *folders, uint32_t folder_cou
                                  struct error *err);
 void catalogue_free(struct catalogue *catalogue); /* NULL is fine */
 
-/* One file's text, checked as catalogue_load() does; for tests, `licenses lint` and fuzzing. */
+/* One file's text, checked as catalogue_load() does and each fingerprint parsed as well; for
+ * tests, `licenses lint` and fuzzing. name: its path, which ends in the id or is lineage.yaml. */
 int catalogue_check(const char *name, const char *yaml, size_t count, struct error *err);
 
-/* The folders to read when nobody says otherwise: the source tree's config/licenses when the
- * working folder or the binary's place has one, else /usr/share/weir/licenses. extra: an
- * operator's own, read after; "" or NULL for none. ret_folders: room for 2 paths; strings are
- * valid until the process ends or written into `storage` (PATH_MAX bytes). Returns how many. */
+/* The folders to read when nobody says otherwise: config/licenses of the source tree that the
+ * binary lies in, else share/weir/licenses beside the binary's folder, else config/licenses of the
+ * working folder when that is a source tree, else /usr/share/weir/licenses. extra: an operator's
+ * own, read after; "" or NULL for none. ret_folders: room for 2 paths; strings are valid until the
+ * process ends, are `extra`, or lie in `storage` (PATH_MAX bytes). Returns how many. */
 uint32_t catalogue_folders(const char *extra, char *storage, size_t storage_bytes,
                            const char *ret_folders[2]);
 
@@ -48,13 +51,19 @@ const struct license_record *catalogue_at(const struct catalogue *catalogue, uin
 /* By id, SPDX id or alias; case does not count, and blanks and '_' are '-'. NULL for none. A name
  * that stands for several texts ("modified-mit", "openrail") is nobody's alias. */
 const struct license_record *catalogue_find(const struct catalogue *catalogue, const char *name);
-/* By where the licence is published: a link that holds one of the record's `links`. */
+/* By where the licence is published: a link that holds one of the record's `links` in whole steps
+ * of its path; the longest where several do. */
 const struct license_record *catalogue_find_link(const struct catalogue *catalogue,
                                                  const char *link);
 
 /* What is known of a published model by its name ("meta-llama/Llama-3.1-8B"); NULL for nothing.
  * The first row of lineage.yaml that matches; the operator's rows come first. */
 const struct lineage_row *catalogue_published(const struct catalogue *catalogue, const char *model);
+
+/* The record as a JSON object in the shape of its file; the words of two of its keys. */
+void catalogue_write_json(const struct license_record *record, struct text *out);
+const char *catalogue_category_word(const struct license_record *record);
+const char *catalogue_grade_word(const struct license_record *record);
 
 /* '*' is any run of characters; case does not count. Pure. */
 bool catalogue_glob(const char *pattern, const char *name);

@@ -9,6 +9,7 @@
 #define WEIR_POLICY_DECLARATION_H
 
 #include "base/error.h"
+#include "policy/country.h"
 #include "policy/license_record.h"
 
 #include <cyaml/cyaml.h>
@@ -51,6 +52,10 @@ struct declared_acknowledgement {
     char *signer;
 };
 
+#define DECLARATION_ENTRIES_MAX 600u                   /* of each list: 50 years of months */
+#define DECLARATION_USERS_MAX   UINT64_C(100000000000) /* more is a slip: a minus, a key held */
+#define DECLARATION_REVENUE_MAX UINT64_C(1000000000000000)
+
 enum interpretation { INTERPRETATION_CONSERVATIVE, INTERPRETATION_LITERAL };
 
 struct declaration {
@@ -72,15 +77,14 @@ struct declaration {
     uint32_t acknowledge_count;
 };
 
-/* The schema of the section, ended by a field without a key. Any thread. */
+/* The schema of the section, ended by a field without a key. Strings that the file leaves out may
+ * be NULL or "", which mean the same. Any thread. */
 const cyaml_schema_field_t *declaration_fields(void);
 
-/* Months, countries, "none" beside others, acknowledgements without a reference. On ERROR_INVALID
- * ret_path is the key at fault below the section, "organisation_mau[0].month". */
+/* Months, countries, figures beyond reason or given twice, "none" beside others, acknowledgements
+ * without a reference. On ERROR_INVALID ret_path is the key at fault below the section,
+ * "organisation_mau[0].month". */
 int declaration_check(const struct declaration *declaration, char *ret_path, size_t path_bytes,
                       struct error *err);
-
-/* A member of the European Union, "EU" itself included. */
-bool country_in_eu(const char *country);
 
 #endif

@@ -3,15 +3,17 @@
  *
  * Similarity is no help here: a permissive text with one restricting sentence at its end is 80 to
  * 87% alike the original, and two versions of one licence 99%. So every word counts, in order.
- * Words are lower-cased ASCII and whole runs of other scripts; layout, punctuation and quotes are
- * gone. A sentence ends with the word before one of . ; : ! ? that blanks or an end of text
- * follow, or before the full stop of another script. Plain copyright lines and a bare title are
- * left out, for the licence leaves them open; a line that also permits or forbids is neither.
  *
- * A pattern is what the catalogue keeps of a text, a line a sentence:
- *     12:9f3a6c0d51e2b7a4                 twelve words whose hash is that
- *     3:0011223344556677 ~8 9:8899aabbccddeeff   three words, up to eight of anybody's, nine words
- * The hash is the first 8 bytes of SHA-256 over the words joined by blanks.
+ * Words are runs of ASCII letters (lower-cased), digits and other scripts; each Han character and
+ * kana is one, for lines break between them. Layout, punctuation, quotes and quoting marks are
+ * gone; "https" reads "http"; "(c)" after "copyright" is the sign, which is punctuation.
+ * At the head of a paragraph plain copyright lines, "all rights reserved" after them and a bare
+ * title ("MIT License") are left out, for the licence leaves them open; a line that also permits or
+ * forbids (license_words_are_a_name() says no) stays. So wrapping a paragraph anew, CRLF, "> " or a
+ * byte order mark changes nothing.
+ * A sentence ends where the marks after a word hold one of . ; : ! ? and then a blank, or the full
+ * stop of another script, and with a paragraph, which ends at a line without words. A word alone
+ * before a stop ("1.", "Definitions.") goes with what follows it.
  *
  * Pure; any thread; a struct belongs to its caller. */
 #ifndef WEIR_POLICY_LICENSE_TEXT_H
@@ -26,48 +28,38 @@
 
 #define LICENSE_TEXT_BYTES_MAX 1048576u /* more is no licence that we know */
 #define LICENSE_DIGEST_BYTES   32u
+#define LICENSE_SLOT_WORD      "weirslot" /* and a number: see license_text_write() */
 
 struct license_sentence {
     uint32_t first_word, word_count;
     uint32_t begin, end; /* bytes of the original that it came from, to be shown */
-    uint64_t hash;       /* of all its words */
+    uint64_t hash;       /* license_words_hash() of all its words */
 };
 
 struct license_text {
-    char *words;      /* normalised, each followed by a blank; NUL at the end */
-    uint32_t *starts; /* byte offset of each word in `words`, and one past the last */
+    char *words;       /* normalised, each followed by a blank; NUL at the end */
+    uint32_t *starts;  /* byte offset of each word in `words`, and one past the last */
+    uint32_t *origins; /* byte offset of each word in the original, and its length */
     uint32_t word_count;
     struct license_sentence *sentences;
     uint32_t sentence_count;
-    uint8_t digest[LICENSE_DIGEST_BYTES]; /* SHA-256 of the words joined by blanks */
+    uint8_t digest[LICENSE_DIGEST_BYTES]; /* SHA-256 of `words` */
 };
 
 /* ERROR_UNSUPPORTED, with what it is and what to do, for bytes that are no plain text: UTF-16, a
  * PDF, HTML, an archive, NULs, not UTF-8, larger than LICENSE_TEXT_BYTES_MAX, no words at all. */
 int license_text_init(struct license_text *text, const char *bytes, size_t count,
                       struct error *err);
-void license_text_destroy(struct license_text *text);
+void license_text_destroy(struct license_text *text); /* all zero is fine */
 
-/* The entry of a catalogue's `texts:` for it: digest and sentences, indented by `indent` blanks.
- * For `weir licenses fingerprint`; slots are put in by hand. */
+/* The entry of a catalogue's `texts:` for it, indented by `indent` blanks: digest, and sentences in
+ * the grammar of license_pattern.h. For `weir licenses fingerprint`. A word "weirslot8" becomes a
+ * slot of up to eight words; it belongs in a copy of the text, for the digest is of all words as
+ * they stand. */
 void license_text_write(const struct license_text *text, uint32_t indent, struct text *out);
 
-struct license_pattern; /* the sentences of a fingerprint, parsed */
-
-/* ERROR_INVALID names the line of `sentences` (from 1) that is malformed. */
-struct license_pattern *license_pattern_new(const char *sentences, struct error *err);
-void license_pattern_free(struct license_pattern *pattern); /* NULL is fine */
-
-/* What of a text is a pattern's. */
-struct license_alignment {
-    bool whole;          /* every sentence matches, in order, on both sides */
-    uint32_t word_count; /* of the text, in sentences that match in order */
-    uint32_t missing;    /* sentences of the pattern that the text lacks */
-};
-/* ret_matched: room for text->sentence_count flags, true where a sentence is the pattern's.
- * Longest common subsequence; at most a fixed number of sentences are looked at. */
-int license_pattern_align(const struct license_pattern *pattern, const struct license_text *text,
-                          struct license_alignment *ret, bool *ret_matched, struct error *err);
-uint32_t license_pattern_words(const struct license_pattern *pattern); /* without slots */
+/* The first 8 bytes, the first highest, of SHA-256 over words as struct license_text keeps them.
+ * false when OpenSSL has no SHA-256. */
+bool license_words_hash(const char *words, size_t count, uint64_t *ret);
 
 #endif

@@ -24,7 +24,7 @@ struct declaration;  /* declaration.h: what the operator declares of itself */
 
 /* What models are weighed against; borrowed, and to outlive the policy. */
 struct policy_rules {
-    const struct catalogue *catalogue;
+    const struct catalogue *catalogue;     /* never NULL */
     const struct declaration *declaration; /* NULL: nothing is declared */
 };
 
@@ -48,6 +48,7 @@ struct policy_base_model {
 struct policy_model_facts {
     const char *id;             /* as served: the model parameter of requests */
     const char *path;           /* of the weights, or a folder: texts and cards there are read */
+    bool path_is_text;          /* or of a licence text or a README, which is read alone */
     const char *chosen_license; /* models[].license of weir.yaml: wins over all that is found */
     const char *name, *organization;
     const char *architecture;                          /* general.architecture */
@@ -59,15 +60,17 @@ struct policy_model_facts {
 
 /* Recognises and weighs the model; the ledger keeps the verdict and what was acknowledged.
  * ERROR_REFUSED, with conditions and remedies, for a breach that nobody acknowledged: the model
- * must not be served, but *ret is set, so that its assessment can be told. Main thread. */
+ * must not be served nor its users counted, but *ret is set, so that its assessment can be told.
+ * Main thread. */
 int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
                      int64_t now_unix, struct policy_model **ret, struct error *err);
 /* The newest; valid until policy_free(). Any thread. */
 const struct assessment *policy_model_assessment(const struct policy_model *model);
-/* Weighs all models anew, under new rules or on another day; the files beside the weights are read
- * again. On failure everything stays as it was. A model that comes out as a breach goes on being
- * served, for its users did nothing wrong; ret_changed: how many verdicts are not what they were.
- * Main thread. */
+/* Weighs all models anew, refused ones too, under new rules or on another day; the files beside the
+ * weights are read again. On failure everything stays as it was. A model that comes out as a breach
+ * goes on being served, for its users did nothing wrong. ret_changed: how many models are told
+ * otherwise than they were, be it a figure in a reason; when it is 0, or on failure, nothing of
+ * `rules` is kept, and they need not outlive the call. Main thread. */
 int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
                     uint32_t *ret_changed, struct error *err);
 

@@ -70,8 +70,9 @@ struct recognition {
     const char *link; /* the model's own licence link, "" when it gives none */
 };
 
-/* Takes a catalogue and its matcher. ERROR_NO_MEMORY, or ERROR_IO for a folder that cannot be
- * read: a licence that cannot be made out is an answer, not an error. */
+/* Takes a catalogue and its matcher. facts->path: "" when there is no folder to look at. Errors are
+ * ERROR_NO_MEMORY, ERROR_IO for a folder that cannot be read and ERROR_NOT_FOUND for one that does
+ * not exist: a licence that cannot be made out is an answer, not an error. */
 int recognition_read(const struct catalogue *catalogue, const struct license_matcher *matcher,
                      const struct policy_model_facts *facts, struct recognition **ret,
                      struct error *err);

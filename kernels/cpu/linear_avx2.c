@@ -441,7 +441,9 @@ KERNEL int32_t largest_lane(__m256i v)
 /* The law's s[], of which the error is the sum. */
 KERNEL __m256 squared_errors(__m256 low, __m256 high, float inverse)
 {
-    const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    enum {
+        nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC
+    }; /* an immediate, for clang too */
     low = _mm256_mul_ps(low, _mm256_set1_ps(inverse));
     high = _mm256_mul_ps(high, _mm256_set1_ps(inverse));
     low = _mm256_sub_ps(low, _mm256_round_ps(low, nearest));

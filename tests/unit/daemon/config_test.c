@@ -78,7 +78,7 @@ static void every_kind_of_value_is_read(void **state)
                                   "    body: 2MB\n"
                                   "models:\n"
                                   "  - path: /m/a.b.gguf\n"
-                                  "  - {id: other, path: b.bin}\n"
+                                  "  - {id: other, path: b.bin, license: mit}\n"
                                   "engine:\n"
                                   "  kv_memory: 2GiB\n"
                                   "  context: auto\n"
@@ -99,7 +99,9 @@ static void every_kind_of_value_is_read(void **state)
     assert_int_equal(config->model_count, 2);
     assert_string_equal(config->models[0].id, "a.b");
     assert_string_equal(config->models[0].path, "/m/a.b.gguf");
+    assert_string_equal(config->models[0].license, "");
     assert_string_equal(config->models[1].id, "other");
+    assert_string_equal(config->models[1].license, "mit");
     assert_true(config->kv_memory_bytes == UINT64_C(2) << 30);
     assert_int_equal(config->context, 0);
     assert_false(config->prefix_cache);
@@ -156,7 +158,7 @@ static void shape_error_names_file_line_key_and_remedy(void **state)
                  "weir.yaml:1: models: expected a list, each entry after a '- '");
     expect_error("- a\n", "weir.yaml:1: expected keys and values below it");
     expect_error("server:\n  listen: &a x\n  port: *a\n",
-                 "weir.yaml:1: aliases (*name) are not taken; write the value out");
+                 "weir.yaml:3: server.port: aliases (*name) are not taken; write the value out");
 }
 
 static void broken_yaml_names_its_line(void **state)
@@ -180,6 +182,101 @@ static void lists_refuse_doubles(void **state)
                  "weir.yaml:4: access.api_keys[1]: the same key is listed twice");
     expect_error("access:\n  api_keys:\n    - key: short\n",
                  "weir.yaml:3: access.api_keys[0]: expected a key of 8 to 512 bytes, got 5");
+}
+
+static void left_out_declaration_is_undeclared(void **state)
+{
+    (void)state;
+    static const char *const sections[] = {"", "operator:\n", "operator: {}\n",
+                                           "operator: {name: Acme}\n"};
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        struct config *config = parse(sections[i]);
+        assert_non_null(config->declaration);
+        assert_int_equal(config->declaration->production, UNDECLARED);
+        assert_int_equal(config->declaration->business_types, 0);
+        assert_int_equal(config->declaration->organisation_mau_count, 0);
+        assert_int_equal(config->declaration->interpretation, INTERPRETATION_CONSERVATIVE);
+        assert_string_equal(config->declaration->domicile, "");
+        assert_string_equal(config->declaration->name, i == 3 ? "Acme" : "");
+        config_free(config);
+    }
+}
+
+static void declaration_is_read_and_outlives_the_file(void **state)
+{
+    (void)state;
+    struct config *config = parse("licenses: {folder: /etc/weir/licenses}\n"
+                                  "operator:\n"
+                                  "  domicile: DE\n"
+                                  "  production: yes\n"
+                                  "  business_types: [model_as_a_service]\n"
+                                  "  user_regions: [EU, KR]\n"
+                                  "  organisation_mau:\n"
+                                  "    - {month: 2026-10, users: 120000}\n"
+                                  "  interpretation: literal\n"
+                                  "  acknowledge:\n"
+                                  "    - {condition: mrl-0.1/research-only, reference: C-7}\n");
+    const struct declaration *declaration = config->declaration;
+    assert_string_equal(config->licenses_folder, "/etc/weir/licenses");
+    assert_string_equal(declaration->domicile, "DE");
+    assert_int_equal(declaration->production, DECLARED_YES);
+    assert_int_equal(declaration->commercial, UNDECLARED);
+    assert_int_equal(declaration->business_types, BUSINESS_MODEL_AS_A_SERVICE);
+    assert_int_equal(declaration->user_region_count, 2);
+    assert_string_equal(declaration->user_regions[1], "KR");
+    assert_int_equal(declaration->organisation_mau[0].users, 120000);
+    assert_int_equal(declaration->interpretation, INTERPRETATION_LITERAL);
+    assert_string_equal(declaration->acknowledge[0].reference, "C-7");
+    assert_string_equal(declaration->acknowledge[0].signer, "");
+    config_free(config);
+}
+
+static void declaration_error_names_its_line(void **state)
+{
+    (void)state;
+    struct config *config = NULL;
+    struct error err = {0};
+    static const struct {
+        const char *yaml, *start;
+    } rows[] = {
+        {"operator:\n  domicle: DE\n",
+         "weir.yaml:2: operator.domicle: unknown key; did you mean 'domicile'?"},
+        {"operator:\n  domicile: Germany\n", "weir.yaml:2: operator.domicile: "},
+        {"operator:\n  organisation_mau:\n    - {month: 2026-10, users: 5}\n"
+         "    - {month: 2026-13, users: 5}\n",
+         "weir.yaml:4: operator.organisation_mau[1].month: "},
+        {"operator:\n  acknowledge:\n    - condition: a/b\n      reference: ' '\n",
+         "weir.yaml:4: operator.acknowledge[0].reference: "},
+        {"operator: yes\n", "weir.yaml:1: operator: expected keys and values below it"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(
+            config_parse_yaml("weir.yaml", rows[i].yaml, strlen(rows[i].yaml), &config, &err),
+            ERROR_INVALID);
+        if (strncmp(err.text, rows[i].start, strlen(rows[i].start)) != 0)
+            fail_msg("'%s' does not begin '%s'", err.text, rows[i].start);
+    }
+}
+
+static void file_that_is_only_read_needs_no_model(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/weir-config-XXXXXX";
+    static const char yaml[] = "operator: {production: no}\n";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, yaml, sizeof yaml - 1), sizeof yaml - 1);
+    close(fd);
+    struct config *config = NULL;
+    struct error err = {0};
+    assert_int_equal(config_read(path, &config, &err), 0);
+    assert_int_equal(config->model_count, 0);
+    assert_string_equal(config->path, path);
+    assert_int_equal(config->declaration->production, DECLARED_NO);
+    config_free(config);
+    unlink(path);
+    config = NULL;
+    assert_int_equal(config_read(path, &config, &err), ERROR_NOT_FOUND);
+    assert_null(config);
 }
 
 static void flags_win_over_the_file(void **state)
@@ -295,6 +392,12 @@ static void example_holds_every_key_and_its_default(void **state)
         if (strstr(text, line) == NULL)
             fail_msg("config/weir.yaml says nothing of %s", config_keys[i].name);
     }
+    for (const cyaml_schema_field_t *field = declaration_fields(); field->key != NULL; field++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "\n  %s: ", field->key);
+        if (strstr(text, line) == NULL)
+            fail_msg("config/weir.yaml says nothing of operator.%s", field->key);
+    }
 }
 
 int main(void)
@@ -306,6 +409,10 @@ int main(void)
         cmocka_unit_test(shape_error_names_file_line_key_and_remedy),
         cmocka_unit_test(broken_yaml_names_its_line),
         cmocka_unit_test(lists_refuse_doubles),
+        cmocka_unit_test(left_out_declaration_is_undeclared),
+        cmocka_unit_test(declaration_is_read_and_outlives_the_file),
+        cmocka_unit_test(declaration_error_names_its_line),
+        cmocka_unit_test(file_that_is_only_read_needs_no_model),
         cmocka_unit_test(flags_win_over_the_file),
         cmocka_unit_test(command_line_errors_say_whose_fault_it_is),
         cmocka_unit_test(commands_are_recognised),

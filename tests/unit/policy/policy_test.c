@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "policy/policy.h"
 #include "policy/usage.h"
+#include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
 
 #define SECOND_US   INT64_C(1000000)
@@ -26,14 +27,21 @@
 
 struct fixture {
     char folder[SCRATCH_PATH_BYTES];
+    struct catalogue *catalogue;
     struct policy *policy;
     struct policy_model *model;
 };
 
+static struct policy_config config_of(const struct fixture *fixture)
+{
+    return (struct policy_config){.state_folder = fixture->folder,
+                                  .rules = {.catalogue = fixture->catalogue}};
+}
+
 static void open_policy(struct fixture *fixture)
 {
     struct error err = {0};
-    const struct policy_config config = {.state_folder = fixture->folder};
+    const struct policy_config config = config_of(fixture);
     fixture->policy = policy_new(&config, &err);
     assert_string_equal(err.text, "");
     assert_non_null(fixture->policy);
@@ -45,6 +53,7 @@ static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     scratch_make(fixture->folder);
+    fixture->catalogue = few_licenses();
     open_policy(fixture);
     *state = fixture;
     return 0;
@@ -54,6 +63,7 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     policy_free(fixture->policy);
+    catalogue_free(fixture->catalogue);
     scratch_remove(fixture->folder);
     free(fixture);
     return 0;
@@ -147,7 +157,7 @@ static void expect_refusal(struct fixture *fixture, const char *part)
 {
     struct error err = {0};
     struct policy_model *model = NULL;
-    const struct policy_config config = {.state_folder = fixture->folder};
+    const struct policy_config config = config_of(fixture);
     policy_free(fixture->policy);
     fixture->policy = policy_new(&config, &err);
     assert_non_null(fixture->policy);
@@ -302,7 +312,7 @@ static void key_is_made_private_and_refused_when_it_is_not(void **state)
     char file[SCRATCH_PATH_BYTES];
     struct stat status;
     struct error err = {0};
-    const struct policy_config config = {.state_folder = fixture->folder};
+    const struct policy_config config = config_of(fixture);
     scratch_find(fixture->folder, "users.key", file);
     assert_int_equal(stat(file, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
@@ -317,8 +327,8 @@ static void key_is_made_private_and_refused_when_it_is_not(void **state)
     assert_int_equal(truncate(file, 31), 0);
     assert_null(policy_new(&config, &err));
     assert_non_null(strstr(err.text, "32 to 4096 bytes"));
-    const struct policy_config named = {.state_folder = fixture->folder,
-                                        .key_file = "/nonexistent/key"};
+    struct policy_config named = config_of(fixture);
+    named.key_file = "/nonexistent/key";
     assert_null(policy_new(&named, &err));
     assert_int_equal(err.code, ERROR_NOT_FOUND);
 }
@@ -327,7 +337,7 @@ static void folder_has_one_daemon(void **state)
 {
     struct fixture *fixture = *state;
     struct error err = {0};
-    const struct policy_config config = {.state_folder = fixture->folder};
+    const struct policy_config config = config_of(fixture);
     assert_null(policy_new(&config, &err));
     assert_int_equal(err.code, ERROR_BUSY);
     assert_non_null(strstr(err.text, "--state"));

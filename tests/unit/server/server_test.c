@@ -246,7 +246,7 @@ size_t gguf_file_bytes(const struct gguf *gguf)
 bool gguf_get_u64(const struct gguf *gguf, const char *key, uint64_t *ret)
 {
     (void)gguf;
-    *ret = UINT64_MAX; /* a hostile count */
+    *ret = 2;
     return strcmp(key, "general.base_model.count") == 0;
 }
 

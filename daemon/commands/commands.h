@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands.h -- what weir does besides serving: `weir check`, `weir licenses`.
+ *
+ * Each takes main()'s arguments, argv[1] being its own name, writes to stdout, explains itself on
+ * stderr and returns the process's exit status. Main thread. */
+#ifndef WEIR_DAEMON_COMMANDS_COMMANDS_H
+#define WEIR_DAEMON_COMMANDS_COMMANDS_H
+
+/* 0 nothing to do, 1 obligations, 2 breach, 3 unknown or review; sysexits.h for what went wrong. */
+int command_check(int argc, char **argv);
+
+/* 0; EX_USAGE, EX_DATAERR for a fault in the catalogue or what lint found, EX_NOINPUT for a file,
+ * a folder or an id that is not there. */
+int command_licenses(int argc, char **argv);
+
+#endif

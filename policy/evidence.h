@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* evidence.h -- what the ledger keeps of an assessment, and what a refusal says of it.
+ *
+ * Bodies are compact JSON without a time of their own: an unchanged verdict is not written twice.
+ *     license_verdict   a row a model: licences, verdicts by both readings, a verdict a condition
+ *     acknowledgement   a row an acknowledged condition (its subject): reference and signer
+ * Main thread. */
+#ifndef WEIR_POLICY_EVIDENCE_H
+#define WEIR_POLICY_EVIDENCE_H
+
+#include "policy/assessment.h"
+#include "policy/ledger.h"
+
+#include <stdbool.h>
+
+#define EVIDENCE_VERDICT         "license_verdict"
+#define EVIDENCE_ACKNOWLEDGEMENT "acknowledgement"
+
+/* Inside a transaction of the caller's. declaration: that the assessment was made by; NULL fine. */
+int evidence_record(struct ledger *ledger, const struct assessment *assessment,
+                    const struct declaration *declaration, struct error *err);
+
+/* ERROR_REFUSED for a verdict of breach: model and licence, then condition by condition clause,
+ * reason and remedy as far as they fit, and how to take one on by name. */
+int evidence_refuse(const struct assessment *assessment, struct error *err);
+
+/* ret: whether all that they tell is the same, but for when they were made. */
+int evidence_compare(const struct assessment *one, const struct assessment *other, bool *ret,
+                     struct error *err);
+
+#endif
