@@ -6,8 +6,9 @@
  * fdatasync. Records are idempotent, so that replay may begin anywhere earlier and a torn end is
  * cut off; damage before good frames is told, and what follows it is still replayed.
  *
- *     frame   0 "WJ01"   4 crc32c of the rest   8 sequence   16 key id   24 record bytes   28 0
- *             32 records of 24 bytes: counter 8 (hash of scope, class and day), value 8, kind 4, 0 */
+ *     frame    0 "WJ01"   4 crc32c of all but itself   8 sequence of the first record
+ *             16 key id  24 record bytes  28 0
+ *             32 records of 24 bytes: counter 8 (its id), value 8, kind 4, 0 4 */
 #ifndef WEIR_POLICY_JOURNAL_H
 #define WEIR_POLICY_JOURNAL_H
 
@@ -30,35 +31,42 @@ struct journal_record {
 struct journal;
 
 struct journal_config {
-    const char *folder;
+    const char *folder;    /* the caller holds its lock: one journal a folder */
     uint64_t key_id;       /* of the pseudonyms' key; another one refuses the file */
     uint64_t bytes_rotate; /* a new file after so many; old ones go when told (journal_forget) */
 };
 
 /* What opening found. */
 struct journal_recovery {
-    uint64_t records, frames, frames_damaged, bytes_cut;
+    uint64_t records, frames;
+    uint64_t frames_damaged; /* before good ones, or in a file that is not the last */
+    uint64_t bytes_cut;      /* off the end of the last file */
 };
 
-/* Replays every record in order through on_record, then opens for appending. */
+/* Replays every record in order through on_record (negative stops), then opens for appending.
+ * ERROR_INVALID: another key's file, or none of ours; the text names the file and the remedy. */
 int journal_open(const struct journal_config *config,
                  int (*on_record)(void *argument, const struct journal_record *record,
                                   struct error *err),
                  void *argument, struct journal **ret, struct journal_recovery *ret_recovery,
                  struct error *err);
-/* Commits what is left. NULL is fine. */
+/* Commits what is left, if the disk takes it. NULL is fine. */
 void journal_close(struct journal *journal);
 
-/* Any thread; no system call. Returns the sequence to wait for: the record is durable once
- * journal_durable() is no less. Full memory (a disk that takes nothing) is told by journal_stuck()
- * and loses nothing: the counters' own files have it while the process lives. */
+/* Any thread; a short lock, and no system call that waits for a disk. Returns the sequence to wait
+ * for: the record is durable once journal_durable() is no less. A disk that takes nothing fills the
+ * memory kept for it (JOURNAL_PENDING_MAX records): then journal_stuck() says so, and what comes
+ * after is not durable before the counters were synced and journal_forget() told so. */
+#define JOURNAL_PENDING_MAX 65536u
 uint64_t journal_append(struct journal *journal, const struct journal_record *record);
-uint64_t journal_durable(const struct journal *journal); /* any thread */
-bool journal_stuck(const struct journal *journal);       /* any thread */
-/* Committing thread only. Writes and syncs what was appended; ERROR_IO keeps it for the next. */
+uint64_t journal_appended(const struct journal *journal); /* the last one; any thread */
+uint64_t journal_durable(const struct journal *journal);  /* any thread; only rises */
+bool journal_stuck(const struct journal *journal);        /* any thread */
+/* Committing thread only. Writes and syncs what was appended; an error keeps it for the next. */
 int journal_commit(struct journal *journal, struct error *err);
-/* Committing thread: everything up to `sequence` is safe elsewhere (counter files were synced);
- * whole files before it are removed. */
+/* Committing thread: everything up to `sequence` is safe elsewhere: that was journal_appended()
+ * before the counters were synced, and all of them were. So it is durable, and whole files before
+ * it are removed. */
 int journal_forget(struct journal *journal, uint64_t sequence, struct error *err);
 
 #endif

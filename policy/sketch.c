@@ -285,20 +285,6 @@ void sketch_write(const struct sketch *sketch, struct text *out)
         text_append(out, sketch->registers, (size_t)1 << sketch->p);
 }
 
-/* Whether hashes can have left these bytes. */
-static bool registers_possible(const uint8_t *registers, uint32_t p)
-{
-    for (size_t i = 0; i < (size_t)1 << p; i++) {
-        uint32_t top = registers[i] >> 2, two = registers[i] & 3u;
-        uint32_t rank = top + 2 - p; /* unsigned: below the first is far above the last */
-        if (registers[i] == 0)
-            continue;
-        if (rank < 1 || rank > 65 - p || (rank == 1 && two != 0) || (rank == 2 && (two & 1) != 0))
-            return false;
-    }
-    return true;
-}
-
 static int read_hashes(struct sketch *sketch, const uint8_t *bytes, uint64_t count,
                        struct error *err)
 {

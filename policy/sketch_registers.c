@@ -83,6 +83,23 @@ uint8_t register_join(uint8_t a, uint8_t b)
     return pack(unpack(a) | unpack(b));
 }
 
+bool register_possible(uint8_t value, uint32_t p)
+{
+    uint32_t two = value & 3u;
+    uint32_t rank = (uint32_t)(value >> 2) + 2 - p; /* below the first it is far above the last */
+    if (value == 0)
+        return true;
+    return rank >= 1 && rank <= 65 - p && (rank != 1 || two == 0) && (rank != 2 || (two & 1) == 0);
+}
+
+bool registers_possible(const uint8_t *registers, uint32_t p)
+{
+    for (size_t i = 0; i < (size_t)1 << p; i++)
+        if (!register_possible(registers[i], p))
+            return false;
+    return true;
+}
+
 void registers_join_scalar(uint8_t *into, const uint8_t *from, uint32_t p)
 {
     for (size_t i = 0; i < (size_t)1 << p; i++)

@@ -25,6 +25,9 @@ bool registers_add(uint8_t *registers, uint32_t p, uint64_t hash, uint32_t *ret_
 void registers_join(uint8_t *into, const uint8_t *from, uint32_t p);
 void registers_join_scalar(uint8_t *into, const uint8_t *from, uint32_t p);
 uint8_t register_join(uint8_t a, uint8_t b); /* of one register */
+/* Whether hashes can have left this byte, or all of these. */
+bool register_possible(uint8_t value, uint32_t p);
+bool registers_possible(const uint8_t *registers, uint32_t p);
 
 /* The state that the same hashes would have left at to_p <= p; `to` holds 2^to_p bytes and may be
  * `from` itself. */
