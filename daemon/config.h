@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/http/listener.h"
-#include "policy/declaration.h"
+#include "policy/license/declaration.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -190,12 +190,14 @@ const char *config_usage(void)
            "  --max-step-tokens N    tokens in one forward pass        512\n"
            "  --max-queue COUNT      waiting; beyond, 429              1024\n"
            "  --prefix-cache SWITCH  reuse what prompts share          true\n"
-           "  --state FOLDER         where user counts are kept        ~/.local/state/weir\n"
+           "  --state FOLDER         user counts and licence verdicts  ~/.local/state/weir\n"
            "  --log-level LEVEL      debug, info, warn, error          info\n"
            "  --log-format FORMAT    logfmt or json                    logfmt\n"
            "  --check                read the configuration, say what is wrong, and leave\n"
            "  --version, --help\n"
            "\n"
-           "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration, 1 anything else;\n"
-           "check and licenses say theirs under --help.\n";
+           "SIGHUP reads the operator section and the licences again.\n"
+           "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration or no model that "
+           "its\n"
+           "licence allows, 1 anything else; check and licenses say theirs under --help.\n";
 }

@@ -2,29 +2,79 @@
 #include "daemon/load.h"
 
 #include "base/clock.h"
+#include "base/text.h"
+#include "daemon/license_log.h"
 #include "daemon/memory.h"
 #include "daemon/model_facts.h"
 #include "daemon/worker.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* What the file says of itself goes to the policy; what the policy makes of it, to the log. */
-static int declare_model(struct server *server, struct served_model *served, const char *path,
-                         struct error *err)
+/* RFC 8288. The id is one segment of the path: all but what is unreserved there is escaped. */
+static char *make_license_link(const char *id)
+{
+    static const char unreserved[] = "-._~";
+    struct text link;
+    text_init(&link);
+    text_append_string(&link, "</v1/models/");
+    for (; *id != '\0'; id++) {
+        unsigned char c = (unsigned char)*id;
+        if ((c < 0x80 && isalnum(c)) || strchr(unreserved, c) != NULL)
+            text_append_char(&link, (char)c);
+        else
+            text_append_format(&link, "%%%02X", c);
+    }
+    text_append_string(&link, "/license>; rel=\"license\"");
+    size_t count;
+    char *bytes = text_take(&link, &count);
+    text_destroy(&link);
+    return bytes;
+}
+
+/* What the file says of itself goes to the policy. */
+static int add_to_policy(struct server *server, const struct config_model *model, int64_t now_unix,
+                         struct policy_model **ret, struct error *err)
 {
     struct model_facts facts;
-    int result = model_facts_init(&facts, model_file(served->model), err);
-    if (result != 0)
-        return result;
-    facts.facts.id = served->id;
-    facts.facts.path = path;
-    result = policy_model_add(server->policy, &facts.facts, clock_unix_us() / 1000000,
-                              &served->policy, err);
-    model_facts_destroy(&facts);
+    struct gguf *gguf = gguf_open(model->path, err); /* maps the file, and reads its header */
+    if (gguf == NULL)
+        return err->code;
+    int result = model_facts_init(&facts, gguf, err);
+    if (result == 0) {
+        facts.facts.id = model->id;
+        facts.facts.path = model->path;
+        facts.facts.chosen_license = model->license;
+        result = policy_model_add(server->policy, &facts.facts, now_unix, ret, err);
+        model_facts_destroy(&facts);
+    }
+    gguf_close(gguf);
     return result;
+}
+
+int load_license(struct server *server, const struct config_model *model, int64_t now_unix,
+                 struct error *err)
+{
+    struct policy_model *policy = NULL;
+    int result = add_to_policy(server, model, now_unix, &policy, err);
+    if (result == ERROR_REFUSED && policy != NULL) {
+        server->refused[server->refused_count++] =
+            (struct refused_model){.id = model->id, .policy = policy};
+        license_log_refusal(server->log, policy_model_assessment(policy), err->text);
+        return result;
+    }
+    if (result != 0)
+        return error_wrap(err, "model '%s'", model->id);
+    char *link = make_license_link(model->id);
+    if (link == NULL)
+        return error_no_memory(err);
+    server->models[server->model_count++] = (struct served_model){
+        .id = model->id, .config = model, .policy = policy, .license_link = link};
+    license_log(server->log, policy_model_assessment(policy));
+    return 0;
 }
 
 static void on_engine_events(void *wake_argument, uint32_t worker)
@@ -98,11 +148,10 @@ static void log_loaded(struct server *server, const struct served_model *served,
 int load_model(struct server *server, uint32_t index, struct error *err)
 {
     const struct config *config = server->config;
-    const struct config_model *model = &config->models[index];
     struct served_model *served = &server->models[index];
+    const struct config_model *model = served->config;
     uint64_t started_us = clock_monotonic_us();
     struct stat status;
-    served->id = model->id;
     if (stat(model->path, &status) != 0) {
         error_set_errno(err, errno, "%s", model->path);
         return error_wrap(err, "model '%s'", model->id);
@@ -115,8 +164,7 @@ int load_model(struct server *server, uint32_t index, struct error *err)
     served->model = model_load(model->path, served->backend, err);
     if (served->model == NULL)
         return error_wrap(err, "model '%s'", model->id);
-    if (declare_model(server, served, model->path, err) != 0 ||
-        start_engine(server, served, index, err) != 0)
+    if (start_engine(server, served, index, err) != 0)
         return error_wrap(err, "model '%s'", model->id);
     log_loaded(server, served, started_us);
     return 0;
@@ -127,7 +175,9 @@ void unload_model(struct served_model *served)
     engine_free(served->engine);
     model_free(served->model);
     backend_close(served->backend);
+    free(served->license_link);
     served->engine = NULL;
     served->model = NULL;
     served->backend = NULL;
+    served->license_link = NULL;
 }

@@ -3,11 +3,13 @@
  *
  * Signals are blocked before any thread is made, so that all threads inherit the block and only
  * this one, inside ppoll(), ever sees one. The first SIGTERM or SIGINT drains, the second ends
- * at once. Exit codes are those of sysexits.h where a supervisor can use the difference. */
+ * at once; SIGHUP has the declaration and the licences read again. Exit codes are those of
+ * sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/rules.h"
 #include "daemon/server.h"
 
 #include <poll.h>
@@ -24,25 +26,36 @@
 
 static volatile int stop_signals; /* counts SIGTERM and SIGINT; written by on_stop_signal alone */
 
+static volatile int reload_signals; /* counts SIGHUP; written by on_reload_signal alone */
+
 static void on_stop_signal(int number)
 {
     (void)number;
     stop_signals++;
 }
 
-/* Blocks the stop signals and sets their handlers; ret_open: the mask that lets them in. */
+static void on_reload_signal(int number)
+{
+    (void)number;
+    reload_signals++;
+}
+
+/* Blocks the signals that we answer and sets their handlers; ret_open: the mask that lets them
+ * in. */
 static void prepare_signals(sigset_t *ret_open)
 {
+    static const int answered[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction stop = {.sa_handler = on_stop_signal}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction reload = {.sa_handler = on_reload_signal};
     sigset_t blocked;
     sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
+    for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)
+        sigaddset(&blocked, answered[i]);
     (void)pthread_sigmask(SIG_BLOCK, &blocked, ret_open);
-    sigdelset(ret_open, SIGTERM);
-    sigdelset(ret_open, SIGINT);
-    (void)sigaction(SIGTERM, &stop, NULL);
-    (void)sigaction(SIGINT, &stop, NULL);
+    for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++) {
+        sigdelset(ret_open, answered[i]);
+        (void)sigaction(answered[i], answered[i] == SIGHUP ? &reload : &stop, NULL);
+    }
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
@@ -107,9 +120,15 @@ static void greet(const struct server *server)
 static void wait_for_stop(struct server *server, const sigset_t *open_mask)
 {
     const struct timespec period = {.tv_sec = WATCH_PERIOD_S};
+    int reloads_done = 0;
     while (stop_signals == 0) {
         (void)ppoll(NULL, 0, &period, open_mask);
-        server_watch(server, clock_monotonic_us());
+        int64_t now_unix = clock_unix_us() / 1000000;
+        if (reloads_done != reload_signals) {
+            reloads_done = reload_signals; /* before the files are read: a later one reads again */
+            rules_reload(server, now_unix);
+        }
+        server_watch(server, clock_monotonic_us(), now_unix);
     }
 }
 
@@ -139,7 +158,7 @@ static int serve(const struct config *config, struct log *log)
     struct server *server = server_start(config, log, &err);
     if (server == NULL) {
         log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
-        return EXIT_FAILURE;
+        return err.code == ERROR_REFUSED ? EX_CONFIG : EXIT_FAILURE;
     }
     log_event(log, LOG_LEVEL_INFO, "ready", LOG_STRING("listen", config->listen),
               LOG_U64("port", server->port), LOG_U64("workers", server->worker_count),
@@ -149,6 +168,20 @@ static int serve(const struct config *config, struct log *log)
     drain(server, log, &open_mask);
     server_stop(server);
     log_event(log, LOG_LEVEL_INFO, "stopped", LOG_I64("pid", getpid()));
+    return EXIT_SUCCESS;
+}
+
+/* The file was read; what it names of licences is read too. */
+static int check_configuration(const struct config *config)
+{
+    struct error err = {0};
+    struct rules *rules = rules_new(config, &err);
+    if (rules == NULL) {
+        (void)fprintf(stderr, "weir: %s\n", err.text);
+        return EX_CONFIG;
+    }
+    (void)printf("weir: the configuration is sound (%u models)\n", config->model_count);
+    rules_free(rules);
     return EXIT_SUCCESS;
 }
 
@@ -172,7 +205,7 @@ int main(int argc, char **argv)
     } else if (command == CONFIG_VERSION) {
         (void)printf("weir %s\n", WEIR_VERSION);
     } else if (command == CONFIG_CHECK) {
-        (void)printf("weir: the configuration is sound (%u models)\n", config->model_count);
+        status = check_configuration(config);
     } else {
         struct log *log = log_new(STDERR_FILENO, config->log_level, config->log_format);
         status = serve(config, log);

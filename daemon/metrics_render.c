@@ -29,8 +29,8 @@ struct scrape {
     struct scrape_model models[];
 };
 
-/* The three escapes of the text format; the rest of UTF-8 passes. */
-static void append_label(struct text *out, const char *name, const char *value)
+/* The rest of UTF-8 passes. */
+void render_label(struct text *out, const char *name, const char *value)
 {
     text_append_format(out, "%s=\"", name);
     for (; *value != '\0'; value++) {
@@ -56,22 +56,22 @@ static void scrape_free(struct scrape *scrape)
 static struct scrape *scrape_new(const struct metrics *metrics, const struct server *server)
 {
     struct scrape *scrape =
-        calloc(1, sizeof *scrape + metrics->model_count * sizeof(struct scrape_model));
+        calloc(1, sizeof *scrape + server->model_count * sizeof(struct scrape_model));
     if (scrape == NULL)
         return NULL;
     scrape->metrics = metrics;
     scrape->server = server;
     scrape->now_us = clock_monotonic_us();
-    scrape->model_count = metrics->model_count;
+    scrape->model_count = server->model_count; /* those refused have no engine and no users */
     bool failed = false;
     for (uint32_t i = 0; i < scrape->model_count; i++) {
         struct scrape_model *model = &scrape->models[i];
         const struct served_model *served = &server->models[i];
         engine_stats(served->engine, &model->engine);
         policy_usage(server->policy, served->policy, clock_unix_us(), &model->usage);
-        append_label(&model->labels, "model_name", served->id);
+        render_label(&model->labels, "model_name", served->id);
         text_append_string(&model->labels, ",engine=\"0\"");
-        append_label(&model->model, "model", served->id);
+        render_label(&model->model, "model", served->id);
         failed = failed || model->labels.failed || model->model.failed;
     }
     if (!failed)
@@ -378,6 +378,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_iterations(scrape, out);
     render_requests(scrape, out);
     render_users(scrape, out);
+    render_licenses(server, out);
     render_family(out, "weir_build_info", "gauge", "The version that runs.");
     text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
     render_network(scrape, out);

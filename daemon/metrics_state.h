@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metrics_state.h -- what metrics.c records and metrics_render.c shows. Internal to both. */
+/* metrics_state.h -- what metrics.c records and metrics_render.c shows. Internal to metrics*.c. */
 #ifndef WEIR_DAEMON_METRICS_STATE_H
 #define WEIR_DAEMON_METRICS_STATE_H
 
@@ -56,6 +56,10 @@ struct metrics {
 
 /* "# HELP" and "# TYPE" of a family. */
 void render_family(struct text *out, const char *name, const char *type, const char *help);
+/* name="value", with the three escapes of the text format. */
+void render_label(struct text *out, const char *name, const char *value);
+/* weir_license_*, of all models that are configured. */
+void render_licenses(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

@@ -2,18 +2,22 @@
 /* server.c -- the order in which things come to life, and the reverse of it.
  *
  *     sockets       first, because a port in use should fail before a model is read
- *     policy        counters are replayed before anybody can be counted
- *     models        weights, licence, engine; one after another, each logged
+ *     rules, policy the catalogue and the declaration; counters are replayed before anybody counts
+ *     licences      of all models, by the headers of their files: what is refused costs no memory
+ *     models        weights and engine of those that are left; one after another, each logged
  *     workers       loops, listeners, apis: they read everything above
  *
  * server_stop() takes a server of any age, so that every failure of server_start() ends there:
  * workers break their exchanges (which cancels generations), engines abort and leave the last
- * events, apis take those, and only then go policy and models, which both have pointed into. */
+ * events, apis take those, and only then go policy, its rules and models, which all have pointed
+ * into. */
 #include "daemon/server.h"
 
 #include "base/clock.h"
 #include "daemon/load.h"
+#include "daemon/rules.h"
 #include "daemon/worker.h"
+#include "policy/license/month.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -85,8 +89,12 @@ static int open_policy(struct server *server, struct error *err)
     if (result != 0)
         return result;
     const char *key_file = server->config->user_key_file;
+    server->rules = rules_new(server->config, err);
+    if (server->rules == NULL)
+        return err->code;
     const struct policy_config config = {.state_folder = folder,
-                                         .key_file = key_file[0] == '\0' ? NULL : key_file};
+                                         .key_file = key_file[0] == '\0' ? NULL : key_file,
+                                         .rules = *rules_for_policy(server->rules)};
     server->policy = policy_new(&config, err);
     return server->policy == NULL ? error_wrap(err, "users") : 0;
 }
@@ -154,12 +162,35 @@ static int start_workers(struct server *server, struct error *err)
     return 0;
 }
 
+/* A breach leaves a model out; with none left there is nothing to serve. */
+static int weigh_models(struct server *server, struct error *err)
+{
+    struct error first = {0};
+    int64_t now_unix = clock_unix_us() / 1000000;
+    server->weighed_month = month_of_unix(now_unix);
+    for (uint32_t i = 0; i < server->config->model_count; i++) {
+        struct error inner = {0};
+        int result = load_license(server, &server->config->models[i], now_unix, &inner);
+        if (result != 0 && result != ERROR_REFUSED)
+            return error_set(err, result, "%s", inner.text);
+        if (result == ERROR_REFUSED && first.code == 0)
+            first = inner;
+    }
+    if (server->model_count > 0)
+        return 0;
+    if (server->refused_count > 1)
+        return error_set(err, ERROR_REFUSED, "all %u models are refused, the first for this: %s",
+                         server->refused_count, first.text);
+    return error_set(err, ERROR_REFUSED, "%s", first.text);
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
     server->workers = calloc(server->worker_count, sizeof *server->workers);
     server->models = calloc(config->model_count, sizeof *server->models);
-    if (server->workers == NULL || server->models == NULL)
+    server->refused = calloc(config->model_count, sizeof *server->refused);
+    if (server->workers == NULL || server->models == NULL || server->refused == NULL)
         return error_no_memory(err);
     for (uint32_t i = 0; i < server->worker_count; i++) {
         struct worker *worker = &server->workers[i];
@@ -167,7 +198,6 @@ static int start_all(struct server *server, struct error *err)
         worker->index = i;
         worker->socket = worker->bell_fd = -1;
     }
-    server->model_count = config->model_count;
     raise_file_limit(config, server->log);
     server->metrics = metrics_new(config->model_count, err);
     if (server->metrics == NULL)
@@ -175,6 +205,8 @@ static int start_all(struct server *server, struct error *err)
     int result = open_sockets(server, err);
     if (result == 0)
         result = open_policy(server, err);
+    if (result == 0)
+        result = weigh_models(server, err);
     for (uint32_t i = 0; result == 0 && i < server->model_count; i++)
         result = load_model(server, i, err);
     return result == 0 ? start_workers(server, err) : result;
@@ -242,8 +274,9 @@ static void watch_engine(struct server *server, struct served_model *served, uin
               LOG_U64("waiting", stats.waiting), LOG_U64("steps", stats.steps));
 }
 
-void server_watch(struct server *server, uint64_t now_us)
+void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
+    rules_watch(server, now_unix);
     for (uint32_t i = 0; i < server->model_count; i++)
         watch_engine(server, &server->models[i], now_us);
 }
@@ -264,12 +297,14 @@ void server_stop(struct server *server)
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_release(&server->workers[i]);
     policy_free(server->policy);
+    rules_free(server->rules);
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
     free(server->workers);
     free(server->models);
+    free(server->refused);
     free(server);
 }
 
@@ -280,5 +315,13 @@ struct served_model *server_find_model(const struct server *server, const char *
     for (uint32_t i = 0; i < server->model_count; i++)
         if (strcmp(server->models[i].id, id) == 0)
             return &server->models[i];
+    return NULL;
+}
+
+const struct refused_model *server_find_refused(const struct server *server, const char *id)
+{
+    for (uint32_t i = 0; i < server->refused_count; i++)
+        if (strcmp(server->refused[i].id, id) == 0)
+            return &server->refused[i];
     return NULL;
 }

@@ -19,15 +19,24 @@
 #include <stdint.h>
 
 struct served_model {
-    const char *id; /* borrowed: config */
+    const char *id;                    /* borrowed: config */
+    const struct config_model *config; /* borrowed: config */
     struct backend *backend;
     struct model *model;
     struct engine *engine;
     struct policy_model *policy; /* borrowed: policy */
+    char *license_link;          /* of the Link header: </v1/models/ID/license>; rel="license" */
     int64_t created_unix;        /* the weights file's modification time, seconds */
     bool stalled;                /* main thread only: the stall was logged */
 };
 
+/* Configured, and not served, for its licence does not allow it. */
+struct refused_model {
+    const char *id;              /* borrowed: config */
+    struct policy_model *policy; /* borrowed: policy */
+};
+
+struct rules;      /* rules.h: what models are weighed against */
 struct worker;     /* worker.h: a thread, its event_base, listener and api */
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
@@ -36,29 +45,38 @@ struct server {
     struct log *log;             /* borrowed: main */
     struct policy *policy;
     struct metrics *metrics;
-    struct served_model *models;
+    struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
+    struct refused_model *refused; /* likewise */
+    uint32_t refused_count;
     struct worker *workers;
     uint32_t worker_count;
     struct ssl_ctx_st *tls; /* NULL for clear text */
     uint16_t port;          /* bound */
     _Atomic bool ready;     /* accepting; false again while draining */
     _Atomic bool draining;
+    /* main thread only */
+    struct rules *rules;      /* the newest, owned; older ones hang on it */
+    int32_t weighed_month;    /* in which all models were weighed last, month.h */
+    int64_t weigh_again_unix; /* not before, after a failure */
 };
 
+/* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */
 struct server *server_start(const struct config *config, struct log *log, struct error *err);
 /* Readiness fails, listeners close, open exchanges go on. Any thread. */
 void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
  * *interrupted (a second signal) ends the wait. */
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
-/* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, and users
- * counted but not on disk. */
-void server_watch(struct server *server, uint64_t now_us);
+/* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, and weighs
+ * the models' licences anew when a month begins. */
+void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);
 
 /* NULL when the id is not served. An empty id with a single model names that model. */
 struct served_model *server_find_model(const struct server *server, const char *id);
+/* NULL when no model of that id was refused. */
+const struct refused_model *server_find_refused(const struct server *server, const char *id);
 
 #endif

@@ -8,8 +8,8 @@
 #ifndef WEIR_POLICY_EVIDENCE_H
 #define WEIR_POLICY_EVIDENCE_H
 
-#include "policy/assessment.h"
 #include "policy/ledger.h"
+#include "policy/license/assessment.h"
 
 #include <stdbool.h>
 

@@ -9,10 +9,10 @@
 
 #include "policy/evidence.h"
 #include "policy/facts.h"
-#include "policy/gate.h"
 #include "policy/identity.h"
 #include "policy/ledger.h"
-#include "policy/license_match.h"
+#include "policy/license/gate.h"
+#include "policy/license/license_match.h"
 #include "policy/secret.h"
 #include "policy/usage.h"
 

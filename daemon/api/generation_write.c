@@ -47,6 +47,7 @@ static void head_of(const struct generation *generation, const char *content_typ
                     struct answer_headers *ret)
 {
     answer_headers_init(ret, &generation->call, content_type);
+    answer_headers_add(ret, "link", generation->model->license_link);
     if (generation->attribution[0] != '\0')
         answer_headers_add(ret, "x-weir-attribution", generation->attribution);
 }

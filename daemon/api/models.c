@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/api/models.h"
+
 #include "daemon/api/answer.h"
 #include "daemon/api/handlers.h"
+#include "policy/license/assessment.h"
+#include "policy/render/render.h"
 
 #include <string.h>
 
@@ -19,8 +23,25 @@ static void append_model(struct text *out, const struct served_model *model)
     text_append_format(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"weir\"",
                        (long long)model->created_unix);
     append_member(out, "root", model->id);
-    text_append_format(out, ",\"parent\":null,\"max_model_len\":%u", engine_context(model->engine));
+    text_append_format(
+        out, ",\"parent\":null,\"max_model_len\":%u,\"license\":", engine_context(model->engine));
+    render_license_object(policy_model_assessment(model->policy), out);
     text_append_char(out, '}');
+}
+
+int models_not_found(const struct server *server, const char *id, struct fault *fault)
+{
+    const struct refused_model *refused = server_find_refused(server, id);
+    if (refused == NULL)
+        return fault_code(fault, 404, "model_not_found",
+                          "The model '%.200s' is not served here; GET /v1/models lists those that "
+                          "are",
+                          id);
+    return fault_code(fault, 404, "model_not_found",
+                      "The model '%.200s' is not served here, for it is refused by its licence "
+                      "(%.100s); GET /v1/models/{id}/license says by which condition and what to "
+                      "do",
+                      id, policy_model_assessment(refused->policy)->license);
 }
 
 void models_answer_list(struct call *call)
@@ -70,23 +91,75 @@ static bool decode_percent(const char *from, char *to, size_t to_bytes)
     return count > 0;
 }
 
-void models_answer_one(struct call *call)
+static void answer_not_found(struct call *call, const char *id)
 {
-    const char *path = exchange_path(call->exchange) + strlen("/v1/models/");
-    char id[MODEL_ID_BYTES_MAX];
-    struct served_model *model = NULL;
-    if (decode_percent(path, id, sizeof id))
-        model = server_find_model(call->api->server, id);
-    if (model == NULL) {
-        struct fault fault;
-        (void)fault_code(&fault, 404, "model_not_found", "The model '%.200s' is not served here",
-                         path);
-        answer_fault(call, &fault, NULL);
-        return;
-    }
+    struct fault fault;
+    (void)models_not_found(call->api->server, id, &fault);
+    answer_fault(call, &fault, NULL);
+}
+
+/* The licence of a refused model is told as well: that is where its refusal is explained. */
+static const struct policy_model *find_policy(const struct server *server, const char *id)
+{
+    const struct served_model *model = server_find_model(server, id);
+    if (model != NULL)
+        return model->policy;
+    const struct refused_model *refused = server_find_refused(server, id);
+    return refused == NULL ? NULL : refused->policy;
+}
+
+static void answer_license(struct call *call, const struct policy_model *model)
+{
     struct text body;
     text_init(&body);
-    append_model(&body, model);
+    render_json(policy_model_assessment(model), &body);
     answer_json(call, &body);
     text_destroy(&body);
+}
+
+static void answer_model(struct call *call, const struct served_model *model)
+{
+    struct text body;
+    struct answer_headers head;
+    text_init(&body);
+    append_model(&body, model);
+    if (body.failed) {
+        answer_json(call, &body);
+    } else {
+        answer_headers_init(&head, call, "application/json");
+        answer_headers_add(&head, "link", model->license_link);
+        answer_give(call,
+                    &(struct answer){
+                        .status = 200, .head = &head, .body = body.bytes, .count = body.count});
+    }
+    text_destroy(&body);
+}
+
+/* Ids may hold a '/', so that the path does not say where the id ends: a model whose own id ends
+ * in "/license" is found before another's licence. */
+void models_answer_one(struct call *call)
+{
+    static const char suffix[] = "/license";
+    const char *path = exchange_path(call->exchange) + strlen("/v1/models/");
+    const struct server *server = call->api->server;
+    char id[MODEL_ID_BYTES_MAX];
+    if (!decode_percent(path, id, sizeof id)) {
+        answer_not_found(call, path);
+        return;
+    }
+    const struct served_model *model = server_find_model(server, id);
+    if (model != NULL) {
+        answer_model(call, model);
+        return;
+    }
+    size_t count = strlen(id), suffix_count = sizeof suffix - 1;
+    if (count > suffix_count && strcmp(id + count - suffix_count, suffix) == 0) {
+        id[count - suffix_count] = '\0';
+        const struct policy_model *policy = find_policy(server, id);
+        if (policy != NULL) {
+            answer_license(call, policy);
+            return;
+        }
+    }
+    answer_not_found(call, id);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/api/prompt.h"
 
+#include "daemon/api/models.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,10 +20,7 @@ struct served_model *prompt_find_model(const struct server *server, const char *
                         "model is missing; GET /v1/models lists the %u models served here",
                         server->model_count);
     else
-        (void)fault_code(fault, 404, "model_not_found",
-                         "The model '%.200s' is not served here; GET /v1/models lists those that "
-                         "are",
-                         id);
+        (void)models_not_found(server, id, fault);
     return NULL;
 }
 

@@ -9,7 +9,7 @@
 #include "daemon/commands/check_targets.h"
 #include "daemon/commands/commands.h"
 #include "daemon/model_facts.h"
-#include "policy/gate.h"
+#include "policy/license/gate.h"
 #include "policy/render/render.h"
 
 #include <limits.h>

@@ -8,8 +8,8 @@
 
 #include "base/schema.h"
 #include "base/text.h"
-#include "policy/catalogue.h"
-#include "policy/license_text.h"
+#include "policy/license/catalogue.h"
+#include "policy/license/license_text.h"
 #include "policy/render/render.h"
 
 #include <dirent.h>

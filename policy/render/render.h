@@ -7,7 +7,7 @@
 #define WEIR_POLICY_RENDER_RENDER_H
 
 #include "base/text.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 /* For people at a terminal: a head, a row a condition, what to do. columns: of the terminal, 0 for
  * 80. colour: ANSI. */

@@ -4,7 +4,7 @@
 #define WEIR_POLICY_RENDER_VIEW_H
 
 #include "base/text.h"
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 #include <stdbool.h>
 

@@ -98,7 +98,7 @@ def test_models_show_the_licence(client):
     assert [m.id for m in models] == [MODEL_ID]
     model = client.models.retrieve(MODEL_ID)
     assert model.license["id"].lower() == "apache-2.0"
-    assert model.license["source"] == "weights"
+    assert model.license["recognised_by"] == "weights"
 
 
 def test_errors_are_openais(client):

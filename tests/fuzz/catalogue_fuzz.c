@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "policy/catalogue.h"
+#include "policy/license/catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

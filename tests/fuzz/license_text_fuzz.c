@@ -3,7 +3,7 @@
  *
  * The bytes before the first NUL are the text; those after it are the sentences of a pattern.
  * Texts that begin with the byte order mark of UTF-16 are taken whole. */
-#include "policy/license_match.h"
+#include "policy/license/license_match.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "policy/model_card.h"
+#include "policy/license/model_card.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

@@ -46,8 +46,7 @@ void policy_admit(struct policy *policy, struct policy_model *model,
 
 const struct assessment *policy_model_assessment(const struct policy_model *model)
 {
-    (void)model;
-    return NULL;
+    return &model->assessment;
 }
 
 void metrics_first_token(struct metrics *metrics, uint32_t model, uint64_t ttft_us)
@@ -95,6 +94,52 @@ struct served_model *server_find_model(const struct server *server, const char *
     return found ? &server->models[0] : NULL;
 }
 
+const struct refused_model *server_find_refused(const struct server *server, const char *id)
+{
+    return strcmp(id, server->refused[0].id) == 0 ? &server->refused[0] : NULL;
+}
+
+static void license_init(struct policy_model *license, const char *model, const char *id,
+                         enum verdict verdict)
+{
+    license->recognition = (struct recognition){
+        .model = model,
+        .licenses = {{.declared = id, .by = BY_OPERATOR, .evidence = "a test", .base = ""}},
+        .license_count = 1,
+        .link = "",
+    };
+    license->source = (struct license_condition){.kind = CONDITION_ATTRIBUTION};
+    license->condition = (struct assessed_condition){
+        .id = "x/show",
+        .kind = "attribution",
+        .license = id,
+        .condition = &license->source,
+        .clause = "2",
+        .summary = "Show it.",
+        .verdict = verdict,
+        .literal = verdict,
+        .conservative = verdict,
+        .reason = "It is so.",
+        .remedy = "",
+        .text = "Made of X",
+        .acknowledged = "",
+    };
+    license->assessment = (struct assessment){
+        .recognition = &license->recognition,
+        .model = model,
+        .license = id,
+        .verdict = verdict,
+        .literal = verdict,
+        .conservative = verdict,
+        .conditions = &license->condition,
+        .condition_count = 1,
+        .osaid_reason = "",
+        .ai_act_basis = "",
+        .ai_act_reason = "",
+        .at_unix = 7,
+    };
+}
+
 void world_init(struct world *world, bool with_keys)
 {
     static const struct config_api_key keys[2] = {{(char *)"sk-one", (char *)"a"},
@@ -111,6 +156,13 @@ void world_init(struct world *world, bool with_keys)
     world->model.engine = &world->engine;
     world->model.model = (struct model *)(void *)world;
     world->model.created_unix = 7;
+    world->model.policy = &world->licenses[0];
+    world->model.license_link = (char *)"</v1/models/tiny/license>; rel=\"license\"";
+    license_init(&world->licenses[0], "tiny", "free-1", VERDICT_OBLIGATION);
+    license_init(&world->licenses[1], "org/barred", "bar-1", VERDICT_BREACH);
+    world->refused = (struct refused_model){.id = "org/barred", .policy = &world->licenses[1]};
+    world->server.refused = &world->refused;
+    world->server.refused_count = 1;
     world->server.config = &world->config;
     world->server.policy = &world->policy;
     world->server.metrics = &world->metrics;

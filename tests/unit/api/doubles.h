@@ -10,6 +10,7 @@
 #include "daemon/api/api.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
+#include "policy/license/assessment.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -103,6 +104,13 @@ struct policy {
     char user[64], header[64], tenant[64], address[64]; /* of the last claims, "" for NULL */
 };
 
+struct policy_model {
+    struct recognition recognition;
+    struct license_condition source;
+    struct assessed_condition condition;
+    struct assessment assessment;
+};
+
 struct metrics {
     uint32_t first_tokens, next_tokens, generations, answers;
     enum http_route route;
@@ -120,13 +128,16 @@ struct world {
     struct engine engine;
     struct policy policy;
     struct metrics metrics;
+    struct policy_model licenses[2]; /* of the model, and of the refused one */
     struct served_model model;
+    struct refused_model refused;
     struct server server;
     struct api *api;
     struct exchange exchange;
 };
 
-/* One model "tiny" with a context of 64 tokens. with_keys: "sk-one" of tenant "a" and "sk-two" of
+/* One model "tiny" with a context of 64 tokens, under "free-1"; another, "org/barred", is refused
+ * by "bar-1". with_keys: "sk-one" of tenant "a" and "sk-two" of
  * tenant "b" are needed. */
 void world_init(struct world *world, bool with_keys);
 /* Fails the test when a generation is still open. */

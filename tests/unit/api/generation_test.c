@@ -73,6 +73,7 @@ static void a_streamed_chat_is_these_bytes(void **state)
     token(world, TOKEN_EOS, FINISH_STOP);
     assert_int_equal(world->exchange.status, 200);
     assert_true(contains(&world->exchange.headers, "content-type: text/event-stream\n"));
+    assert_true(contains(&world->exchange.headers, "link: </v1/models/tiny/license>;"));
     assert_true(contains(&world->exchange.headers, "cache-control: no-cache\n"));
     assert_true(contains(&world->exchange.headers, "x-accel-buffering: no\n"));
     assert_true(contains(&world->exchange.headers, "x-request-id: req_"));
@@ -429,6 +430,8 @@ static void the_policy_hears_the_claims_and_its_word_counts(void **state)
     assert_true(asked->cache_salt != asked->tenant);
     token(world, TOKEN_EOS, FINISH_STOP);
     assert_true(contains(&world->exchange.headers, "x-weir-attribution: Built with Tiny\n"));
+    assert_true(
+        contains(&world->exchange.headers, "link: </v1/models/tiny/license>; rel=\"license\"\n"));
     teardown(world);
     world = setup(false);
     world->policy.verdict = POLICY_REFUSE;

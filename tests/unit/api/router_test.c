@@ -192,27 +192,73 @@ static void a_sane_request_id_comes_back_and_no_other(void **state)
     teardown(world);
 }
 
+#define LINK "link: </v1/models/tiny/license>; rel=\"license\"\n"
+
 static void a_model_says_its_licence(void **state)
 {
     (void)state;
 #define MODEL                                                                                      \
     "{\"id\":\"tiny\",\"object\":\"model\",\"created\":7,\"owned_by\":\"weir\",\"root\":\"tiny\"," \
-    "\"parent\":null,\"max_model_len\":64,\"license\":{\"id\":\"apache-2.0\",\"name\":\"\","       \
-    "\"link\":\"\",\"source\":\"none\"}}"
+    "\"parent\":null,\"max_model_len\":64,\"license\":{\"id\":\"free-1\",\"name\":\"free-1\","     \
+    "\"link\":null,\"recognised_by\":\"operator\",\"verdict\":\"obligation\",\"obligations\":["    \
+    "\"Made of X\"]}}"
     struct world *world = setup(false);
     world_get(world, "/v1/models");
     world_expect_body(world, "{\"object\":\"list\",\"data\":[" MODEL "]}");
     world_get(world, "/v1/models/%74in%79");
     world_expect_body(world, MODEL);
-    static const char *const unknown[] = {"/v1/models/", "/v1/models/big", "/v1/models/tiny%00",
-                                          "/v1/models/tiny%", "/v1/models/tiny%2"};
-    for (size_t i = 0; i < 5; i++) {
+    assert_true(contains(&world->exchange.headers, LINK));
+    teardown(world);
+}
+
+static void unknown_models_are_404(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    static const char *const unknown[] = {
+        "/v1/models/",         "/v1/models/big",           "/v1/models/tiny%00",
+        "/v1/models/tiny%",    "/v1/models/tiny%2",        "/v1/models/big/license",
+        "/v1/models//license", "/v1/models/tiny/licenses", "/v1/models/tiny/license/license"};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         world_get(world, unknown[i]);
         assert_int_equal(world->exchange.status, 404);
         assert_true(contains(&world->exchange.bytes, "model_not_found"));
     }
     world_post(world, "/v1/completions", "{\"model\":\"big\",\"prompt\":\"x\"}");
     assert_int_equal(world->exchange.status, 404);
+    assert_true(contains(&world->exchange.bytes, "lists those that are"));
+    teardown(world);
+}
+
+static void a_licence_is_told_in_full_on_a_path_of_its_own(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    static const char *const paths[] = {
+        "/v1/models/tiny/license", "/v1/models/t%69ny/license", "/v1/models/tiny%2Flicense",
+        "/v1/models/org/barred/license", "/v1/models/org%2fbarred/license"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        world_get(world, paths[i]);
+        assert_int_equal(world->exchange.status, 200);
+        assert_true(contains(&world->exchange.headers, "content-type: application/json\n"));
+        assert_true(contains(&world->exchange.bytes, "{\"id\":\"x/show\","));
+        assert_true(contains(&world->exchange.bytes,
+                             i < 3 ? "{\"model\":\"tiny\"," : "{\"model\":\"org/barred\","));
+    }
+    teardown(world);
+}
+
+static void a_refused_model_is_404_and_says_why(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world_get(world, "/v1/models/org%2Fbarred");
+    assert_int_equal(world->exchange.status, 404);
+    assert_true(contains(&world->exchange.bytes, "refused by its licence (bar-1)"));
+    world_post(world, "/v1/completions", "{\"model\":\"org/barred\",\"prompt\":\"x\"}");
+    assert_int_equal(world->exchange.status, 404);
+    assert_true(contains(&world->exchange.bytes, "\"code\":\"model_not_found\""));
+    assert_true(contains(&world->exchange.bytes, "/v1/models/{id}/license"));
     teardown(world);
 }
 
@@ -262,6 +308,9 @@ int main(void)
         cmocka_unit_test(health_is_an_engine_that_makes_progress),
         cmocka_unit_test(a_sane_request_id_comes_back_and_no_other),
         cmocka_unit_test(a_model_says_its_licence),
+        cmocka_unit_test(unknown_models_are_404),
+        cmocka_unit_test(a_licence_is_told_in_full_on_a_path_of_its_own),
+        cmocka_unit_test(a_refused_model_is_404_and_says_why),
         cmocka_unit_test(tokens_and_text_go_both_ways),
         cmocka_unit_test(metrics_and_version_are_plain),
     };

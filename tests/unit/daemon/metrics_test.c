@@ -13,6 +13,7 @@
 #include "daemon/metrics.h"
 #include "daemon/server.h"
 #include "daemon/worker.h"
+#include "policy/license/assessment.h"
 
 void engine_stats(const struct engine *engine, struct engine_stats *ret)
 {
@@ -49,6 +50,18 @@ void policy_usage(struct policy *policy, const struct policy_model *model, int64
         .users = 42, .users_by_class = {0, 40, 2, 0}, .anonymous_requests = 7, .exact = true};
 }
 
+struct policy_model {
+    struct license_condition source;
+    struct threshold_limb limbs[4];
+    struct assessed_condition conditions[2];
+    struct assessment assessment;
+};
+
+const struct assessment *policy_model_assessment(const struct policy_model *model)
+{
+    return &model->assessment;
+}
+
 const char *identity_class_name(enum identity_class identity)
 {
     static const char *const names[] = {"verified", "asserted", "weak", "none"};
@@ -64,21 +77,57 @@ bool worker_stats(const struct server *server, uint32_t index, struct listener_s
 
 struct fixture {
     struct config config;
+    struct policy_model licenses[3];
     struct served_model models[2];
+    struct refused_model refused;
     struct server server;
     struct text out;
 };
+
+/* A threshold of three limbs, one of them twice, and a doubt. */
+static void license_init(struct policy_model *license, const char *model, enum verdict verdict)
+{
+    license->limbs[0] =
+        (struct threshold_limb){.metric = METRIC_MAU, .window = WINDOW_MONTH, .value = 100000000};
+    license->limbs[1] = (struct threshold_limb){.metric = METRIC_REVENUE,
+                                                .window = WINDOW_MONTH,
+                                                .currency = CURRENCY_USD,
+                                                .value = 20000000};
+    license->limbs[2] = license->limbs[1];
+    license->limbs[2].value++;
+    license->limbs[3] = license->limbs[1];
+    license->limbs[3].currency = CURRENCY_CNY;
+    license->source = (struct license_condition){
+        .kind = CONDITION_THRESHOLD, .any_of = license->limbs, .any_of_count = 4};
+    license->conditions[0] = (struct assessed_condition){
+        .id = "big-1/name", .license = "big-1", .condition = &license->source, .verdict = verdict};
+    license->conditions[1] = (struct assessed_condition){
+        .id = "recognition/text-unknown", .license = "", .verdict = VERDICT_REVIEW};
+    license->assessment = (struct assessment){.model = model,
+                                              .license = "big-1",
+                                              .verdict = verdict,
+                                              .conditions = license->conditions,
+                                              .condition_count = 2};
+}
 
 static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     fixture->models[0].id = "plain";
     fixture->models[1].id = "q\"uo\\te\nline";
+    license_init(&fixture->licenses[0], "plain", VERDICT_REVIEW);
+    license_init(&fixture->licenses[1], fixture->models[1].id, VERDICT_REVIEW);
+    license_init(&fixture->licenses[2], "barred", VERDICT_BREACH);
+    fixture->models[0].policy = &fixture->licenses[0];
+    fixture->models[1].policy = &fixture->licenses[1];
+    fixture->refused = (struct refused_model){.id = "barred", .policy = &fixture->licenses[2]};
     fixture->server = (struct server){.config = &fixture->config,
                                       .models = fixture->models,
                                       .model_count = 2,
+                                      .refused = &fixture->refused,
+                                      .refused_count = 1,
                                       .worker_count = 2,
-                                      .metrics = metrics_new(2, NULL)};
+                                      .metrics = metrics_new(3, NULL)};
     assert_non_null(fixture->server.metrics);
     *state = fixture;
     return 0;
@@ -215,6 +264,28 @@ static void strange_methods_and_statuses_share_a_label(void **state)
     expect_absent(fixture, "BREW");
 }
 
+static void licences_are_told_of_refused_models_too(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+    expect_line(fixture, "weir_license_verdict{model=\"plain\",license=\"big-1\","
+                         "verdict=\"review\"} 1");
+    expect_line(fixture, "weir_license_verdict{model=\"barred\",license=\"big-1\","
+                         "verdict=\"breach\"} 1");
+    expect_line(fixture, "weir_license_condition{model=\"q\\\"uo\\\\te\\nline\",license=\"\","
+                         "condition=\"recognition/text-unknown\",verdict=\"review\"} 1");
+#define NAME "{model=\"plain\",license=\"big-1\",condition=\"big-1/name\","
+    expect_line(fixture, "weir_license_condition" NAME "verdict=\"review\"} 1");
+    expect_line(fixture, "weir_license_threshold" NAME
+                         "metric=\"mau\",window=\"month\",currency=\"\"} 100000000");
+    expect_line(fixture, "weir_license_threshold" NAME
+                         "metric=\"revenue\",window=\"month\",currency=\"USD\"} 20000000");
+    expect_line(fixture, "weir_license_threshold" NAME
+                         "metric=\"revenue\",window=\"month\",currency=\"CNY\"} 20000000");
+    expect_absent(fixture, "20000001"); /* the same series a second time */
+    expect_absent(fixture, "vllm:num_requests_running{model_name=\"barred\"");
+}
+
 /* Prometheus wants each family once, its HELP and TYPE before its samples. */
 static void every_sample_follows_its_own_type(void **state)
 {
@@ -244,6 +315,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(token_buckets_end_at_the_context, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_methods_and_statuses_share_a_label, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(licences_are_told_of_refused_models_too, setup, teardown),
         cmocka_unit_test_setup_teardown(every_sample_follows_its_own_type, setup, teardown),
     };
     if (argc == 2 && strcmp(argv[1], "--print") == 0) { /* for promtool check metrics */

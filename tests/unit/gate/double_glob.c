@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* double_glob.c -- catalogue_glob() as its header has it, without the rest of the catalogue. */
-#include "policy/catalogue.h"
+#include "policy/license/catalogue.h"
 
 #include <strings.h>
 

@@ -3,7 +3,7 @@
 #ifndef WEIR_TESTS_UNIT_GATE_GATE_FIXTURE_H
 #define WEIR_TESTS_UNIT_GATE_GATE_FIXTURE_H
 
-#include "policy/gate.h"
+#include "policy/license/gate.h"
 
 #define NOW 1794268800 /* 2026-11-10 */
 

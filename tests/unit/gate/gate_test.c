@@ -133,19 +133,33 @@ static void what_is_not_known_goes_to_review(void **state)
     world.recognition.doubts = doubts;
     world.recognition.doubt_count = 3;
     struct assessment *assessment = weigh_all(&world);
-    static const char *const ids[] = {"recognition/unknown-license", "recognition/text-unknown",
-                                      "recognition/text-unknown-2", "recognition/lineage-cycle"};
-    assert_int_equal(assessment->condition_count, 4);
-    for (uint32_t i = 0; i < 4; i++) {
+    static const char *const ids[] = {"recognition/text-unknown", "recognition/text-unknown-2",
+                                      "recognition/lineage-cycle"};
+    assert_int_equal(assessment->condition_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
         assert_string_equal(assessment->conditions[i].id, ids[i]);
         assert_string_equal(assessment->conditions[i].kind, "recognition");
         assert_string_equal(assessment->conditions[i].license, "");
         assert_int_equal(assessment->conditions[i].verdict, VERDICT_REVIEW);
     }
-    expect_contains(assessment->conditions[0].reason, "'modified-mit' is declared (README.md)");
-    assert_string_equal(assessment->conditions[2].remedy, "Read it too.");
+    assert_string_equal(assessment->conditions[1].remedy, "Read it too.");
     assert_string_equal(assessment->license, "unknown");
     assert_int_equal(assessment->osaid, ANSWER_UNKNOWN);
+    world_destroy(&world);
+}
+
+static void a_licence_without_a_record_is_review_though_nobody_doubts_it(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, CONDITION_USE_POLICY);
+    world.recognition.licenses[0] =
+        (struct recognised_license){.declared = "modified-mit", .evidence = "README.md"};
+    const struct assessment *assessment = weigh_all(&world);
+    assert_int_equal(assessment->condition_count, 1);
+    assert_string_equal(assessment->conditions[0].id, "recognition/unknown-license");
+    expect_contains(assessment->conditions[0].reason, "'modified-mit' is declared (README.md)");
+    assert_int_equal(assessment->verdict, VERDICT_REVIEW);
     world_destroy(&world);
 }
 
@@ -353,6 +367,7 @@ int main(void)
         cmocka_unit_test(the_records_remedy_goes_before_the_gates_own),
         cmocka_unit_test(a_condition_carries_what_the_record_says),
         cmocka_unit_test(what_is_not_known_goes_to_review),
+        cmocka_unit_test(a_licence_without_a_record_is_review_though_nobody_doubts_it),
         cmocka_unit_test(no_licence_at_all_is_review),
         cmocka_unit_test(a_disagreement_is_an_obligation_and_both_bind),
         cmocka_unit_test(a_model_is_as_open_as_its_least_open_licence),

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "policy/catalogue.h"
+#include "policy/license/catalogue.h"
 #include "tests/unit/policy/scratch.h"
 
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

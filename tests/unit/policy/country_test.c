@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "policy/country.h"
+#include "policy/license/country.h"
 
 static void the_union_has_27_members_and_their_outer_parts(void **state)
 {

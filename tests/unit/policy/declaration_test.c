@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "policy/declaration.h"
+#include "policy/license/declaration.h"
 
 /* -- Loading, by libcyaml alone: its messages are base/schema.h's affair -- */
 

@@ -7,7 +7,7 @@
 #ifndef WEIR_TESTS_POLICY_FEW_LICENSES_H
 #define WEIR_TESTS_POLICY_FEW_LICENSES_H
 
-#include "policy/catalogue.h"
+#include "policy/license/catalogue.h"
 
 struct catalogue *few_licenses(void); /* of the caller's to free; fails the test, never NULL */
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/license_match.h"
+#include "policy/license/license_match.h"
 
 #define RECORDS_MAX 160
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/license_pattern.h"
+#include "policy/license/license_pattern.h"
 
 static struct license_text read_text(const char *bytes)
 {

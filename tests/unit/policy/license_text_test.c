@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/license_restriction.h"
-#include "policy/license_text.h"
-#include "policy/license_words.h"
+#include "policy/license/license_restriction.h"
+#include "policy/license/license_text.h"
+#include "policy/license/license_words.h"
 
 static struct license_text read_bytes(const char *bytes, size_t count)
 {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "policy/month.h"
+#include "policy/license/month.h"
 
 static void a_month_is_four_digits_and_two(void **state)
 {

@@ -15,8 +15,8 @@
 #include <sys/resource.h>
 
 #include "base/text.h"
-#include "policy/assessment.h"
 #include "policy/evidence.h"
+#include "policy/license/assessment.h"
 #include "policy/policy.h"
 #include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
@@ -67,12 +67,12 @@ static int teardown(void **state)
     return 0;
 }
 
-/* path: a folder without texts or cards of its own. */
+/* Weights in a folder without texts or cards. */
 static int add(struct fixture *fixture, const char *id, const char *license,
                struct policy_model **ret, struct error *err)
 {
     const struct policy_model_facts facts = {
-        .id = id, .path = "/nonexistent/q.gguf", .chosen_license = license};
+        .id = id, .path = fixture->folder, .chosen_license = license};
     return policy_model_add(fixture->policy, &facts, NOW, ret, err);
 }
 

@@ -45,7 +45,7 @@ static void open_policy(struct fixture *fixture)
     fixture->policy = policy_new(&config, &err);
     assert_string_equal(err.text, "");
     assert_non_null(fixture->policy);
-    const struct policy_model_facts facts = {.id = "q", .path = "/nonexistent/q.gguf"};
+    const struct policy_model_facts facts = {.id = "q", .path = fixture->folder};
     assert_int_equal(policy_model_add(fixture->policy, &facts, 0, &fixture->model, &err), 0);
 }
 
@@ -161,7 +161,7 @@ static void expect_refusal(struct fixture *fixture, const char *part)
     policy_free(fixture->policy);
     fixture->policy = policy_new(&config, &err);
     assert_non_null(fixture->policy);
-    const struct policy_model_facts facts = {.id = "q", .path = "q.gguf"};
+    const struct policy_model_facts facts = {.id = "q", .path = fixture->folder};
     assert_true(policy_model_add(fixture->policy, &facts, 0, &model, &err) < 0);
     assert_null(model);
     assert_non_null(strstr(err.text, part));

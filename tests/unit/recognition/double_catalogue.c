@@ -3,8 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "policy/catalogue.h"
-#include "policy/license_match.h"
+#include "policy/license/catalogue.h"
+#include "policy/license/license_match.h"
 #include "tests/unit/recognition/doubles.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

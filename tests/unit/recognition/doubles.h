@@ -8,7 +8,7 @@
 #ifndef WEIR_TESTS_RECOGNITION_DOUBLES_H
 #define WEIR_TESTS_RECOGNITION_DOUBLES_H
 
-#include "policy/recognition.h"
+#include "policy/license/recognition.h"
 
 #include <stdint.h>
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/license_expression.h"
+#include "policy/license/license_expression.h"
 
 static void assert_names(const char *expression, const char *ids)
 {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/lineage.h"
+#include "policy/license/lineage.h"
 #include "tests/unit/recognition/doubles.h"
 
 static char root[TREE_PATH_BYTES];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/model_card.h"
+#include "policy/license/model_card.h"
 
 static struct model_card read_card(const char *text)
 {

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/model_folder.h"
+#include "policy/license/model_folder.h"
 #include "tests/unit/recognition/doubles.h"
 
 static char root[TREE_PATH_BYTES];

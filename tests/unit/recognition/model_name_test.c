@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "policy/modality.h"
-#include "policy/model_name.h"
+#include "policy/license/modality.h"
+#include "policy/license/model_name.h"
 
 static void a_file_is_named_for_its_model_without_bits_and_shards(void **state)
 {

@@ -3,7 +3,7 @@
 #ifndef WEIR_TESTS_UNIT_RENDER_SAMPLES_H
 #define WEIR_TESTS_UNIT_RENDER_SAMPLES_H
 
-#include "policy/assessment.h"
+#include "policy/license/assessment.h"
 
 /* One condition of each verdict, one of them taken on; two licences, one of a base model. */
 const struct assessment *sample_full(void);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* metrics_license.c -- what licences say, as series: a verdict a model and a condition, and the
+ * line of every threshold, so that a rule can hold a measured figure against it. Refused models
+ * are here too. Labels say what was found; a value of 1 says that it is so. */
+#include "daemon/metrics_state.h"
+#include "daemon/server.h"
+#include "policy/license/assessment.h"
+
+static const char *currency_of(const struct threshold_limb *limb)
+{
+    if (limb->metric != METRIC_REVENUE)
+        return "";
+    return limb->currency == CURRENCY_CNY ? "CNY" : "USD";
+}
+
+static void append_next_label(struct text *out, const char *name, const char *value)
+{
+    text_append_char(out, ',');
+    render_label(out, name, value);
+}
+
+static void open_condition(struct text *out, const char *series,
+                           const struct assessment *assessment,
+                           const struct assessed_condition *condition)
+{
+    text_append_format(out, "%s{", series);
+    render_label(out, "model", assessment->model);
+    append_next_label(out, "license", condition->license);
+    append_next_label(out, "condition", condition->id);
+}
+
+static void render_verdict(const struct assessment *assessment, struct text *out)
+{
+    text_append_string(out, "weir_license_verdict{");
+    render_label(out, "model", assessment->model);
+    append_next_label(out, "license", assessment->license);
+    append_next_label(out, "verdict", verdict_name(assessment->verdict));
+    text_append_string(out, "} 1\n");
+}
+
+static void render_conditions(const struct assessment *assessment, struct text *out)
+{
+    for (uint32_t i = 0; i < assessment->condition_count; i++) {
+        const struct assessed_condition *condition = &assessment->conditions[i];
+        open_condition(out, "weir_license_condition", assessment, condition);
+        append_next_label(out, "verdict", verdict_name(condition->verdict));
+        text_append_string(out, "} 1\n");
+    }
+}
+
+/* A second limb of the same labels would be the same series again. */
+static bool is_repeated(const struct license_condition *condition, uint32_t index)
+{
+    const struct threshold_limb *limb = &condition->any_of[index];
+    for (uint32_t i = 0; i < index; i++)
+        if (condition->any_of[i].metric == limb->metric &&
+            condition->any_of[i].window == limb->window &&
+            condition->any_of[i].currency == limb->currency)
+            return true;
+    return false;
+}
+
+static void render_thresholds(const struct assessment *assessment, struct text *out)
+{
+    for (uint32_t i = 0; i < assessment->condition_count; i++) {
+        const struct assessed_condition *condition = &assessment->conditions[i];
+        const struct license_condition *source = condition->condition;
+        for (uint32_t j = 0; source != NULL && j < source->any_of_count; j++) {
+            const struct threshold_limb *limb = &source->any_of[j];
+            if (is_repeated(source, j))
+                continue;
+            open_condition(out, "weir_license_threshold", assessment, condition);
+            append_next_label(out, "metric", threshold_metric_name(limb->metric));
+            append_next_label(out, "window", threshold_window_name(limb->window));
+            append_next_label(out, "currency", currency_of(limb));
+            text_append_string(out, "} ");
+            text_append_u64(out, limb->value);
+            text_append_char(out, '\n');
+        }
+    }
+}
+
+static void render_all(const struct server *server, struct text *out,
+                       void (*render)(const struct assessment *assessment, struct text *out))
+{
+    for (uint32_t i = 0; i < server->model_count; i++)
+        render(policy_model_assessment(server->models[i].policy), out);
+    for (uint32_t i = 0; i < server->refused_count; i++)
+        render(policy_model_assessment(server->refused[i].policy), out);
+}
+
+void render_licenses(const struct server *server, struct text *out)
+{
+    render_family(out, "weir_license_verdict", "gauge",
+                  "1 for what a model's licences come to: met, watch, obligation, review, breach.");
+    render_all(server, out, render_verdict);
+    render_family(out, "weir_license_condition", "gauge",
+                  "1 for what each condition of a model's licences comes to.");
+    render_all(server, out, render_conditions);
+    render_family(
+        out, "weir_license_threshold", "gauge",
+        "The number beyond which a condition takes hold: users, or whole currency units.");
+    render_all(server, out, render_thresholds);
+}

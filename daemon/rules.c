@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/rules.h"
+
+#include "daemon/license_log.h"
+#include "daemon/server.h"
+#include "policy/license/catalogue.h"
+#include "policy/license/month.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#define RETRY_S 3600
+
+struct rules {
+    struct rules *older;
+    struct config *config; /* read by a reload; NULL for the first, whose config is main's */
+    struct catalogue *catalogue;
+    struct policy_rules policy;
+    uint32_t older_count;
+};
+
+static void release(struct rules *rules)
+{
+    catalogue_free(rules->catalogue);
+    config_free(rules->config);
+    free(rules);
+}
+
+struct rules *rules_new(const struct config *config, struct error *err)
+{
+    char storage[PATH_MAX];
+    const char *folders[2];
+    struct rules *rules = calloc(1, sizeof *rules);
+    if (rules == NULL) {
+        (void)error_no_memory(err);
+        return NULL;
+    }
+    uint32_t count = catalogue_folders(config->licenses_folder, storage, sizeof storage, folders);
+    rules->catalogue = catalogue_load(folders, count, err);
+    if (rules->catalogue == NULL) {
+        (void)error_wrap(err, "licenses");
+        release(rules);
+        return NULL;
+    }
+    rules->policy =
+        (struct policy_rules){.catalogue = rules->catalogue, .declaration = config->declaration};
+    return rules;
+}
+
+void rules_free(struct rules *rules)
+{
+    while (rules != NULL) {
+        struct rules *older = rules->older;
+        release(rules);
+        rules = older;
+    }
+}
+
+const struct policy_rules *rules_for_policy(const struct rules *rules)
+{
+    return &rules->policy;
+}
+
+/* Rules from the files as they are now. */
+static struct rules *read_again(const struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    struct config *fresh = NULL;
+    if (server->rules->older_count >= RULES_KEPT_MAX) {
+        (void)error_set(err, ERROR_BUSY, "changed %u times since the start: restart weir",
+                        RULES_KEPT_MAX);
+        return NULL;
+    }
+    if (config->path[0] != '\0' && config_read(config->path, &fresh, err) != 0)
+        return NULL;
+    struct rules *rules = rules_new(fresh != NULL ? fresh : config, err);
+    if (rules == NULL)
+        config_free(fresh);
+    else
+        rules->config = fresh;
+    return rules;
+}
+
+/* -- Weighing -- */
+
+/* Served models, then refused ones. */
+static const struct assessment *assessment_at(const struct server *server, uint32_t index)
+{
+    return index < server->model_count
+               ? policy_model_assessment(server->models[index].policy)
+               : policy_model_assessment(server->refused[index - server->model_count].policy);
+}
+
+static int weigh(struct server *server, const struct policy_rules *rules, int64_t now_unix,
+                 uint32_t *ret_changed, struct error *err)
+{
+    uint32_t count = server->model_count + server->refused_count;
+    const struct assessment **before = calloc(count, sizeof *before);
+    if (before == NULL)
+        return error_no_memory(err);
+    for (uint32_t i = 0; i < count; i++)
+        before[i] = assessment_at(server, i);
+    int result = policy_reassess(server->policy, rules, now_unix, ret_changed, err);
+    for (uint32_t i = 0; result == 0 && i < count; i++)
+        if (assessment_at(server, i) != before[i])
+            license_log_change(server->log, before[i], assessment_at(server, i),
+                               i < server->model_count);
+    free(before);
+    return result;
+}
+
+void rules_reload(struct server *server, int64_t now_unix)
+{
+    struct error err = {0};
+    uint32_t changed = 0;
+    struct rules *rules = read_again(server, &err);
+    if (rules == NULL || weigh(server, &rules->policy, now_unix, &changed, &err) != 0) {
+        log_event(server->log, LOG_LEVEL_ERROR, "reload_refused", LOG_STRING("error", err.text),
+                  LOG_STRING("remedy", "all is as it was; put it right and send SIGHUP again"));
+        if (rules != NULL)
+            release(rules);
+        return;
+    }
+    log_event(server->log, LOG_LEVEL_INFO, "reloaded", LOG_STRING("config", server->config->path),
+              LOG_U64("licenses", catalogue_count(rules->catalogue)),
+              LOG_U64("models_changed", changed));
+    if (changed == 0) { /* nobody points into them */
+        release(rules);
+        return;
+    }
+    rules->older = server->rules;
+    rules->older_count = server->rules->older_count + 1;
+    server->rules = rules;
+}
+
+void rules_watch(struct server *server, int64_t now_unix)
+{
+    int32_t month = month_of_unix(now_unix);
+    struct error err = {0};
+    uint32_t changed = 0;
+    if (month == server->weighed_month || now_unix < server->weigh_again_unix)
+        return;
+    if (weigh(server, &server->rules->policy, now_unix, &changed, &err) != 0) {
+        server->weigh_again_unix = now_unix + RETRY_S;
+        log_event(server->log, LOG_LEVEL_ERROR, "month_not_weighed", LOG_STRING("error", err.text),
+                  LOG_U64("retry_s", RETRY_S));
+        return;
+    }
+    server->weighed_month = month;
+    log_event(server->log, LOG_LEVEL_INFO, "month_weighed", LOG_U64("models_changed", changed));
+}
