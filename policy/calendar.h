@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* calendar.h -- days of UTC as numbers since 1970-01-01, and the months that they lie in, numbered
- * as in month.h. Pure; any thread: the C library's calendar takes a lock. */
+ * as in license/month.h. Pure; any thread: the C library's calendar takes a lock. */
 #ifndef WEIR_POLICY_CALENDAR_H
 #define WEIR_POLICY_CALENDAR_H
 

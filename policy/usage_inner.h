@@ -116,8 +116,9 @@ int usage_need_counter(struct usage_scope *scope, struct usage_day *day, enum us
 struct usage_total *usage_total_of(struct usage_scope *scope, uint32_t day);
 const struct usage_total *usage_total_find(const struct usage_scope *scope, uint32_t day);
 void usage_totals_forget(struct usage_scope *scope, uint32_t before_day);
-/* Moves what live days have tallied into the totals. */
-void usage_totals_fold(struct usage_scope *scope, struct usage_day *day);
+/* Moves what has been tallied into the totals: of one day, of all that are open. */
+void usage_totals_fold_day(struct usage_scope *scope, struct usage_day *day);
+void usage_totals_fold(struct usage_scope *scope);
 /* Policy thread, no lock held. */
 int usage_totals_load(struct usage *usage, struct error *err);
 int usage_totals_save(struct usage *usage, struct error *err);

@@ -73,7 +73,7 @@ static bool at_rest(struct usage *usage, struct usage_day *day)
 
 static void close_day(struct usage_scope *scope, struct usage_day *day)
 {
-    usage_totals_fold(scope, day);
+    usage_totals_fold_day(scope, day);
     for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++)
         counter_close(atomic_load(&day->counters[c]));
     atomic_fetch_add(&scope->epoch, 1);
@@ -213,11 +213,7 @@ static void save_totals(struct usage *usage)
     struct error err;
     for (struct usage_scope *scope = usage->scopes; scope != NULL; scope = scope->next) {
         (void)pthread_mutex_lock(&scope->lock);
-        for (uint32_t slot = 0; slot < USAGE_LIVE_DAYS; slot++) {
-            struct usage_day *day = atomic_load(&scope->live[slot]);
-            if (day != NULL)
-                usage_totals_fold(scope, day);
-        }
+        usage_totals_fold(scope);
         (void)pthread_mutex_unlock(&scope->lock);
     }
     if (usage_totals_save(usage, &err) != 0)

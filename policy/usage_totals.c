@@ -78,7 +78,7 @@ void usage_totals_forget(struct usage_scope *scope, uint32_t before_day)
     memmove(scope->totals, scope->totals + gone, scope->total_count * sizeof scope->totals[0]);
 }
 
-void usage_totals_fold(struct usage_scope *scope, struct usage_day *day)
+void usage_totals_fold_day(struct usage_scope *scope, struct usage_day *day)
 {
     uint64_t fresh[IDENTITY_CLASS_COUNT] = {0}, all = 0;
     for (uint32_t t = 0; t < USAGE_TALLIES; t++)
@@ -94,6 +94,17 @@ void usage_totals_fold(struct usage_scope *scope, struct usage_day *day)
     for (uint32_t c = 0; c < IDENTITY_CLASS_COUNT; c++)
         total->requests[c] += fresh[c];
     total->saved = false;
+}
+
+void usage_totals_fold(struct usage_scope *scope)
+{
+    for (uint32_t slot = 0; slot < USAGE_LIVE_DAYS; slot++) {
+        struct usage_day *day = atomic_load(&scope->live[slot]);
+        if (day != NULL)
+            usage_totals_fold_day(scope, day);
+    }
+    for (struct usage_day *day = scope->retired; day != NULL; day = day->next)
+        usage_totals_fold_day(scope, day);
 }
 
 /* -- On disk -- */

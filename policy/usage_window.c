@@ -393,11 +393,7 @@ static int views_of(const struct usage *usage, const struct unions *unions,
 static void add_requests(struct usage_scope *scope, struct usage_figures *figures)
 {
     (void)pthread_mutex_lock(&scope->lock);
-    for (uint32_t slot = 0; slot < USAGE_LIVE_DAYS; slot++) {
-        struct usage_day *day = atomic_load(&scope->live[slot]);
-        if (day != NULL)
-            usage_totals_fold(scope, day);
-    }
+    usage_totals_fold(scope);
     for (uint32_t i = 0; i < scope->total_count; i++) {
         const struct usage_total *total = &scope->totals[i];
         if (total->day < figures->first_day || total->day > figures->last_day)
@@ -561,12 +557,34 @@ int usage_ask(struct usage *usage, const struct usage_question *question, struct
     return result;
 }
 
+/* Days that closed since somebody asked for the month: a scope a call. */
+static bool extend_next(struct usage *usage, uint32_t today)
+{
+    struct error err;
+    bool extended = false;
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    for (struct usage_scope *scope = usage->scopes; scope != NULL && !extended;
+         scope = scope->next) {
+        const struct usage_closed *closed = &scope->closed;
+        uint32_t upto = closed->upto;
+        if (closed->month != calendar_month(today) || upto >= today)
+            continue;
+        if (closed_extend(scope, closed->month, today, &err) != 0)
+            usage_note(&usage->notes, "the month of '%s': %s", scope->model, err.text);
+        extended = closed->upto != upto;
+    }
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return extended;
+}
+
 /* One group a call, so that nobody who asks waits for files, nor does a commit for long. */
 void usage_window_refresh(struct usage *usage, int64_t now_us)
 {
     struct usage_figures unused;
     struct error err;
     uint32_t today = calendar_day(now_us);
+    if (extend_next(usage, today))
+        return;
     for (struct usage_group *group = usage->groups; group != NULL; group = group->next) {
         (void)pthread_mutex_lock(&usage->windows_lock);
         const struct answer *answer = &group->answers[USAGE_WINDOW_ROLLING_31];
