@@ -261,8 +261,20 @@ int journal_files_start(struct journal_files *files, uint64_t first, int *ret_fd
 int journal_files_resume(const struct journal_files *files, int *ret_fd, uint64_t *ret_bytes,
                          struct error *err)
 {
+    int fd = -1;
     assert(files->count > 0);
-    return open_file(files, files->first[files->count - 1], ret_fd, ret_bytes, err);
+    int result = open_file(files, files->first[files->count - 1], &fd, ret_bytes, err);
+    if (result != 0)
+        return result;
+    /* Whom we read is known from now on, and answered at once. But a killed process may have left
+     * frames, or the file's name, that no sync has put on the disk. */
+    if (fdatasync(fd) != 0 || fsync(files->folder) != 0) {
+        result = error_set_errno(err, errno, "syncing what was read");
+        close(fd);
+        return result;
+    }
+    *ret_fd = fd;
+    return 0;
 }
 
 int journal_files_remove(struct journal_files *files, uint64_t sequence, struct error *err)

@@ -37,7 +37,7 @@ int journal_files_replay(const struct journal_files *files, const struct journal
  * lists it; the name is on disk when this returns. The caller closes *ret_fd. */
 int journal_files_start(struct journal_files *files, uint64_t first, int *ret_fd,
                         struct error *err);
-/* Opens the last one to write on. */
+/* Opens the last one to write on; all that was read is on disk when this returns. */
 int journal_files_resume(const struct journal_files *files, int *ret_fd, uint64_t *ret_bytes,
                          struct error *err);
 /* Removes files of which every record is at or before `sequence`; never the last. */

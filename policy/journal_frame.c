@@ -71,14 +71,10 @@ void journal_frame_write(uint8_t bytes[JOURNAL_FRAME_BYTES], const struct journa
     put32(bytes + AT_CRC, checksum(bytes));
 }
 
-static bool read_record(const uint8_t *at, struct journal_record *ret)
+static bool is_record(const uint8_t *at)
 {
     uint32_t kind = get32(at + 16);
-    if ((kind != JOURNAL_HASH && kind != JOURNAL_REGISTER) || get32(at + 20) != 0)
-        return false;
-    *ret = (struct journal_record){
-        .counter = get64(at), .value = get64(at + 8), .kind = (enum journal_kind)kind};
-    return true;
+    return (kind == JOURNAL_HASH || kind == JOURNAL_REGISTER) && get32(at + 20) == 0;
 }
 
 enum journal_frame_state journal_frame_read(const uint8_t bytes[JOURNAL_FRAME_BYTES],
@@ -93,13 +89,16 @@ enum journal_frame_state journal_frame_read(const uint8_t bytes[JOURNAL_FRAME_BY
     if (count == 0 || count % RECORD_BYTES != 0 || count / RECORD_BYTES > JOURNAL_FRAME_RECORDS ||
         sequence == 0 || sequence > JOURNAL_SEQUENCE_MAX || get32(bytes + AT_COUNT + 4) != 0)
         return JOURNAL_FRAME_DAMAGED;
-    struct journal_record records[JOURNAL_FRAME_RECORDS];
-    for (uint32_t i = 0; i < count / RECORD_BYTES; i++)
-        if (!read_record(bytes + AT_RECORDS + (size_t)i * RECORD_BYTES, &records[i]))
+    const uint8_t *records = bytes + AT_RECORDS;
+    for (uint32_t i = 0; i < count; i += RECORD_BYTES)
+        if (!is_record(records + i))
             return JOURNAL_FRAME_DAMAGED;
     ret->sequence = sequence;
     ret->key_id = get64(bytes + AT_KEY_ID);
     ret->record_count = count / RECORD_BYTES;
-    memcpy(ret->records, records, ret->record_count * sizeof records[0]);
+    for (uint32_t i = 0; i < ret->record_count; i++, records += RECORD_BYTES)
+        ret->records[i] = (struct journal_record){.counter = get64(records),
+                                                  .value = get64(records + 8),
+                                                  .kind = (enum journal_kind)get32(records + 16)};
     return JOURNAL_FRAME_GOOD;
 }

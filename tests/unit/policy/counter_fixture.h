@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* counter_fixture.h -- for the tests of counters: one beside a sketch of the same users. What a killed process leaves is what a second opening of the same file sees: both are the page
- * cache. */
+/* counter_fixture.h -- for the tests of counters: one beside a sketch of the same users. What a
+ * killed process leaves is what a second opening of the same file sees: both are the page cache. */
 #ifndef WEIR_TESTS_POLICY_COUNTER_FIXTURE_H
 #define WEIR_TESTS_POLICY_COUNTER_FIXTURE_H
 

@@ -32,6 +32,7 @@ static struct {
     size_t room;    /* bytes that writes still get; SIZE_MAX: all */
     uint32_t syncs; /* of data, that came through */
     bool sync_fails;
+    struct journal *busy; /* somebody appends one record to it while a sync is under way */
 } disk = {.room = SIZE_MAX};
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
@@ -54,6 +55,10 @@ int fdatasync(int fd)
         return -1;
     }
     disk.syncs++;
+    if (disk.busy != NULL) {
+        const struct journal_record record = {.counter = 1, .value = 1, .kind = JOURNAL_HASH};
+        (void)journal_append(disk.busy, &record);
+    }
     return (int)syscall(SYS_fdatasync, fd);
 }
 
@@ -90,6 +95,7 @@ static int set_up(void **state)
     scratch_make(fixture->folder);
     disk.room = SIZE_MAX;
     disk.sync_fails = false;
+    disk.busy = NULL;
     disk.syncs = 0;
     *state = fixture;
     return 0;
@@ -230,6 +236,36 @@ static void a_commit_is_whole_frames_and_one_sync(void **state)
     commit(fixture);
     assert_int_equal(size_of(fixture, FIRST_NAME), 3 * 4096);
     assert_int_equal(disk.syncs, 2);
+}
+
+static void what_comes_during_a_sync_waits_for_the_next(void **state)
+{
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    append(fixture, 0, 3);
+    disk.busy = fixture->journal;
+    commit(fixture);
+    assert_int_equal(journal_appended(fixture->journal), 4);
+    assert_int_equal(journal_durable(fixture->journal), 3);
+    disk.busy = NULL;
+    commit(fixture);
+    assert_int_equal(journal_durable(fixture->journal), 4);
+}
+
+static void what_is_read_back_is_synced_before_it_counts_as_durable(void **state)
+{
+    struct fixture *fixture = *state;
+    reopen(fixture);
+    frames(fixture, 0, 2); /* as if killed before the sync: nobody knows what of it is on disk */
+    journal_close(fixture->journal);
+    fixture->journal = NULL;
+    disk.syncs = 0;
+    reopen(fixture);
+    assert_int_equal(journal_durable(fixture->journal), 2);
+    assert_int_equal(disk.syncs, 1);
+    disk.sync_fails = true;
+    assert_int_equal(try_open(fixture, KEY, 1 << 20), ERROR_IO);
+    assert_null(fixture->journal);
 }
 
 static void closing_commits(void **state)
@@ -585,6 +621,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(what_was_committed_comes_back_in_order),
         JOURNAL_TEST(a_commit_is_whole_frames_and_one_sync),
+        JOURNAL_TEST(what_comes_during_a_sync_waits_for_the_next),
+        JOURNAL_TEST(what_is_read_back_is_synced_before_it_counts_as_durable),
         JOURNAL_TEST(closing_commits),
         JOURNAL_TEST(a_torn_end_is_cut_off_wherever_it_tore),
         JOURNAL_TEST(a_flipped_bit_costs_its_frame_and_no_other),
