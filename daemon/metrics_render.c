@@ -14,21 +14,6 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-struct scrape_model {
-    struct engine_stats engine;
-    struct policy_usage usage;
-    struct text labels; /* model_name="...",engine="0" */
-    struct text model;  /* model="..." */
-};
-
-struct scrape {
-    const struct metrics *metrics; /* borrowed */
-    const struct server *server;   /* borrowed */
-    uint64_t now_us;
-    uint32_t model_count;
-    struct scrape_model models[];
-};
-
 /* The rest of UTF-8 passes. */
 void render_label(struct text *out, const char *name, const char *value)
 {
@@ -80,7 +65,7 @@ static struct scrape *scrape_new(const struct metrics *metrics, const struct ser
     return NULL;
 }
 
-static void sample(struct text *out, const char *name, const char *labels, double value)
+void render_sample(struct text *out, const char *name, const char *labels, double value)
 {
     text_append_format(out, "%s{%s} ", name, labels);
     text_append_json_double(out, value);
@@ -131,14 +116,13 @@ static void render_engine_families(const struct scrape *scrape, struct text *out
             const char *member = (const char *)&model->engine + family->offset;
             double value = family->wide ? (double)*(const uint64_t *)member
                                         : (double)*(const uint32_t *)member;
-            sample(out, family->name, text_string(family->vllm ? &model->labels : &model->model),
-                   value);
+            render_sample(out, family->name,
+                          text_string(family->vllm ? &model->labels : &model->model), value);
         }
     }
 }
 
-/* name{labels,key="value"} for each model. */
-static void labelled(struct text *out, const struct scrape_model *model, const char *name,
+void render_labelled(struct text *out, const struct scrape_model *model, const char *name,
                      const char *key_value, double value)
 {
     bool vllm = strncmp(name, "vllm:", 5) == 0;
@@ -154,40 +138,44 @@ static void render_tokens_and_blocks(const struct scrape *scrape, struct text *o
     uint32_t count = scrape->model_count;
     render_family(out, "vllm:prompt_tokens_total", "counter", "Prompt tokens, cached or computed.");
     for (uint32_t i = 0; i < count; i++)
-        sample(out, "vllm:prompt_tokens_total", text_string(&models[i].labels),
-               (double)(models[i].engine.prompt_tokens_computed +
-                        models[i].engine.prompt_tokens_cached));
+        render_sample(out, "vllm:prompt_tokens_total", text_string(&models[i].labels),
+                      (double)(models[i].engine.prompt_tokens_computed +
+                               models[i].engine.prompt_tokens_cached));
     render_family(out, "vllm:prompt_tokens_by_source_total", "counter",
                   "Prompt tokens by where their keys and values came from.");
     for (uint32_t i = 0; i < count; i++) {
-        labelled(out, &models[i], "vllm:prompt_tokens_by_source_total", "source=\"local_compute\"",
-                 (double)models[i].engine.prompt_tokens_computed);
-        labelled(out, &models[i], "vllm:prompt_tokens_by_source_total",
-                 "source=\"local_cache_hit\"", (double)models[i].engine.prompt_tokens_cached);
+        render_labelled(out, &models[i], "vllm:prompt_tokens_by_source_total",
+                        "source=\"local_compute\"",
+                        (double)models[i].engine.prompt_tokens_computed);
+        render_labelled(out, &models[i], "vllm:prompt_tokens_by_source_total",
+                        "source=\"local_cache_hit\"",
+                        (double)models[i].engine.prompt_tokens_cached);
     }
     render_family(out, "vllm:kv_cache_usage_perc", "gauge",
                   "KV blocks that a sequence holds, of all; 1 is full.");
     for (uint32_t i = 0; i < count; i++) {
         const struct kv_cache_stats *kv = &models[i].engine.kv;
-        sample(out, "vllm:kv_cache_usage_perc", text_string(&models[i].labels),
-               kv->block_count == 0 ? 0 : (double)kv->referenced_count / kv->block_count);
+        render_sample(out, "vllm:kv_cache_usage_perc", text_string(&models[i].labels),
+                      kv->block_count == 0 ? 0 : (double)kv->referenced_count / kv->block_count);
     }
     render_family(out, "weir_kv_blocks", "gauge", "KV blocks by state.");
     for (uint32_t i = 0; i < count; i++) {
         const struct kv_cache_stats *kv = &models[i].engine.kv;
-        labelled(out, &models[i], "weir_kv_blocks", "state=\"free\"", kv->free_count);
-        labelled(out, &models[i], "weir_kv_blocks", "state=\"cached\"", kv->cached_count);
-        labelled(out, &models[i], "weir_kv_blocks", "state=\"referenced\"", kv->referenced_count);
+        render_labelled(out, &models[i], "weir_kv_blocks", "state=\"free\"", kv->free_count);
+        render_labelled(out, &models[i], "weir_kv_blocks", "state=\"cached\"", kv->cached_count);
+        render_labelled(out, &models[i], "weir_kv_blocks", "state=\"referenced\"",
+                        kv->referenced_count);
     }
     render_family(out, "weir_engine_busy", "gauge", "1 while a step runs or is due.");
     for (uint32_t i = 0; i < count; i++)
-        sample(out, "weir_engine_busy", text_string(&models[i].model), models[i].engine.busy);
+        render_sample(out, "weir_engine_busy", text_string(&models[i].model),
+                      models[i].engine.busy);
     render_family(out, "weir_engine_last_progress_age_seconds", "gauge",
                   "Since the last finished step, or idle turn of the loop.");
     for (uint32_t i = 0; i < count; i++) {
         uint64_t last_us = models[i].engine.last_progress_us;
-        sample(out, "weir_engine_last_progress_age_seconds", text_string(&models[i].model),
-               scrape->now_us > last_us ? (double)(scrape->now_us - last_us) / 1e6 : 0);
+        render_sample(out, "weir_engine_last_progress_age_seconds", text_string(&models[i].model),
+                      scrape->now_us > last_us ? (double)(scrape->now_us - last_us) / 1e6 : 0);
     }
 }
 
@@ -236,8 +224,8 @@ static void render_requests(const struct scrape *scrape, struct text *out)
     render_family(out, "vllm:request_success_total", "counter", "Requests that ended, by how.");
     for (uint32_t i = 0; i < scrape->model_count; i++)
         for (uint32_t r = FINISH_STOP; r < FINISH_REASONS; r++)
-            labelled(out, &scrape->models[i], "vllm:request_success_total", reasons[r],
-                     (double)scrape->metrics->models[i].finished[r]);
+            render_labelled(out, &scrape->models[i], "vllm:request_success_total", reasons[r],
+                            (double)scrape->metrics->models[i].finished[r]);
     for (uint32_t h = 0; h < HISTOGRAM_COUNT; h++) {
         const struct histogram_family *family = &histogram_families[h];
         render_family(out, family->name, "histogram", family->help);
@@ -335,34 +323,6 @@ static void render_network(const struct scrape *scrape, struct text *out)
         render_family(out, rows[i].name, rows[i].type, rows[i].help);
         text_append_format(out, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
     }
-}
-
-static void render_users(const struct scrape *scrape, struct text *out)
-{
-    render_family(out, "weir_monthly_active_users", "gauge",
-                  "Distinct users of the UTC month so far; take max, never sum, over replicas.");
-    for (uint32_t i = 0; i < scrape->model_count; i++)
-        sample(out, "weir_monthly_active_users", text_string(&scrape->models[i].model),
-               (double)scrape->models[i].usage.users);
-    render_family(out, "weir_monthly_active_users_by_class", "gauge",
-                  "The same by how the user was identified.");
-    for (uint32_t i = 0; i < scrape->model_count; i++)
-        for (uint32_t c = 0; c < IDENTITY_NONE; c++) {
-            char label[48];
-            (void)snprintf(label, sizeof label, "class=\"%s\"",
-                           identity_class_name((enum identity_class)c));
-            labelled(out, &scrape->models[i], "weir_monthly_active_users_by_class", label,
-                     (double)scrape->models[i].usage.users_by_class[c]);
-        }
-    render_family(out, "weir_monthly_anonymous_requests", "gauge",
-                  "Requests of the month that named nobody.");
-    for (uint32_t i = 0; i < scrape->model_count; i++)
-        sample(out, "weir_monthly_anonymous_requests", text_string(&scrape->models[i].model),
-               (double)scrape->models[i].usage.anonymous_requests);
-    render_family(out, "weir_users_unsaved", "gauge", "Users counted that the disk has not taken.");
-    for (uint32_t i = 0; i < scrape->model_count; i++)
-        sample(out, "weir_users_unsaved", text_string(&scrape->models[i].model),
-               (double)scrape->models[i].usage.unsaved);
 }
 
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)

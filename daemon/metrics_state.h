@@ -5,6 +5,7 @@
 
 #include "daemon/histogram.h"
 #include "daemon/metrics.h"
+#include "policy/policy.h"
 
 #include <stdbool.h>
 
@@ -54,6 +55,21 @@ struct metrics {
     struct model_metrics models[]; /* [model_count] */
 };
 
+/* What one exposition is made from. */
+struct scrape_model {
+    struct engine_stats engine;
+    struct policy_usage usage;
+    struct text labels; /* model_name="...",engine="0" */
+    struct text model;  /* model="..." */
+};
+struct scrape {
+    const struct metrics *metrics; /* borrowed */
+    const struct server *server;   /* borrowed */
+    uint64_t now_us;
+    uint32_t model_count;
+    struct scrape_model models[];
+};
+
 /* "# HELP" and "# TYPE" of a family. */
 void render_family(struct text *out, const char *name, const char *type, const char *help);
 /* name="value", with the three escapes of the text format. */
@@ -62,5 +78,13 @@ void render_label(struct text *out, const char *name, const char *value);
 void render_licenses(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
+
+/* name{labels} value */
+void render_sample(struct text *out, const char *name, const char *labels, double value);
+/* name{labels,key="value"} value */
+void render_labelled(struct text *out, const struct scrape_model *model, const char *name,
+                     const char *key_value, double value);
+/* How many people are served. */
+void render_users(const struct scrape *scrape, struct text *out);
 
 #endif

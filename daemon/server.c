@@ -32,8 +32,8 @@
 #include <unistd.h>
 
 #define WORKERS_AUTO_MAX 8u
-#define CORES_A_WORKER   4u   /* compute wants the cores more than the network does */
-#define FILES_BESIDES    256u /* descriptors that are not connections */
+#define CORES_A_WORKER   4u    /* compute wants the cores more than the network does */
+#define FILES_BESIDES    1024u /* descriptors that are not connections: counters, mostly */
 #define IDLE_POLL_MS     10u
 #define STATE_PATH_MAX   4096
 
@@ -143,6 +143,14 @@ static int open_sockets(struct server *server, struct error *err)
     return server->tls == NULL ? error_wrap(err, "server.tls") : 0;
 }
 
+/* On the policy thread. Who starts to hold after this was read asks once more itself. */
+static void on_durable(void *argument)
+{
+    struct server *server = argument;
+    for (uint32_t i = 0; atomic_load(&server->held) > 0 && i < server->worker_count; i++)
+        worker_ring(&server->workers[i]);
+}
+
 static int start_workers(struct server *server, struct error *err)
 {
     struct listener_limits limits = server->config->limits;
@@ -153,6 +161,9 @@ static int start_workers(struct server *server, struct error *err)
         if (result != 0)
             return result;
     }
+    int started = policy_start(server->policy, on_durable, server, err);
+    if (started != 0)
+        return started;
     atomic_store(&server->ready, true); /* all is there; who is let in first may ask at once */
     for (uint32_t i = 0; i < server->worker_count; i++) {
         int result = worker_run(&server->workers[i], err);
@@ -274,8 +285,20 @@ static void watch_engine(struct server *server, struct served_model *served, uin
               LOG_U64("waiting", stats.waiting), LOG_U64("steps", stats.steps));
 }
 
+static void log_users(struct server *server)
+{
+    struct text notes;
+    text_init(&notes);
+    policy_take_notes(server->policy, &notes);
+    char *rest = notes.bytes;
+    for (char *line; rest != NULL && (line = strsep(&rest, "\n")) != NULL && *line != '\0';)
+        log_event(server->log, LOG_LEVEL_WARN, "users", LOG_STRING("note", line));
+    text_destroy(&notes);
+}
+
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
+    log_users(server);
     rules_watch(server, now_unix);
     for (uint32_t i = 0; i < server->model_count; i++)
         watch_engine(server, &server->models[i], now_us);
@@ -289,6 +312,8 @@ void server_stop(struct server *server)
     atomic_store(&server->draining, true);
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_join(&server->workers[i]);
+    if (server->policy != NULL)
+        policy_stop(server->policy); /* it rings bells that are about to go */
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_break(&server->workers[i]);
     for (uint32_t i = 0; i < server->model_count; i++)

@@ -55,6 +55,7 @@ struct server {
     uint16_t port;          /* bound */
     _Atomic bool ready;     /* accepting; false again while draining */
     _Atomic bool draining;
+    _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
     struct rules *rules;      /* the newest, owned; older ones hang on it */
     int32_t weighed_month;    /* in which all models were weighed last, month.h */

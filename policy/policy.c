@@ -7,14 +7,18 @@
  * again, and so are rules under which every model comes out as it was. */
 #include "policy/policy.h"
 
+#include "policy/calendar.h"
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/identity.h"
 #include "policy/ledger.h"
 #include "policy/license/gate.h"
 #include "policy/license/license_match.h"
+#include "policy/policy_thread.h"
 #include "policy/secret.h"
 #include "policy/usage.h"
+#include "policy/usage_import.h"
+#include "policy/usage_window.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,8 +30,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATE_FOLDER_MODE 0700
-#define FACTS_BYTES_MAX   (1u << 20) /* of one model: more is no model's description */
+#define STATE_FOLDER_MODE    0700
+#define REQUEST_ID_BYTES_MAX 256u
+#define ROLLING_AGE_S_MAX    120u       /* the thread makes them anew each minute */
+#define FACTS_BYTES_MAX      (1u << 20) /* of one model: more is no model's description */
 
 struct weighed { /* an assessment, and those before it */
     struct weighed *older;
@@ -38,7 +44,8 @@ struct policy_model {
     struct policy_model *next;
     struct arena *arena;
     const struct policy_model_facts *facts; /* in the arena */
-    struct usage *usage;                    /* NULL where the licence refuses the model */
+    struct usage_scope *scope;              /* NULL where the licence refuses the model */
+    struct usage_group *group;              /* of the model, whatever the product */
     /* main thread */
     struct weighed *newest;
     struct weighed *pending; /* made, and not yet told; NULL outside of policy_reassess() */
@@ -50,6 +57,9 @@ struct policy {
     char *folder;
     int folder_fd; /* holds the lock on the folder */
     struct secret secret;
+    struct usage *usage;
+    struct policy_thread *thread;              /* NULL before policy_start() */
+    _Atomic uint64_t unnamed;                  /* requests that came without an id */
     struct policy_model *models, **models_end; /* changed by main, before the workers start */
     /* main thread */
     struct policy_rules rules;
@@ -99,6 +109,14 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
         result = secret_open(policy->folder, config->key_file, &policy->secret, err);
     if (result != 0)
         return result;
+    const struct usage_config usage = {.folder = policy->folder,
+                                       .secret = &policy->secret,
+                                       .trust_asserted = config->trust_asserted,
+                                       .keep_days = config->keep_days,
+                                       .final_hours = config->final_hours};
+    policy->usage = usage_new(&usage, err);
+    if (policy->usage == NULL)
+        return err->code;
     policy->ledger = ledger_open(policy->folder, err);
     if (policy->ledger == NULL)
         return err->code;
@@ -144,7 +162,6 @@ static void release_weighed(struct weighed *weighed)
 
 static void release_model(struct policy_model *model)
 {
-    usage_free(model->usage);
     release_weighed(model->newest);
     arena_free(model->arena);
     free(model);
@@ -154,11 +171,13 @@ void policy_free(struct policy *policy)
 {
     if (policy == NULL)
         return;
+    policy_stop(policy);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;
         release_model(policy->models);
         policy->models = next;
     }
+    usage_free(policy->usage);
     ledger_close(policy->ledger);
     license_matcher_free(policy->matcher);
     if (policy->folder_fd >= 0)
@@ -223,6 +242,20 @@ static int record_one(struct policy *policy, const struct weighed *weighed, stru
     return result;
 }
 
+/* The first licence is the model's own; its base models' come after it. */
+static int open_scope(struct policy *policy, struct policy_model *model, struct error *err)
+{
+    const struct recognition *found = model->newest->assessment->recognition;
+    const struct license_record *license =
+        found->license_count > 0 ? found->licenses[0].record : NULL;
+    const struct usage_scope_name name = {
+        .product = "", .model = model->facts->id, .family = license == NULL ? "" : license->family};
+    int result = usage_scope_add(policy->usage, &name, &model->scope, err);
+    if (result == 0)
+        model->group = usage_group_find(policy->usage, USAGE_GROUP_MODEL, model->facts->id);
+    return result;
+}
+
 int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
                      int64_t now_unix, struct policy_model **ret, struct error *err)
 {
@@ -239,10 +272,8 @@ int policy_model_add(struct policy *policy, const struct policy_model_facts *fac
         result = record_one(policy, weighed, err);
     }
     bool refused = result == 0 && weighed->assessment->verdict == VERDICT_BREACH;
-    if (result == 0 && !refused) {
-        model->usage = usage_new(policy->folder, model->facts->id, &policy->secret, err);
-        result = model->usage == NULL ? err->code : 0;
-    }
+    if (result == 0 && !refused)
+        result = open_scope(policy, model, err);
     if (result != 0) {
         release_model(model);
         return result;
@@ -339,25 +370,92 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
 
 /* -- Users -- */
 
+/* The one place that makes hashes for counters. A pseudonym's low bits name its class; counters
+ * want one hash for one person, whatever the class. */
+static void see(struct policy *policy, const struct policy_claims *claims, int64_t now_unix_us,
+                struct usage_sight *ret)
+{
+    static const char space[] = "\0request"; /* no tenant; and users are in other namespaces */
+    char domain[sizeof space + REQUEST_ID_BYTES_MAX];
+    const uint8_t *key = policy->secret.users_key;
+    struct identity identity = identity_of(claims, key);
+    *ret = (struct usage_sight){.class = identity.class,
+                                .hash = usage_hash_of_pseudonym(identity.pseudonym)};
+    if (identity.class != IDENTITY_WEAK && identity.class != IDENTITY_NONE)
+        return;
+    memcpy(domain, space, sizeof space);
+    size_t count = 2 * sizeof(uint64_t);
+    if (claims->request_id != NULL) {
+        count = strnlen(claims->request_id, REQUEST_ID_BYTES_MAX);
+        memcpy(domain + sizeof space, claims->request_id, count);
+    } else {
+        const uint64_t number[] = {(uint64_t)now_unix_us, atomic_fetch_add(&policy->unnamed, 1)};
+        memcpy(domain + sizeof space, number, sizeof number);
+    }
+    ret->request_hash = siphash(key, domain, sizeof space + count);
+}
+
 void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,
                   struct policy_decision *ret)
 {
-    assert(model->usage != NULL);
-    struct identity identity = identity_of(claims, policy->secret.users_key);
-    usage_add(model->usage, usage_month(now_unix_us), &identity);
+    struct usage_sight sight;
+    assert(model->scope != NULL);
+    see(policy, claims, now_unix_us, &sight);
+    ret->sequence = usage_count(model->scope, calendar_day(now_unix_us), &sight);
+    if (ret->sequence != 0 && policy->thread != NULL)
+        policy_thread_poke(policy->thread);
     ret->verdict = POLICY_GO;
-    ret->identity = identity.class;
+    ret->identity = sight.class;
     ret->attribution[0] = '\0';
     ret->reason[0] = '\0';
+}
+
+int policy_start(struct policy *policy, void (*on_durable)(void *argument), void *argument,
+                 struct error *err)
+{
+    assert(policy->thread == NULL);
+    const struct policy_thread_config config = {
+        .usage = policy->usage, .on_durable = on_durable, .argument = argument};
+    policy->thread = policy_thread_new(&config, err);
+    return policy->thread == NULL ? (err == NULL ? ERROR_IO : err->code) : 0;
+}
+
+void policy_stop(struct policy *policy)
+{
+    policy_thread_free(policy->thread);
+    policy->thread = NULL;
+}
+
+bool policy_durable(const struct policy *policy, uint64_t sequence)
+{
+    return sequence <= usage_durable(policy->usage) || policy->thread == NULL ||
+           policy_thread_failing(policy->thread);
+}
+
+void policy_take_notes(struct policy *policy, struct text *out)
+{
+    usage_take_notes(policy->usage, out);
 }
 
 void policy_usage(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
                   struct policy_usage *ret)
 {
-    (void)policy;
-    assert(model->usage != NULL);
-    uint32_t month = usage_month(now_unix_us);
-    *ret = (struct policy_usage){.year = (int32_t)(month / 12), .month = (int32_t)(month % 12 + 1)};
-    usage_read(model->usage, month, ret);
+    assert(model->group != NULL);
+    uint32_t today = calendar_day(now_unix_us), month = calendar_month(today);
+    *ret = (struct policy_usage){.year = (int32_t)(month / 12),
+                                 .month = (int32_t)(month % 12 + 1),
+                                 .unsaved = usage_waiting(policy->usage),
+                                 .left_out = usage_left_out(policy->usage),
+                                 .known = true};
+    for (uint32_t w = 0; w < USAGE_WINDOW_COUNT; w++) {
+        bool rolls = w >= USAGE_WINDOW_ROLLING_28;
+        const struct usage_question question = {.group = model->group,
+                                                .window = (enum usage_window)w,
+                                                .day = today,
+                                                .age_s_max = rolls ? ROLLING_AGE_S_MAX : 0,
+                                                .now_unix_us = now_unix_us};
+        if (usage_ask(policy->usage, &question, &ret->windows[w], NULL) != 0)
+            ret->known = false;
+    }
 }

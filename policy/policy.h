@@ -5,12 +5,14 @@
  * facts about a model and claims about a user, and it answers. Raw user ids enter policy_admit()
  * and go no further than a 64-bit keyed hash.
  *
- * Threads: policy_new() and policy_model_add() before the workers start; policy_admit() and
- * policy_usage() from any thread. */
+ * Threads: policy_new(), policy_model_add() and policy_start() before the workers start;
+ * policy_admit(), policy_durable() and policy_usage() from any thread. */
 #ifndef WEIR_POLICY_POLICY_H
 #define WEIR_POLICY_POLICY_H
 
 #include "base/error.h"
+#include "base/text.h"
+#include "policy/usage_figures.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,10 +34,13 @@ struct policy_config {
     const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
     const char *key_file;     /* 32 bytes or more, secret; NULL: made once in the state folder */
     struct policy_rules rules;
+    bool trust_asserted;  /* who a tenant says its users are counts in the lower bound */
+    uint32_t keep_days;   /* of daily counters; then they become months; 0: 92 */
+    uint32_t final_hours; /* after the end of a day its figures are final; 0: 48 */
 };
 
 struct policy *policy_new(const struct policy_config *config, struct error *err);
-/* Flushes counters. NULL is fine. */
+/* Ends the thread, flushes counters. NULL is fine. */
 void policy_free(struct policy *policy);
 
 /* -- Licences -- */
@@ -89,7 +94,8 @@ struct policy_claims {
     const char *user;              /* request body */
     const char *metadata_user_id;  /* request body */
     const char *api_key;
-    const char *address; /* of the client, textual */
+    const char *address;    /* of the client, textual */
+    const char *request_id; /* made by the server, never the client's own choice; NULL: one is */
 };
 
 enum policy_verdict { POLICY_GO, POLICY_GO_WITH_ATTRIBUTION, POLICY_REFUSE };
@@ -99,22 +105,34 @@ struct policy_decision {
     enum identity_class identity;
     char attribution[96]; /* to show, "" when none is due */
     char reason[256];     /* of a refusal: licence and clause */
+    uint64_t sequence;    /* for policy_durable(), before the answer begins */
 };
 
-/* Counts the user for the model in the UTC day and month of now, and decides. No allocation and
- * no system call where the user was counted before. */
+/* Counts the user for the model in the UTC day of now, and decides. No lock, no allocation and no
+ * system call where the user was counted in the day before. */
 void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,
                   struct policy_decision *ret);
 
+/* Starts the thread that keeps counts on disk. on_durable: on that thread, whenever an answer of
+ * policy_durable() may have changed; must not block; NULL: nobody asks. Main thread, once. */
+int policy_start(struct policy *policy, void (*on_durable)(void *argument), void *argument,
+                 struct error *err);
+void policy_stop(struct policy *policy); /* ends that thread, if it runs; main thread */
+/* Whether what a decision's sequence stands for would survive a power cut. True as well while the
+ * disk takes nothing: that is told by policy_take_notes(), and answers go on. */
+bool policy_durable(const struct policy *policy, uint64_t sequence);
+/* What the log should be told, a line each, appended. */
+void policy_take_notes(struct policy *policy, struct text *out);
+
 struct policy_usage {
-    int32_t year, month;                           /* UTC */
-    uint64_t users;                                /* distinct, all classes but none */
-    uint64_t users_by_class[IDENTITY_CLASS_COUNT]; /* distinct in each class */
-    uint64_t anonymous_requests;                   /* with no usable claim at all */
-    bool exact;                                    /* no estimate in it, nobody left out */
-    uint64_t unsaved; /* counted users that the disk did not take yet; tried again with the next */
+    int32_t year, month; /* UTC */
+    struct usage_figures windows[USAGE_WINDOW_COUNT];
+    uint64_t unsaved;  /* users that are not on disk yet; tried again and again */
+    uint64_t left_out; /* users that found neither memory nor disk since the start */
+    bool known;        /* false: there was no memory or no disk to answer from */
 };
+/* Rolling windows may be two minutes old. */
 void policy_usage(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
                   struct policy_usage *ret);
 

@@ -24,6 +24,7 @@ struct api {
     /* generations */
     uint32_t open_generations;
     struct generation *touched; /* got events in this wake-up: to be flushed */
+    struct generation *held;    /* whose user is not on disk yet: not to be flushed */
 };
 
 uint64_t api_random_u64(struct api *api);

@@ -17,8 +17,12 @@
  *     closes a part. The struct is freed when no part is open, in settle() and nowhere else.
  *
  * Invariant: open_parts counts the parts whose last event has not come; outside
- * generation_receive() and generation_start() every living generation has at least one, and one
- * with no part open is answered.
+ * generation_receive() and generation_start() every living generation has at least one, or is held,
+ * and one with no part open that is not held is answered.
+ *
+ * Held is an answer whose user was counted but is not on disk yet: power loss must not forget whom
+ * we answered. It takes a few milliseconds, beside the first tokens, and only for a user's first
+ * request of a day. The policy thread rings our bell.
  *
  * Everything that one wake-up brings for an exchange leaves in one write: events only mark a
  * generation as touched, and after the last of them each is flushed. So 16 choices cost one
@@ -99,6 +103,10 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
         .api_key = identity->key,
         .address = exchange_client(call->exchange),
     };
+    char request_id[17]; /* not the client's, who could give all its requests one */
+    (void)snprintf(request_id, sizeof request_id, "%016llx",
+                   (unsigned long long)api_random_u64(call->api));
+    claims.request_id = request_id;
     policy_admit(call->api->server->policy, plan->model->policy, &claims, plan->now_unix_us, ret);
     if (ret->verdict == POLICY_REFUSE)
         return fault_code(fault, 403, "license_refused", "%s", ret->reason);
@@ -157,6 +165,7 @@ static struct generation *generation_new(const struct generation_plan *plan,
     generation->continuous_usage = request->continuous_usage;
     generation->prompt_only = request->max_tokens == 0;
     generation->created_unix = plan->now_unix_us / 1000000;
+    generation->sequence = decision->sequence;
     memcpy(generation->attribution, decision->attribution, sizeof generation->attribution);
     (void)snprintf(generation->id, sizeof generation->id, "%s%016llx%08llx", plan->shape->id_prefix,
                    (unsigned long long)api_random_u64(plan->call->api),
@@ -418,14 +427,70 @@ static void take_events(struct api *api, struct engine *engine, uint64_t now_us)
     }
 }
 
+/* -- Answers that wait until their user is on disk -- */
+
+static bool may_begin(struct generation *generation)
+{
+    const struct call *call = &generation->call;
+    if (generation->sequence == 0 || call->exchange == NULL ||
+        policy_durable(call->api->server->policy, generation->sequence))
+        generation->sequence = 0;
+    return generation->sequence == 0;
+}
+
+/* Whether the answer must wait. The server's count goes up before the policy is asked once more:
+ * either we see that it is on disk now, or the policy thread sees that somebody waits. */
+static bool hold(struct generation *generation)
+{
+    struct api *api = generation->call.api;
+    if (generation->held)
+        return true;
+    if (may_begin(generation))
+        return false;
+    (void)atomic_fetch_add(&api->server->held, 1);
+    if (may_begin(generation)) {
+        (void)atomic_fetch_sub(&api->server->held, 1);
+        return false;
+    }
+    generation->held = true;
+    generation->next_held = api->held;
+    api->held = generation;
+    return true;
+}
+
+static void let_go(struct generation *generation, struct generation **at)
+{
+    assert(*at == generation);
+    *at = generation->next_held;
+    generation->held = false;
+    (void)atomic_fetch_sub(&generation->call.api->server->held, 1);
+}
+
+static void let_go_durable(struct api *api, uint64_t now_us)
+{
+    struct generation **at = &api->held;
+    while (*at != NULL) {
+        struct generation *generation = *at;
+        if (may_begin(generation)) {
+            let_go(generation, at);
+            touch(api, generation, now_us);
+        } else {
+            at = &generation->next_held;
+        }
+    }
+}
+
 void generation_receive(struct api *api, uint64_t now_us)
 {
     for (uint32_t i = 0; i < api->server->model_count; i++)
         take_events(api, api->server->models[i].engine, now_us);
+    let_go_durable(api, now_us);
     while (api->touched != NULL) {
         struct generation *generation = api->touched;
         api->touched = generation->next_touched;
         generation->touched = false;
+        if (hold(generation))
+            continue;
         generation_flush(generation);
         settle(generation);
     }
@@ -444,4 +509,11 @@ void generation_gone(struct generation *generation, uint64_t now_us)
     struct answer_record record = generation_record_of(generation);
     answer_gone(&generation->call, &record);
     generation_cancel(generation);
+    if (!generation->held)
+        return;
+    struct generation **at = &generation->call.api->held;
+    while (*at != generation)
+        at = &(*at)->next_held;
+    let_go(generation, at);
+    settle(generation); /* the engine may be done with it, and nothing would bring us here again */
 }

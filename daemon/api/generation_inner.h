@@ -43,11 +43,12 @@ struct generation {
     bool begun;               /* the head of a stream was given */
     size_t kept_bytes;
     uint64_t ttft_us;
-    struct text out;  /* written in one piece after each wake-up */
-    struct text head; /* of each chunk: `data: {"id":...,"choices":[` */
+    struct text out;   /* written in one piece after each wake-up */
+    struct text head;  /* of each chunk: `data: {"id":...,"choices":[` */
+    uint64_t sequence; /* the first byte waits for it (policy_durable); 0: for nothing */
     /* links */
-    bool touched;
-    struct generation *next_touched;
+    bool touched, held;
+    struct generation *next_touched, *next_held;
 };
 
 /* Writes what is ready; ends the answer when all is. generation->call.now_us is the time. */

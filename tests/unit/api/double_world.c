@@ -39,9 +39,15 @@ void policy_admit(struct policy *policy, struct policy_model *model,
     keep(policy->header, claims->header);
     keep(policy->tenant, claims->tenant);
     keep(policy->address, claims->address);
-    *ret = (struct policy_decision){.verdict = policy->verdict, .reason = "clause 2"};
+    *ret = (struct policy_decision){
+        .verdict = policy->verdict, .reason = "clause 2", .sequence = policy->sequence};
     if (policy->attribution != NULL)
         (void)snprintf(ret->attribution, sizeof ret->attribution, "%s", policy->attribution);
+}
+
+bool policy_durable(const struct policy *policy, uint64_t sequence)
+{
+    return sequence <= policy->durable;
 }
 
 const struct assessment *policy_model_assessment(const struct policy_model *model)

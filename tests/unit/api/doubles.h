@@ -102,6 +102,7 @@ struct policy {
     const char *attribution;
     uint32_t admissions;
     char user[64], header[64], tenant[64], address[64]; /* of the last claims, "" for NULL */
+    uint64_t sequence, durable;                         /* of decisions; what is on disk */
 };
 
 struct policy_model {

@@ -265,6 +265,63 @@ static void an_echo_of_no_tokens_is_the_prompt_alone(void **state)
     teardown(world);
 }
 
+static void first_byte_waits_until_its_user_is_on_disk(void **state)
+{
+    (void)state;
+    for (int stream = 0; stream < 2; stream++) {
+        struct world *world = setup(false);
+        world->policy.sequence = 7;
+        world->policy.durable = 6;
+        post_chat(world, stream ? CHAT(",\"stream\":true") : CHAT(""));
+        token(world, TOKEN_HELLO, FINISH_NONE);
+        token(world, TOKEN_EOS, FINISH_STOP); /* the engine is done before the disk is */
+        assert_int_equal(world->exchange.status, 0);
+        assert_int_equal(world->exchange.writes, 0);
+        assert_int_equal(api_open_generations(world->api), 1);
+        assert_int_equal(world->server.held, 1);
+        world->policy.durable = 7;
+        api_wake(world->api); /* the bell */
+        assert_int_equal(world->exchange.status, 200);
+        assert_true(world->exchange.complete);
+        assert_int_equal(world->server.held, 0);
+        teardown(world);
+    }
+}
+
+static void user_on_disk_before_the_first_token_holds_nothing_up(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->policy.sequence = 7;
+    world->policy.durable = 6;
+    post_chat(world, CHAT(",\"stream\":true"));
+    world->policy.durable = 9;
+    token(world, TOKEN_HELLO, FINISH_NONE);
+    assert_int_equal(world->exchange.writes, 1);
+    token(world, TOKEN_EOS, FINISH_STOP);
+    assert_true(world->exchange.complete);
+    teardown(world);
+}
+
+static void held_answer_whose_client_went_is_let_go(void **state)
+{
+    (void)state;
+    for (int done = 0; done < 2; done++) {
+        struct world *world = setup(false);
+        world->policy.sequence = 7;
+        post_chat(world, CHAT(",\"stream\":true"));
+        token(world, TOKEN_HELLO, FINISH_NONE);
+        if (done)
+            token(world, TOKEN_EOS, FINISH_STOP);
+        exchange_double_go(world->api, &world->exchange);
+        assert_int_equal(world->server.held, 0);
+        assert_int_equal(api_open_generations(world->api), done ? 0 : 1);
+        engine_double_keep_promises(&world->engine);
+        api_wake(world->api);
+        teardown(world);
+    }
+}
+
 static void a_client_gone_at_any_stage_frees_everything(void **state)
 {
     (void)state;
@@ -455,6 +512,9 @@ int main(void)
         cmocka_unit_test(chat_logprobs_come_with_the_text_they_belong_to),
         cmocka_unit_test(completion_logprobs_cover_the_echoed_prompt),
         cmocka_unit_test(an_echo_of_no_tokens_is_the_prompt_alone),
+        cmocka_unit_test(first_byte_waits_until_its_user_is_on_disk),
+        cmocka_unit_test(user_on_disk_before_the_first_token_holds_nothing_up),
+        cmocka_unit_test(held_answer_whose_client_went_is_let_go),
         cmocka_unit_test(a_client_gone_at_any_stage_frees_everything),
         cmocka_unit_test(a_client_gone_with_its_body_on_the_way_is_noted),
         cmocka_unit_test(a_slow_reader_is_dropped_at_the_limit),

@@ -46,8 +46,15 @@ void policy_usage(struct policy *policy, const struct policy_model *model, int64
     (void)policy;
     (void)model;
     (void)now_unix_us;
-    *ret = (struct policy_usage){
-        .users = 42, .users_by_class = {0, 40, 2, 0}, .anonymous_requests = 7, .exact = true};
+    *ret = (struct policy_usage){.unsaved = 3, .left_out = 1, .known = true};
+    ret->windows[USAGE_WINDOW_MONTH] = (struct usage_figures){
+        .lower = {.users = 30, .low = 29.5},
+        .best = {.users = 42},
+        .upper = {.users = 47, .high = 48.25},
+        .users_by_class = {0, 40, 2},
+        .requests = {0, 80, 13, 7},
+        .coverage = 0.8,
+    };
 }
 
 struct policy_model {
@@ -183,6 +190,24 @@ static void engine_figures_carry_vllm_names(void **state)
     expect_line(fixture, "weir_connections 11");
 }
 
+static void users_are_told_by_window_and_bound(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+#define MAU "weir_mau{model=\"plain\",window=\""
+    expect_line(fixture, MAU "month\",bound=\"lower\"} 29.5");
+    expect_line(fixture, MAU "month\",bound=\"best\"} 42");
+    expect_line(fixture, MAU "month\",bound=\"upper\"} 48.25");
+    expect_line(fixture, MAU "rolling_30\",bound=\"upper\"} 0");
+    expect_line(fixture, MAU "day\",bound=\"best\"} 0");
+    expect_line(fixture,
+                "weir_monthly_active_users_by_class{model=\"plain\",class=\"asserted\"} 40");
+    expect_line(fixture, "weir_monthly_anonymous_requests{model=\"plain\"} 7");
+    expect_line(fixture, "weir_identity_coverage_ratio{model=\"plain\"} 0.8");
+    expect_line(fixture, "weir_users_unsaved 3");
+    expect_line(fixture, "weir_mau_stale_seconds 0");
+}
+
 static void label_values_are_escaped(void **state)
 {
     struct fixture *fixture = *state;
@@ -309,6 +334,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(engine_figures_carry_vllm_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(users_are_told_by_window_and_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(label_values_are_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(value_on_a_bound_is_within_it, setup, teardown),
         cmocka_unit_test_setup_teardown(generation_fills_the_phases_it_reached, setup, teardown),

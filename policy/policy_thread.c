@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/policy_thread.h"
+
+#include "base/clock.h"
+#include "policy/usage.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define TICK_US   1000000u
+#define GATHER_US 2000u   /* from one commit to the next, so that they are few */
+#define RETRY_US  250000u /* after a commit that failed */
+
+struct policy_thread {
+    /* fixed at start */
+    struct policy_thread_config config;
+    pthread_t thread;
+    pthread_cond_t bell; /* on the monotonic clock */
+    /* shared */
+    pthread_mutex_t lock;
+    bool ending; /* under the lock */
+    _Atomic bool asked, failing;
+};
+
+/* Until asked, ended, or the time; not_before_us holds back who was asked. False: it ends. */
+static bool sleep_until(struct policy_thread *thread, uint64_t until_us, uint64_t not_before_us)
+{
+    (void)pthread_mutex_lock(&thread->lock);
+    while (!thread->ending) {
+        uint64_t now_us = clock_monotonic_us();
+        bool asked = atomic_load(&thread->asked);
+        uint64_t wake_us = asked && not_before_us < until_us ? not_before_us : until_us;
+        if (now_us >= wake_us)
+            break;
+        const struct timespec at = {.tv_sec = (time_t)(wake_us / 1000000),
+                                    .tv_nsec = (long)(wake_us % 1000000) * 1000};
+        (void)pthread_cond_timedwait(&thread->bell, &thread->lock, &at);
+    }
+    bool ending = thread->ending;
+    (void)pthread_mutex_unlock(&thread->lock);
+    return !ending;
+}
+
+static void commit(struct policy_thread *thread)
+{
+    struct usage *usage = thread->config.usage;
+    atomic_store(&thread->asked, false); /* before: what comes from here on asks again */
+    if (usage_waiting(usage) == 0)
+        return;
+    bool failed = usage_commit(usage, NULL) != 0;
+    atomic_store(&thread->failing, failed);
+    if (failed)
+        atomic_store(&thread->asked, true);
+    if (thread->config.on_durable != NULL)
+        thread->config.on_durable(thread->config.argument);
+}
+
+static void *policy_main(void *argument)
+{
+    struct policy_thread *thread = argument;
+    uint64_t tick_us = clock_monotonic_us(), commit_us = tick_us;
+    while (sleep_until(thread, tick_us, commit_us)) {
+        commit(thread);
+        uint64_t now_us = clock_monotonic_us();
+        commit_us = now_us + (atomic_load(&thread->failing) ? RETRY_US : GATHER_US);
+        if (now_us < tick_us)
+            continue;
+        usage_tick(thread->config.usage, clock_unix_us());
+        tick_us = now_us + TICK_US;
+    }
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start(struct policy_thread *thread)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&thread->thread, NULL, policy_main, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
+struct policy_thread *policy_thread_new(const struct policy_thread_config *config,
+                                        struct error *err)
+{
+    pthread_condattr_t attributes;
+    struct policy_thread *thread = calloc(1, sizeof *thread);
+    if (thread == NULL) {
+        (void)error_no_memory(err);
+        return NULL;
+    }
+    thread->config = *config;
+    (void)pthread_mutex_init(&thread->lock, NULL); /* these cannot fail */
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&thread->bell, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    int failed = start(thread);
+    if (failed == 0)
+        return thread;
+    (void)error_set_errno(err, failed, "policy: thread");
+    (void)pthread_cond_destroy(&thread->bell);
+    (void)pthread_mutex_destroy(&thread->lock);
+    free(thread);
+    return NULL;
+}
+
+void policy_thread_free(struct policy_thread *thread)
+{
+    if (thread == NULL)
+        return;
+    (void)pthread_mutex_lock(&thread->lock);
+    thread->ending = true;
+    (void)pthread_cond_signal(&thread->bell);
+    (void)pthread_mutex_unlock(&thread->lock);
+    (void)pthread_join(thread->thread, NULL);
+    (void)pthread_cond_destroy(&thread->bell);
+    (void)pthread_mutex_destroy(&thread->lock);
+    free(thread);
+}
+
+void policy_thread_poke(struct policy_thread *thread)
+{
+    if (atomic_exchange(&thread->asked, true))
+        return; /* who asked before has rung, or is about to */
+    (void)pthread_mutex_lock(&thread->lock);
+    (void)pthread_cond_signal(&thread->bell);
+    (void)pthread_mutex_unlock(&thread->lock);
+}
+
+bool policy_thread_failing(const struct policy_thread *thread)
+{
+    return atomic_load(&thread->failing);
+}
