@@ -85,8 +85,15 @@ static int open_policy(struct server *server, struct error *err)
     if (result != 0)
         return result;
     const char *key_file = server->config->user_key_file;
-    const struct policy_config config = {.state_folder = folder,
-                                         .key_file = key_file[0] == '\0' ? NULL : key_file};
+    const struct policy_config config = {
+        .state_folder = folder,
+        .key_file = key_file[0] == '\0' ? NULL : key_file,
+        .identity = {.jwt_keys_file = server->config->jwt_keys_file,
+                     .jwt_issuer = server->config->jwt_issuer,
+                     .jwt_audience = server->config->jwt_audience,
+                     .jwt_claim = server->config->jwt_claim,
+                     .gateway_secret_file = server->config->gateway_secret_file},
+    };
     server->policy = policy_new(&config, err);
     return server->policy == NULL ? error_wrap(err, "users") : 0;
 }

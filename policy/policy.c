@@ -2,6 +2,7 @@
 #include "policy/policy.h"
 
 #include "policy/identity.h"
+#include "policy/identity_rules.h"
 #include "policy/secret.h"
 #include "policy/usage.h"
 
@@ -24,6 +25,7 @@ struct policy {
     char *folder;
     int folder_fd; /* holds the lock on the folder */
     struct secret secret;
+    struct identity_rules identity;
     struct policy_model *models; /* changed by the main thread, before the workers start */
 };
 
@@ -78,7 +80,8 @@ struct policy *policy_new(const struct policy_config *config, struct error *err)
         return NULL;
     }
     if (make_folder(policy->folder, err) != 0 || lock_folder(policy, err) != 0 ||
-        secret_open(policy->folder, config->key_file, &policy->secret, err) != 0) {
+        secret_open(policy->folder, config->key_file, &policy->secret, err) != 0 ||
+        identity_rules_load(&config->identity, &policy->identity, err) != 0) {
         policy_free(policy);
         return NULL;
     }
@@ -103,6 +106,7 @@ void policy_free(struct policy *policy)
     if (policy->folder_fd >= 0)
         close(policy->folder_fd);
     free(policy->folder);
+    identity_rules_destroy(&policy->identity);
     explicit_bzero(&policy->secret, sizeof policy->secret);
     free(policy);
 }
@@ -138,7 +142,8 @@ void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,
                   struct policy_decision *ret)
 {
-    struct identity identity = identity_of(claims, policy->secret.users_key);
+    struct identity identity =
+        identity_of(&policy->identity, claims, policy->secret.users_key, now_unix_us / 1000000);
     usage_add(model->usage, usage_month(now_unix_us), &identity);
     ret->verdict = POLICY_GO;
     ret->identity = identity.class;
