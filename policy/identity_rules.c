@@ -53,7 +53,7 @@ static int load_jwt(const struct policy_identity *settings, struct jwt_keys **re
     return result;
 }
 
-/* Most programs that write such a file end it with a line's end, which gateways do not sign with. */
+/* Programs that write such a file end it with a line's end, which gateways do not sign with. */
 static size_t without_line_end(const uint8_t *bytes, size_t count)
 {
     if (count > 0 && bytes[count - 1] == '\n')

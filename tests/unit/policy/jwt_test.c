@@ -158,6 +158,30 @@ static void token_of_rfc_7515_holds_at_its_time(void **state)
     jwt_keys_free(keys);
 }
 
+/* tests/golden/jwt_vectors.py made them with Python's cryptography. */
+static void tokens_of_another_implementation_hold(void **state)
+{
+    (void)state;
+    char json[4096], token[4096];
+    struct jwt_keys *keys = NULL;
+    struct error err = {0};
+    FILE *file = fopen("tests/golden/jwt-keys.json", "re");
+    assert_non_null(file);
+    size_t count = fread(json, 1, sizeof json, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(jwt_keys_load(json, count, &ours, &keys, &err), 0);
+    uint32_t tokens = 0;
+    file = fopen("tests/golden/jwt-tokens.txt", "re");
+    assert_non_null(file);
+    for (; fgets(token, sizeof token, file) != NULL; tokens++) {
+        token[strcspn(token, "\n")] = '\0';
+        accept_text(keys, token, "alice");
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(tokens, 4);
+    jwt_keys_free(keys);
+}
+
 static void each_algorithm_verifies_its_own_tokens(void **state)
 {
     struct fixture *fixture = *state;
@@ -655,6 +679,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_of_rfc_7515_holds_at_its_time),
+        cmocka_unit_test(tokens_of_another_implementation_hold),
         cmocka_unit_test_setup_teardown(each_algorithm_verifies_its_own_tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(es256_holds_whatever_the_length_of_its_numbers, setup,
                                         teardown),

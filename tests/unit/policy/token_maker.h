@@ -22,7 +22,7 @@ struct token_key token_key_ec(const char *curve); /* "P-256" */
 struct token_key token_key_ed25519(void);
 void token_key_release(struct token_key *key);
 
-/* {"kty":...,<more>} with the public part, or the secret. more: "" or members with a comma first. */
+/* {"kty":...,<more>}, the public part or the secret. more: "" or members, a comma before each. */
 void token_key_write(const struct token_key *key, const char *more, struct text *out);
 
 void token_base64url(const void *bytes, size_t count, struct text *out);
