@@ -52,6 +52,10 @@ struct config {
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;
     char *user_header;   /* "x-user-id" */
+    char *user_headers;  /* further ones, "a, b" */
+    char *jwt_keys_file; /* "" for none, and so below */
+    char *jwt_issuer, *jwt_audience, *jwt_claim, *jwt_header;
+    char *gateway_header, *gateway_secret_file;
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     /* licences */

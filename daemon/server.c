@@ -92,9 +92,16 @@ static int open_policy(struct server *server, struct error *err)
     server->rules = rules_new(server->config, err);
     if (server->rules == NULL)
         return err->code;
-    const struct policy_config config = {.state_folder = folder,
-                                         .key_file = key_file[0] == '\0' ? NULL : key_file,
-                                         .rules = *rules_for_policy(server->rules)};
+    const struct policy_config config = {
+        .state_folder = folder,
+        .key_file = key_file[0] == '\0' ? NULL : key_file,
+        .identity = {.jwt_keys_file = server->config->jwt_keys_file,
+                     .jwt_issuer = server->config->jwt_issuer,
+                     .jwt_audience = server->config->jwt_audience,
+                     .jwt_claim = server->config->jwt_claim,
+                     .gateway_secret_file = server->config->gateway_secret_file},
+        .rules = *rules_for_policy(server->rules),
+    };
     server->policy = policy_new(&config, err);
     return server->policy == NULL ? error_wrap(err, "users") : 0;
 }

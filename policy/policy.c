@@ -11,29 +11,30 @@
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/identity.h"
+#include "policy/identity_rules.h"
 #include "policy/ledger.h"
 #include "policy/license/gate.h"
 #include "policy/license/license_match.h"
 #include "policy/policy_thread.h"
 #include "policy/secret.h"
 #include "policy/usage.h"
-#include "policy/usage_import.h"
 #include "policy/usage_window.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATE_FOLDER_MODE    0700
-#define REQUEST_ID_BYTES_MAX 256u
-#define ROLLING_AGE_S_MAX    120u       /* the thread makes them anew each minute */
-#define FACTS_BYTES_MAX      (1u << 20) /* of one model: more is no model's description */
+#define REQUEST_ID_BYTES  48
+#define STATE_FOLDER_MODE 0700
+#define ROLLING_AGE_S_MAX 120u       /* the thread makes them anew each minute */
+#define FACTS_BYTES_MAX   (1u << 20) /* of one model: more is no model's description */
 
 struct weighed { /* an assessment, and those before it */
     struct weighed *older;
@@ -57,6 +58,8 @@ struct policy {
     char *folder;
     int folder_fd; /* holds the lock on the folder */
     struct secret secret;
+    struct identity_rules identity;
+    uint8_t requests_key[SIPHASH_KEY_BYTES];
     struct usage *usage;
     struct policy_thread *thread;              /* NULL before policy_start() */
     _Atomic uint64_t unnamed;                  /* requests that came without an id */
@@ -100,6 +103,17 @@ static int lock_folder(struct policy *policy, struct error *err)
     return error_set_errno(err, errno, "%s: lock", policy->folder);
 }
 
+/* One for all years: a request is over when its hash was counted, and none comes again. */
+static int derive_requests_key(struct policy *policy, struct error *err)
+{
+    struct secret_epoch epoch;
+    int result = secret_epoch(&policy->secret, 1970, &epoch, err);
+    if (result == 0)
+        memcpy(policy->requests_key, epoch.requests, sizeof policy->requests_key);
+    explicit_bzero(&epoch, sizeof epoch);
+    return result;
+}
+
 static int open_all(struct policy *policy, const struct policy_config *config, struct error *err)
 {
     int result = make_folder(policy->folder, err);
@@ -107,6 +121,10 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
         result = lock_folder(policy, err);
     if (result == 0)
         result = secret_open(policy->folder, config->key_file, &policy->secret, err);
+    if (result == 0)
+        result = identity_rules_load(&config->identity, &policy->identity, err);
+    if (result == 0)
+        result = derive_requests_key(policy, err);
     if (result != 0)
         return result;
     const struct usage_config usage = {.folder = policy->folder,
@@ -183,6 +201,8 @@ void policy_free(struct policy *policy)
     if (policy->folder_fd >= 0)
         close(policy->folder_fd);
     free(policy->folder);
+    identity_rules_destroy(&policy->identity);
+    explicit_bzero(policy->requests_key, sizeof policy->requests_key);
     explicit_bzero(&policy->secret, sizeof policy->secret);
     free(policy);
 }
@@ -370,29 +390,23 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
 
 /* -- Users -- */
 
-/* The one place that makes hashes for counters. A pseudonym's low bits name its class; counters
- * want one hash for one person, whatever the class. */
+/* The one place that makes hashes for counters. */
 static void see(struct policy *policy, const struct policy_claims *claims, int64_t now_unix_us,
                 struct usage_sight *ret)
 {
-    static const char space[] = "\0request"; /* no tenant; and users are in other namespaces */
-    char domain[sizeof space + REQUEST_ID_BYTES_MAX];
-    const uint8_t *key = policy->secret.users_key;
-    struct identity identity = identity_of(claims, key);
-    *ret = (struct usage_sight){.class = identity.class,
-                                .hash = usage_hash_of_pseudonym(identity.pseudonym)};
+    char own_id[REQUEST_ID_BYTES];
+    const char *request_id = claims->request_id;
+    struct identity identity =
+        identity_of(&policy->identity, claims, policy->secret.users_key, now_unix_us / 1000000);
+    *ret = (struct usage_sight){.class = identity.class, .hash = identity.hash};
     if (identity.class != IDENTITY_WEAK && identity.class != IDENTITY_NONE)
         return;
-    memcpy(domain, space, sizeof space);
-    size_t count = 2 * sizeof(uint64_t);
-    if (claims->request_id != NULL) {
-        count = strnlen(claims->request_id, REQUEST_ID_BYTES_MAX);
-        memcpy(domain + sizeof space, claims->request_id, count);
-    } else {
-        const uint64_t number[] = {(uint64_t)now_unix_us, atomic_fetch_add(&policy->unnamed, 1)};
-        memcpy(domain + sizeof space, number, sizeof number);
+    if (request_id == NULL) {
+        (void)snprintf(own_id, sizeof own_id, "%lld.%llu", (long long)now_unix_us,
+                       (unsigned long long)atomic_fetch_add(&policy->unnamed, 1));
+        request_id = own_id;
     }
-    ret->request_hash = siphash(key, domain, sizeof space + count);
+    ret->request_hash = identity_request_hash(policy->requests_key, request_id);
 }
 
 void policy_admit(struct policy *policy, struct policy_model *model,

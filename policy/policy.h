@@ -30,9 +30,18 @@ struct policy_rules {
     const struct declaration *declaration; /* NULL: nothing is declared */
 };
 
+/* What proves who a user is; NULL or "" for what there is not. Read at policy_new(). */
+struct policy_identity {
+    const char *jwt_keys_file; /* a JWKS document: tokens prove nothing without */
+    const char *jwt_issuer, *jwt_audience;
+    const char *jwt_claim;           /* that holds the user; NULL for "sub" */
+    const char *gateway_secret_file; /* 32 to 256 bytes, 0600: no header proves anything without */
+};
+
 struct policy_config {
     const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
-    const char *key_file;     /* 32 bytes or more, secret; NULL: made once in the state folder */
+    const char *key_file; /* 32 bytes or more, secret; NULL: a credential, else made (secret.h) */
+    struct policy_identity identity;
     struct policy_rules rules;
     bool trust_asserted;  /* who a tenant says its users are counts in the lower bound */
     uint32_t keep_days;   /* of daily counters; then they become months; 0: 92 */
@@ -85,17 +94,22 @@ enum identity_class { IDENTITY_VERIFIED, IDENTITY_ASSERTED, IDENTITY_WEAK, IDENT
 #define IDENTITY_CLASS_COUNT 4
 const char *identity_class_name(enum identity_class identity); /* "asserted" */
 
+#define POLICY_HEADERS_MAX 8u
+
 /* Everything the request says about who is behind it; NULL where it says nothing. The strongest
  * usable claim wins, in this order. */
 struct policy_claims {
-    const char *tenant;            /* "" for none: ids are bound to it */
-    const char *header;            /* the configured user header */
-    const char *safety_identifier; /* request body */
-    const char *user;              /* request body */
-    const char *metadata_user_id;  /* request body */
+    const char *tenant;                      /* "" for none: ids are bound to it */
+    const char *bearer;                      /* a token of its own, or the API key again */
+    const char *gateway;                     /* the header that a gateway signs */
+    const char *headers[POLICY_HEADERS_MAX]; /* the configured user headers, in their order */
+    const char *safety_identifier;           /* request body */
+    const char *user;                        /* request body */
+    const char *metadata_user_id;            /* request body */
     const char *api_key;
     const char *address;    /* of the client, textual */
     const char *request_id; /* made by the server, never the client's own choice; NULL: one is */
+    uint32_t worker;        /* of the calling thread: what it alone writes */
 };
 
 enum policy_verdict { POLICY_GO, POLICY_GO_WITH_ATTRIBUTION, POLICY_REFUSE };
@@ -108,8 +122,8 @@ struct policy_decision {
     uint64_t sequence;    /* for policy_durable(), before the answer begins */
 };
 
-/* Counts the user for the model in the UTC day of now, and decides. No lock, no allocation and no
- * system call where the user was counted in the day before. */
+/* Counts the user for the model in the UTC day of now, and decides. Where the user was counted in
+ * the day before: no lock, no system call, and no allocation but to check a proof. */
 void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,
                   struct policy_decision *ret);

@@ -18,8 +18,8 @@ struct usage;
 struct usage_scope;
 
 /* The hash under which a pseudonym is counted. Its low two bits said how the user was identified;
- * what is left is mixed to 64 bits, one to one, so that who was counted then and comes again now is
- * one person. */
+ * what is left is mixed to 64 bits, one to one. Ids are hashed otherwise since (identity.h): who
+ * was counted then and comes again in the same month is two, which is the safe side. */
 uint64_t usage_hash_of_pseudonym(uint64_t pseudonym);
 
 /* Every such file of the scope's model. What is damaged in one is left out and noted. ERROR_INVALID

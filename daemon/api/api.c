@@ -7,18 +7,9 @@
 #include "daemon/api/router.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char *lower_copy(const char *string)
-{
-    char *copy = strdup(string == NULL ? "" : string);
-    for (char *c = copy; c != NULL && *c != '\0'; c++)
-        *c = (char)tolower((unsigned char)*c);
-    return copy;
-}
 
 struct api *api_new(struct server *server, uint32_t worker, struct error *err)
 {
@@ -35,11 +26,8 @@ struct api *api_new(struct server *server, uint32_t worker, struct error *err)
         .on_gone = router_on_gone,
         .application = api,
     };
-    api->user_header = lower_copy(server->config->user_header);
     api->auth = auth_new(server->config, err);
-    if (api->user_header == NULL)
-        (void)error_no_memory(err);
-    if (api->auth == NULL || api->user_header == NULL) {
+    if (api->auth == NULL || claim_names_init(&api->claims, server->config, err) != 0) {
         api_free(api);
         return NULL;
     }
@@ -54,7 +42,7 @@ void api_free(struct api *api)
         api_wake(api); /* the engines' last events */
     assert(api->open_generations == 0);
     auth_free(api->auth);
-    free(api->user_header);
+    claim_names_destroy(&api->claims);
     free(api);
 }
 

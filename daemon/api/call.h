@@ -5,6 +5,7 @@
 
 #include "daemon/api/api.h"
 #include "daemon/api/auth.h"
+#include "daemon/api/claims.h"
 
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ struct api {
     uint32_t worker;
     struct exchange_handler handler;
     struct auth *auth;
-    char *user_header; /* lower case; "" for none */
+    struct claim_names claims;
     /* random bytes, drawn many at a time */
     unsigned char entropy[512];
     size_t entropy_left;

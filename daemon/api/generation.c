@@ -91,23 +91,10 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
                       struct fault *fault)
 {
     const struct call *call = plan->call;
-    const struct request *request = plan->request;
-    const struct auth_identity *identity = &call->identity;
-    const char *header = call->api->user_header;
-    struct policy_claims claims = {
-        .tenant = identity->tenant[0] == '\0' ? NULL : identity->tenant,
-        .header = header[0] == '\0' ? NULL : exchange_header(call->exchange, header),
-        .safety_identifier = request->safety_identifier,
-        .user = request->user,
-        .metadata_user_id = request->metadata_user_id,
-        .api_key = identity->key,
-        .address = exchange_client(call->exchange),
-    };
-    char request_id[17]; /* not the client's, who could give all its requests one */
-    (void)snprintf(request_id, sizeof request_id, "%016llx",
-                   (unsigned long long)api_random_u64(call->api));
-    claims.request_id = request_id;
-    policy_admit(call->api->server->policy, plan->model->policy, &claims, plan->now_unix_us, ret);
+    struct claims claims;
+    claims_read(call, plan->request, &claims);
+    policy_admit(call->api->server->policy, plan->model->policy, &claims.policy, plan->now_unix_us,
+                 ret);
     if (ret->verdict == POLICY_REFUSE)
         return fault_code(fault, 403, "license_refused", "%s", ret->reason);
     return 0;

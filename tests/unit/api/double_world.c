@@ -36,7 +36,7 @@ void policy_admit(struct policy *policy, struct policy_model *model,
     (void)now_unix_us;
     policy->admissions++;
     keep(policy->user, claims->user);
-    keep(policy->header, claims->header);
+    keep(policy->header, claims->headers[0]);
     keep(policy->tenant, claims->tenant);
     keep(policy->address, claims->address);
     *ret = (struct policy_decision){

@@ -59,6 +59,12 @@ static void empty_file_gives_the_defaults(void **state)
         assert_true(config->prefix_cache);
         assert_false(config->share_prefixes);
         assert_string_equal(config->user_header, "x-user-id");
+        assert_string_equal(config->user_headers, "");
+        assert_string_equal(config->jwt_keys_file, "");
+        assert_string_equal(config->jwt_claim, "sub");
+        assert_string_equal(config->jwt_header, "authorization");
+        assert_string_equal(config->gateway_header, "x-weir-user");
+        assert_string_equal(config->gateway_secret_file, "");
         assert_string_equal(config->state_folder, "");
         assert_int_equal(config->log_level, LOG_LEVEL_INFO);
         config_free(config);

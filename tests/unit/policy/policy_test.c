@@ -18,6 +18,7 @@
 #include "policy/policy.h"
 #include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
+#include "tests/unit/policy/token_maker.h"
 
 #define SECOND_US   INT64_C(1000000)
 #define NOV_LAST_US (INT64_C(1796083200) * SECOND_US - 1) /* 2026-11-30T23:59:59.999999Z */
@@ -303,6 +304,39 @@ static void folder_has_one_daemon(void **state)
     assert_non_null(strstr(err.text, "--state"));
 }
 
+static void user_that_a_gateway_signs_for_is_verified(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char secret[] = "0123456789abcdef0123456789abcdef";
+    char path[SCRATCH_PATH_BYTES + 16];
+    struct error err = {0};
+    struct text value = {0};
+    struct policy_decision decision;
+    policy_free(fixture->policy);
+    (void)snprintf(path, sizeof path, "%s/gateway", fixture->folder);
+    struct policy_config config = {.state_folder = fixture->folder,
+                                   .rules = {.catalogue = fixture->catalogue},
+                                   .identity = {.gateway_secret_file = path}};
+    fixture->policy = policy_new(&config, &err);
+    assert_null(fixture->policy);
+    assert_int_equal(err.code, ERROR_NOT_FOUND);
+    scratch_write(fixture->folder, "gateway", secret, sizeof secret - 1);
+    assert_int_equal(chmod(path, 0600), 0);
+    fixture->policy = policy_new(&config, &err);
+    assert_non_null(fixture->policy);
+    const struct policy_model_facts facts = {.id = "q", .path = fixture->folder};
+    assert_int_equal(policy_model_add(fixture->policy, &facts, 0, &fixture->model, &err), 0);
+    token_gateway((const uint8_t *)secret, sizeof secret - 1, NOV_US / SECOND_US, "YWxpY2U",
+                  &value);
+    const struct policy_claims claims = {.gateway = text_string(&value), .user = "bob"};
+    policy_admit(fixture->policy, fixture->model, &claims, NOV_US, &decision);
+    assert_int_equal(decision.identity, IDENTITY_VERIFIED);
+    policy_admit(fixture->policy, fixture->model, &claims, NOV_US + 301 * SECOND_US, &decision);
+    assert_int_equal(decision.identity, IDENTITY_ASSERTED);
+    assert_int_equal(users_at(fixture, NOV_US), 2);
+    text_destroy(&value);
+}
+
 static void cost_of_a_counted_user_is_printed(void **state)
 {
     struct fixture *fixture = *state;
@@ -335,6 +369,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_is_made_private_and_refused_when_it_is_not, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(folder_has_one_daemon, setup, teardown),
+        cmocka_unit_test_setup_teardown(user_that_a_gateway_signs_for_is_verified, setup, teardown),
         cmocka_unit_test_setup_teardown(cost_of_a_counted_user_is_printed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
