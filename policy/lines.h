@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lines.h -- the user thresholds of a model's licences, as lines that a count may come near. Pure;
+ * any thread.
+ *
+ * A clause that speaks of all products is held against the organisation's users, of which ours are
+ * only some; one that speaks of the product that uses the model against that product's, where it
+ * has a name, else against the model's own. What the operator declares counts where it is more. */
+#ifndef WEIR_POLICY_LINES_H
+#define WEIR_POLICY_LINES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct assessment;
+struct declaration;
+
+#define LINES_MAX        512u  /* of all models together */
+#define LINE_SCOPE_BYTES 1100u /* names are longer nowhere that users are counted */
+
+enum line_scope { LINE_MODEL, LINE_PRODUCT, LINE_ORGANISATION };
+
+struct line {
+    const char *model, *license, *condition; /* borrowed: the assessment's */
+    const char *product;                     /* borrowed: the caller's */
+    enum line_scope scope;
+    bool daily; /* users of a day, else of a month */
+    double threshold;
+    double declared; /* 0 where nothing is */
+};
+
+struct line_source {
+    const struct assessment *assessment;
+    const struct declaration *declaration; /* NULL: nothing is declared */
+    const char *product;                   /* "" for none of its own */
+    int32_t month;                         /* now, as month_of_unix() has it */
+};
+
+/* Lines of conditions that may bind, by either reading. Of two of one kind in a condition the lower.
+ * Returns how many, at most `capacity`. */
+uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t capacity);
+
+/* "organisation", "product/chat", "model/q"; of daily users with " a day" behind it. */
+void line_scope_name(const struct line *line, bool with_day, char ret[LINE_SCOPE_BYTES]);
+/* Whether both are the same line, be it of two models. */
+bool line_same(const struct line *one, const struct line *other);
+
+#endif
