@@ -35,8 +35,8 @@ struct line_source {
     int32_t month;                         /* now, as month_of_unix() has it */
 };
 
-/* Lines of conditions that may bind, by either reading. Of two of one kind in a condition the lower.
- * Returns how many, at most `capacity`. */
+/* Lines of conditions that may bind, by either reading; of a condition the lowest of
+ * each kind. Returns how many, at most `capacity`. */
 uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t capacity);
 
 /* "organisation", "product/chat", "model/q"; of daily users with " a day" behind it. */

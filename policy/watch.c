@@ -28,6 +28,7 @@ struct watched {
 struct watch {
     /* fixed at start */
     struct watch_config config;
+    char *targets[WATCH_TARGETS_MAX];
     struct alert_store *alerts;
     struct point_store *points;
     /* the turning thread's */
@@ -45,6 +46,17 @@ struct watch {
     struct watched lines[LINES_MAX], before[LINES_MAX];
 };
 
+static int copy_targets(struct watch *watch, struct error *err)
+{
+    for (uint32_t i = 0; i < watch->config.target_count; i++) {
+        watch->targets[i] = strdup(watch->config.targets[i]);
+        if (watch->targets[i] == NULL)
+            return error_no_memory(err);
+    }
+    watch->config.targets = NULL;
+    return 0;
+}
+
 struct watch *watch_new(const struct watch_config *config, struct error *err)
 {
     assert(config->target_count <= WATCH_TARGETS_MAX);
@@ -55,8 +67,10 @@ struct watch *watch_new(const struct watch_config *config, struct error *err)
     }
     watch->config = *config;
     (void)pthread_mutex_init(&watch->lock, NULL); /* cannot fail with these attributes */
-    watch->alerts = alert_store_new(config->outbox, err);
-    watch->points = watch->alerts == NULL ? NULL : point_store_new(config->outbox, err);
+    if (copy_targets(watch, err) == 0)
+        watch->alerts = alert_store_new(config->outbox, err);
+    if (watch->alerts != NULL)
+        watch->points = point_store_new(config->outbox, err);
     if (watch->points != NULL)
         return watch;
     watch_free(watch);
@@ -69,6 +83,8 @@ void watch_free(struct watch *watch)
         return;
     alert_store_free(watch->alerts);
     point_store_free(watch->points);
+    for (uint32_t i = 0; i < watch->config.target_count; i++)
+        free(watch->targets[i]);
     (void)pthread_mutex_destroy(&watch->lock);
     free(watch);
 }
@@ -202,7 +218,7 @@ static int save(struct watch *watch, const struct look *look, struct error *err)
             result = error_no_memory(err);
         for (uint32_t t = 0; t < watch->config.target_count; t++)
             messages[message_count++] = (struct outbox_message){.id = look->events[i].id,
-                                                                .target = watch->config.targets[t],
+                                                                .target = watch->targets[t],
                                                                 .body = text_string(&bodies[i])};
     }
     const struct alert_change change = {.condition = look->scope.condition,

@@ -31,10 +31,9 @@ struct watch_event {
 };
 
 struct watch_config {
-    struct outbox *outbox; /* borrowed; must outlive the watch */
-    /* Names of those who hear of alerts, as messages have them; borrowed. */
-    const char *const *targets;
-    uint32_t target_count; /* at most WATCH_TARGETS_MAX */
+    struct outbox *outbox;      /* borrowed; must outlive the watch */
+    const char *const *targets; /* names of those who hear of alerts; copied */
+    uint32_t target_count;      /* at most WATCH_TARGETS_MAX */
     /* The lines now; their strings live as long as the watch. Returns how many. */
     uint32_t (*lines)(void *argument, int64_t now_us, struct line *ret, uint32_t capacity);
     /* ret->day is set: users of the line's scope on that day, which is over. */
