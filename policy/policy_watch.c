@@ -54,8 +54,8 @@ static struct usage_group *group_of(const struct policy *policy, const struct li
                : usage_group_find(policy->usage, USAGE_GROUP_PRODUCT, line->product);
 }
 
-/* Of a day that is over. A month is asked for at its newest day alone: for the days before it 31
- * days say as much, and months that are over would have to be read from disk. */
+/* Of a day that is over. What 31 days hold is never less than a month up to that day; only once it
+ * is over has a month more, the days at its edges. */
 static int figures_of(void *argument, const struct line *line, int64_t now_us, struct point *point,
                       struct error *err)
 {
@@ -81,7 +81,8 @@ static int figures_of(void *argument, const struct line *line, int64_t now_us, s
         return result;
     point->daily = figures.upper.users;
     point->daily_high = figures.upper.high;
-    if (point->day + 2 < calendar_day(now_us))
+    if (point->day + 1 != calendar_day(now_us) ||
+        point->day != calendar_last_day(calendar_month(point->day)))
         return 0;
     question.window = USAGE_WINDOW_MONTH;
     result = usage_ask(policy->usage, &question, &figures, err);
