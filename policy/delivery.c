@@ -14,7 +14,7 @@
 
 #define SECRETS_BYTES_MAX 512u
 #define RETRY_US          INT64_C(60000000) /* after an outbox that cannot be used */
-#define COUNT_US          INT64_C(5000000)
+#define COUNT_US          INT64_C(1000000)
 #define FORGET_US         INT64_C(86400000000)
 #define DAY_MS            INT64_C(86400000)
 
