@@ -16,12 +16,15 @@ static const char schema[] = "CREATE TABLE IF NOT EXISTS daily_point ("
                              " daily_high REAL NOT NULL,"
                              " PRIMARY KEY (scope, day)) STRICT, WITHOUT ROWID";
 
+static const char read_sql[] = "SELECT day, rolling_30, monthly_high, daily, daily_high"
+                               " FROM daily_point WHERE scope = ?1 AND day <= ?2"
+                               " ORDER BY day DESC";
+
 enum query { QUERY_PUT, QUERY_FORGET, QUERY_READ, QUERY_AFTER, QUERY_NEWEST, QUERIES };
 static const char *const queries[QUERIES] = {
     [QUERY_PUT] = "INSERT OR REPLACE INTO daily_point VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     [QUERY_FORGET] = "DELETE FROM daily_point WHERE scope = ?1 AND day <= ?2",
-    [QUERY_READ] = "SELECT day, rolling_30, monthly_high, daily, daily_high FROM daily_point"
-                   " WHERE scope = ?1 AND day <= ?2 ORDER BY day DESC",
+    [QUERY_READ] = read_sql,
     [QUERY_AFTER] = "SELECT ifnull(min(day), 0) FROM daily_point WHERE scope = ?1 AND day > ?2",
     [QUERY_NEWEST] = "SELECT ifnull(max(day), 0) FROM daily_point WHERE scope = ?1 AND day > ?2",
 };

@@ -18,6 +18,7 @@
 #define EVIDENCE_ALERT    "alert"
 #define ROLLING_AGE_S_MAX 120u
 #define MODEL_LINES_MAX   32u
+#define CATCH_UP_MS       100u /* between steps of a day that is over: others want counters too */
 #define SECOND_US         INT64_C(1000000)
 
 static_assert(WATCH_TARGETS_MAX == POLICY_WEBHOOKS_MAX, "each hears of all");
@@ -182,8 +183,9 @@ void policy_watch_close(struct policy *policy)
 uint32_t policy_watch_turn(void *argument, int64_t now_us)
 {
     struct policy *policy = argument;
-    (void)watch_turn(policy->watch, atomic_load(&policy->generation), now_us);
-    return delivery_turn(policy->delivery, now_us);
+    bool more = watch_turn(policy->watch, atomic_load(&policy->generation), now_us);
+    uint32_t wait_ms = delivery_turn(policy->delivery, now_us);
+    return more && wait_ms > CATCH_UP_MS ? CATCH_UP_MS : wait_ms;
 }
 
 /* -- What is near, now -- */

@@ -114,7 +114,10 @@ static void read_lines(struct watch *watch, int64_t now_us)
             continue;
         const struct watched *before = find(watch->before, before_count, &watch->fresh[i]);
         struct watched *now = &watch->lines[watch->line_count++];
-        *now = before == NULL ? (struct watched){0} : *before;
+        if (before != NULL)
+            *now = *before;
+        else
+            memset(now, 0, sizeof *now);
         now->line = watch->fresh[i];
         now->done_day = 0;
     }

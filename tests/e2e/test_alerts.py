@@ -11,6 +11,7 @@ import hmac
 import http.server
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import threading
@@ -18,6 +19,7 @@ import time
 
 import pytest
 from conftest import BUILD, MODEL
+from test_prometheus_rules import SERIES
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
 KEY = b"a key for a test, of 32 bytes..."
@@ -116,6 +118,11 @@ def test_alerts_of_missed_days_arrive_signed_and_once(start, config, receiver, t
             for line in series(server, "weir_license_crossing_days")} == {"early", "central",
                                                                          "late"}
     assert server.metric("weir_license_crossing_days", **labels) == 0  # crossed
+    for name, labels in SERIES.items():  # what rules and dashboard ask for is there
+        found = re.findall(rf"^{name}(?:{{(.*)}})? \S+$", server.get("/metrics")[1], re.M)
+        assert found, name
+        for line in found:
+            assert set(re.findall(r'([a-z]+)="', line)) == labels, line
     with receiver.lock:
         seen = dict(receiver.seen)
     told = {}
