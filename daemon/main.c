@@ -194,6 +194,8 @@ int main(int argc, char **argv)
         return command_check(argc, argv);
     if (argc > 1 && strcmp(argv[1], "licenses") == 0)
         return command_licenses(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "report") == 0)
+        return command_report(argc, argv);
     int result = config_parse(argc, argv, &config, &command, &err);
     if (result != 0) {
         (void)fprintf(stderr, "weir: %s\n", err.text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commands.h -- what weir does besides serving: `weir check`, `weir licenses`.
+/* commands.h -- what weir does besides serving: `weir check`, `weir licenses`,
+ * `weir report`.
  *
  * Each takes main()'s arguments, argv[1] being its own name, writes to stdout, explains itself on
  * stderr and returns the process's exit status. Main thread. */
@@ -12,5 +13,9 @@ int command_check(int argc, char **argv);
 /* 0; EX_USAGE, EX_DATAERR for a fault in the catalogue or what lint found, EX_NOINPUT for a file,
  * a folder or an id that is not there. */
 int command_licenses(int argc, char **argv);
+
+/* 0; 1 for what did not verify; EX_USAGE, EX_DATAERR for what is no ledger, report or key,
+ * EX_NOINPUT for what is not there. */
+int command_report(int argc, char **argv);
 
 #endif
