@@ -23,6 +23,7 @@ static void append_lines(struct text *out, const struct license_condition *condi
                                          [SCOPE_PRODUCT] = "product_using_model",
                                          [SCOPE_BUSINESS] = "business"};
     json_write_string(out, "scope", scopes[condition->scope]);
+    json_write_string_unless_empty(out, "test_month", condition->test_month);
     json_write_open(out, "any_of", '[');
     for (uint32_t i = 0; i < condition->any_of_count; i++) {
         const struct threshold_limb *limb = &condition->any_of[i];

@@ -69,6 +69,7 @@ struct report_month {
     struct report_day daily[REPORT_DAYS_MAX];
     uint32_t day_count;
 };
+uint32_t report_days_in(int32_t month); /* 28 to 31 */
 void report_month_body(const struct report_month *month, struct text *out);
 /* Appends the row, as ledger_append() does. */
 int report_month_append(struct ledger *ledger, const struct report_month *month, int64_t at_unix,
@@ -84,7 +85,7 @@ struct report_line {
     uint64_t value;
 };
 struct report_condition {
-    const char *id, *kind, *clause, *summary, *text, *scope;
+    const char *id, *kind, *clause, *summary, *text, *scope, *test_month;
     const char *verdict, *literal, *conservative, *acknowledged;
     struct report_line *lines;
     uint32_t line_count;

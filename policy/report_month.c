@@ -71,7 +71,7 @@ int report_bool(const json_t *object, const char *key, bool *ret, struct error *
     return 0;
 }
 
-static uint32_t days_in(int32_t month)
+uint32_t report_days_in(int32_t month)
 {
     static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int32_t year = month / 12;
@@ -87,7 +87,7 @@ uint32_t report_day_of(const char *date, int32_t month)
         date[8] > '3' || date[9] < '0' || date[9] > '9')
         return 0;
     uint32_t day = (uint32_t)(date[8] - '0') * 10 + (uint32_t)(date[9] - '0');
-    return day <= days_in(month) ? day : 0;
+    return day <= report_days_in(month) ? day : 0;
 }
 
 /* -- Writing -- */

@@ -220,6 +220,7 @@ static int read_condition(struct report_collector *collector, const json_t *valu
                    {"summary", &condition->summary},
                    {"text", &condition->text},
                    {"scope", &condition->scope},
+                   {"test_month", &condition->test_month},
                    {"verdict", &condition->verdict},
                    {"literal", &condition->literal},
                    {"conservative", &condition->conservative},

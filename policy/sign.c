@@ -252,6 +252,10 @@ static bool parse_signature(const struct sign_key *key, const char *text,
         EVP_DecodeBlock(decoded, (const unsigned char *)base64, (int)BASE64_BYTES) !=
             (int)(BASE64_BYTES / 4 * 3))
         return false;
+    unsigned char again[BASE64_BYTES + 1]; /* one spelling alone, which the decoder does not ask */
+    (void)EVP_EncodeBlock(again, decoded, (int)SIGNATURE_BYTES);
+    if (memcmp(again, base64, BASE64_BYTES) != 0)
+        return false;
     memcpy(ret, decoded, SIGNATURE_BYTES);
     *ret_other_key = memcmp(named, key->fingerprint, named_count) != 0;
     return true;

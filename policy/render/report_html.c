@@ -36,11 +36,11 @@ static const char style[] =
     "border-top:1px solid var(--rule)}h3{font-size:15px;margin:26px 0 6px}"
     "p{margin:8px 0}small,.soft{color:var(--soft);font-size:13px}"
     "table{border-collapse:collapse;width:100%;margin:10px 0;font-size:14px}"
-    "th{text-align:left;font-weight:600;color:var(--soft);font-size:12.5px}"
+    "th{text-align:left;white-space:nowrap;font-weight:600;color:var(--soft);font-size:12.5px}"
     "th,td{padding:7px 10px 7px 0;border-bottom:1px solid var(--rule);vertical-align:top;"
     "overflow-wrap:anywhere}"
     ".n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;"
-    "overflow-wrap:normal}th.n{white-space:nowrap}"
+    "overflow-wrap:normal}.ids th:first-child{width:24%}"
     ".three{display:grid;grid-template-columns:repeat(3,1fr);gap:12px;margin:14px 0}"
     ".three div{background:var(--card);border:1px solid var(--rule);border-radius:8px;"
     "padding:12px 14px}.three b{display:block;font-size:25px;line-height:1.25;font-weight:650;"
@@ -179,7 +179,7 @@ static void append_head(struct text *out, const struct report *report)
     text_append_format(out, "</title><style>%s</style></head>\n<body><main><header><p>", style);
     report_html_text(out,
                      report->operator_name[0] != '\0' ? report->operator_name : "Monthly report");
-    text_append_string(out, "</p><h1>Users and licences of served models, ");
+    text_append_string(out, "</p><h1>Users and licences, ");
     report_view_month(report->request.month, out);
     text_append_string(out, "</h1><p>");
     if (report->request.model[0] != '\0')
@@ -204,7 +204,7 @@ static void append_bounds(struct text *out, const struct report_month *month)
     append_number(out, "<div class=\"main\"><span>Best</span><b>", month->best.users,
                   "</b><span>keys and addresses as one user each</span></div>");
     append_number(out, "<div><span>Upper</span><b>", month->upper.high,
-                  "</b><span>each request without identity as a user</span></div></div>");
+                  "</b><span>each anonymous request as a user</span></div></div>");
 }
 
 static void append_quality(struct text *out, const struct report_users *users)
@@ -244,6 +244,10 @@ static void append_held(struct text *out, const struct report_month *month,
     report_view_share(month->upper.high, held->line->value, out);
     text_append_string(out, "</strong>.</p>");
     report_svg_share(month, held, out);
+    if (held->condition->test_month[0] != '\0') {
+        append_element(out, "<p class=\"note\">", report_test_note, " ");
+        append_element(out, "Month of the test: ", held->condition->test_month, ".</p>");
+    }
     if (report_view_counts_all_products(held->condition))
         append_element(out, "<p class=\"note\">", report_org_note, "</p>");
     text_append_string(out, "</section>");
@@ -349,9 +353,10 @@ static void append_license(struct text *out, const struct report_license *licens
         if (!report_view_asks(condition) && condition->line_count == 0)
             continue;
         if (shown++ == 0)
-            text_append_string(out, "<table><thead><tr><th>Condition</th><th>Verdict</th><th>What "
-                                    "it asks, and its exact words where it wants them "
-                                    "shown</th></tr></thead><tbody>");
+            text_append_string(
+                out, "<table class=\"ids\"><thead><tr><th>Condition</th><th>Verdict</th><th>What "
+                     "it asks, and its exact words where it wants them "
+                     "shown</th></tr></thead><tbody>");
         append_condition(out, condition);
     }
     text_append_string(out, shown > 0 ? "</tbody></table>" : "<p>Nothing is due.</p>");

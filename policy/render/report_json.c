@@ -134,6 +134,7 @@ static void write_condition(struct text *out, const struct report_condition *con
     json_write_string(out, "conservative", condition->conservative);
     json_write_string(out, "acknowledged", condition->acknowledged);
     json_write_string(out, "scope", condition->scope);
+    json_write_string(out, "test_month", condition->test_month);
     json_write_open(out, "any_of", '[');
     for (uint32_t i = 0; i < condition->line_count; i++) {
         const struct report_line *line = &condition->lines[i];

@@ -37,7 +37,7 @@ static void append_users(const struct page *page, const struct report *report,
     for (uint32_t i = 0; i < count; i++) {
         text_init(&words);
         report_view_line(held[i].line, &words);
-        text_append_string(&words, ": at most ");
+        text_append_string(&words, "; users served: at most ");
         report_view_share(month->upper.high, held[i].line->value, &words);
         text_append_format(&words, " of it (%s)", held[i].condition->id);
         page_built(page, "  line", &words, INDENT);

@@ -124,7 +124,8 @@ void report_svg_days(const struct report_month *month, const struct report_held 
     bool shows_line = line > 0 && line / LINE_HEADROOM <= most;
     if (shows_line && line + line / 12 > most)
         most = line + line / 12; /* room for its name */
-    struct chart chart = {.out = out, .month = month, .step = step_for(most), .days = 31};
+    struct chart chart = {
+        .out = out, .month = month, .step = step_for(most), .days = report_days_in(month->month)};
     chart.top = (most / chart.step + (most % chart.step != 0)) * chart.step;
     if (chart.top == 0)
         chart.top = chart.step;

@@ -20,12 +20,15 @@ const char report_org_note[] =
     "This clause counts the users of all products of the licensee and its affiliates. The users "
     "counted here are those of the models served by weir: they are a lower bound of the figure "
     "that the clause asks for.";
+const char report_test_note[] =
+    "By its letter this clause is tested once, on the month before a release: the figures of any "
+    "other month tell what a test on them would have said, and so the next version's terms.";
 const char report_no_figures[] =
     "No user figures are kept for this month: the ledger holds none. That says nothing about how "
     "many users there were.";
 const char report_no_coverage[] =
-    "Identity coverage is insufficient to rule out the lines between the lower and the upper "
-    "figure: the upper one is more than 1.2 times the lower one.";
+    "Identity coverage is insufficient: the upper figure is more than 1.2 times the lower one, and "
+    "a line between them can neither be confirmed nor ruled out.";
 const char report_advice[] =
     "Texts, clauses and lines are those that weir's licence catalogue held when the verdict was "
     "written. This report states what was counted and weighed; it is no legal advice.";
@@ -117,7 +120,8 @@ bool report_view_asks(const struct report_condition *condition)
            strcmp(condition->verdict, "review") == 0 || strcmp(condition->verdict, "breach") == 0;
 }
 
-/* A family's line binds its models together; the organisation's figure is held against all. */
+/* A family's line binds its models together. The organisation's figure is held against all but
+ * those over one product alone, of which it is no measure. */
 static bool is_of(const struct report_license *license, const struct report_month *month)
 {
     if (month->model[0] != '\0')
@@ -137,11 +141,13 @@ uint32_t report_view_held(const struct report *report, const struct report_month
                           struct report_held ret[REPORT_HELD_MAX])
 {
     uint32_t count = 0;
+    bool is_all = month->model[0] == '\0' && month->family[0] == '\0';
     for (uint32_t i = 0; i < report->license_count; i++) {
         const struct report_license *license = &report->licenses[i];
         for (uint32_t j = 0; is_of(license, month) && j < license->condition_count; j++) {
             const struct report_condition *condition = &license->conditions[j];
-            if (is_held(ret, count, condition->id))
+            bool is_a_products = strcmp(condition->scope, "product_using_model") == 0;
+            if (is_held(ret, count, condition->id) || (is_all && is_a_products))
                 continue;
             for (uint32_t k = 0; k < condition->line_count && count < REPORT_HELD_MAX; k++)
                 if (report_view_is_monthly(&condition->lines[k]))

@@ -6,8 +6,9 @@
 
 #include "policy/report.h"
 
-extern const char report_method[];   /* how users are counted, in two sentences */
-extern const char report_org_note[]; /* what a clause over all products counts beyond it */
+extern const char report_method[];    /* how users are counted, in two sentences */
+extern const char report_org_note[];  /* what a clause over all products counts beyond it */
+extern const char report_test_note[]; /* a clause that is tested on one month */
 extern const char report_no_figures[];
 extern const char report_no_coverage[]; /* identities do not suffice to rule a line out */
 extern const char report_advice[];      /* what the document is not */
