@@ -9,6 +9,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* An object, which the caller lets go by json_decref(). ERROR_INVALID or ERROR_NO_MEMORY. */
