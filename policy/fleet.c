@@ -7,8 +7,8 @@
  *
  * A counter only grows, and joining twice or in another order gives the same, so messages may be
  * lost, doubled or late. Of each counter that moves the fleet keeps a view: what the others can
- * know of it. A delta is what the own counter has beyond the view, which grows by what was published and
- * by what was read; a user that another replica has told already is not told again.
+ * know of it. A delta is what the own counter has beyond the view, which grows by what was
+ * published and by what was read; a user that another replica has told is not told again.
  *
  * Deltas are fast and may get lost: the stream is cut, a write that was acknowledged may not
  * survive its server. Snapshots are what makes good: every few minutes each counter is compared

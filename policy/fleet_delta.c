@@ -157,9 +157,9 @@ void fleet_gather_destroy(struct fleet_gather *gather)
 static bool register_possible(uint8_t value, uint32_t p)
 {
     uint32_t top = value >> 2, two = value & 3u;
-    if (top + 2 < p + 1 || top + 2 - p > 65 - p)
+    if (top + 2 <= p)
         return false;
-    uint32_t rank = top + 2 - p;
+    uint32_t rank = top + 2 - p; /* of 65 - p at most, since a top has six bits */
     return (rank > 1 || two == 0) && (rank > 2 || (two & 1) == 0);
 }
 

@@ -49,8 +49,8 @@ struct fleet {
 struct fleet_track *fleet_track_take(struct fleet *fleet, const struct fleet_name *name);
 bool fleet_day_streams(const struct fleet *fleet, uint32_t day);
 void fleet_refuse(struct fleet *fleet, const struct error *why);
-/* 1 when `with` joined to `now` is a step that people make, 0 when not, or an error. known: there is
- * something to compare with; else the users alone are judged. ret tells both counts. */
+/* 1 when `with` joined to `now` is a step that people make, 0 when not, or an error. known: there
+ * is something to compare with; else the users alone are judged. ret tells both counts. */
 int fleet_judge(const struct fleet *fleet, const struct sketch *now, const struct sketch *with,
                 bool known, struct fleet_suspect *ret, struct error *err);
 void fleet_set_aside(struct fleet *fleet, const struct fleet_suspect *suspect, const void *bytes,

@@ -156,8 +156,8 @@ static int flush(struct fleet_redis *redis, struct error *err)
     return 0;
 }
 
-/* The next answer, the caller's to free; what the server calls an error is one. The loop is
- * our own because redisGetReply() waits for as long as a byte comes now and then, and for as much. */
+/* The next answer, the caller's to free; what the server calls an error is one. The loop is our own
+ * because redisGetReply() waits while a byte comes now and then, and takes as much as comes. */
 static int receive(struct fleet_redis *redis, redisReply **ret, struct error *err)
 {
     redisReader *reader = redis->connection->reader;
