@@ -344,6 +344,9 @@ static void liar_begin(struct server *server, const char *says)
     close(listener);
 }
 
+/* An id of 50 bytes ends, and its entry. */
+#define LONG_END "5555555555\r\n*0\r\n"
+
 static int ignore_entry(void *argument, const void *bytes, size_t count, struct error *err)
 {
     (void)argument, (void)bytes, (void)count, (void)err;
@@ -371,8 +374,8 @@ static void a_server_that_lies_is_an_error_at_most(void **state)
         "*1\r\n*0\r\n",
         "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n:1\r\n",
         "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*-1\r\n",
-        "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$60\r\n"
-        "000000000000000000000000000000000000000000000000000000000000\r\n*0\r\n",
+        "*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$"
+        "50\r\n1111111111222222222233333333334444444444" LONG_END,
         "*3\r\n$18\r\n0123456789abcdef-1\r\n$18\r\n0123456789abcdeX-1\r\n:1\r\n",
         "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"};
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
