@@ -7,11 +7,14 @@
  *     PREFIX:{DAY}:SCOPE-CLASS  a snapshot
  *
  * DAY is days since 1970, SCOPE 16 hexadecimal digits. The braces keep a day in one slot of a
- * cluster, whose redirections need a proxy: none is followed here. A day's keys expire. A call connects when there is no connection, gives up after
- * FLEET_REDIS_SILENCE_MS without a byte and FLEET_REDIS_CALL_MS in all, and closes after any error
- * but ERROR_BUSY, for what comes next on the line may be a late answer. The process ignores
- * SIGPIPE. In clear text: across a network that is not trusted, put a TLS tunnel before it; what
- * is sealed cannot be forged, but a password can be read. Policy thread. */
+ * cluster, whose redirections need a proxy: none is followed here. A day's keys expire.
+ *
+ * A call connects when there is no connection, gives up after FLEET_REDIS_SILENCE_MS without a byte
+ * and FLEET_REDIS_CALL_MS in all, and closes after any error of the line or the server, for what
+ * comes next may be a late answer. A host's name is looked up as the system does, which may take
+ * longer: name an address. The process ignores SIGPIPE. In clear text: across a network that is not
+ * trusted put a TLS tunnel before it; what is sealed cannot be forged, but a password can be read.
+ * Policy thread. */
 #ifndef WEIR_POLICY_FLEET_REDIS_H
 #define WEIR_POLICY_FLEET_REDIS_H
 

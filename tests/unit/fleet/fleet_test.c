@@ -135,6 +135,10 @@ static void what_others_told_is_not_told_again(void **state)
     pass(world, 3);
     assert_agree(world, 50);
     assert_int_equal(status_of(world, 0).published, 1);
+    users_come(world, 0, 20); /* which now come by a delta */
+    pass(world, 3);
+    assert_agree(world, 70);
+    assert_int_equal(status_of(world, 0).published, 2);
     assert_int_equal(status_of(world, 1).published, 0);
     assert_true(status_of(world, 1).suppressed > 0);
     uint64_t appends = world->peers[0].line.appends;
@@ -281,14 +285,16 @@ static void a_store_that_cannot_take_users_gets_them_again(void **state)
 {
     (void)state;
     struct world *world = world_new(P_LOW);
-    pass(world, 1);
+    users_come(world, 0, 20);
+    pass(world, 3);
+    assert_agree(world, 20);
     world->peers[1].store.full = true;
     users_come(world, 0, 20);
     pass(world, 3);
-    assert_true(users_at(world, 1) == 0);
+    assert_true(users_at(world, 1) == 20);
     world->peers[1].store.full = false;
     pass(world, 4); /* long before a comparison */
-    assert_agree(world, 20);
+    assert_agree(world, 40);
     world_free(world);
 }
 
