@@ -152,17 +152,6 @@ void fleet_gather_destroy(struct fleet_gather *gather)
     fleet_gather_init(gather, gather->p);
 }
 
-/* Whether hashes can have left it: the two low bits say which of the two ranks below the highest
- * were seen, and below the first ranks there are none. */
-static bool register_possible(uint8_t value, uint32_t p)
-{
-    uint32_t top = value >> 2, two = value & 3u;
-    if (top + 2 <= p)
-        return false;
-    uint32_t rank = top + 2 - p; /* of 65 - p at most, since a top has six bits */
-    return (rank > 1 || two == 0) && (rank > 2 || (two & 1) == 0);
-}
-
 static bool records_rise(const uint8_t *records, uint32_t count, uint32_t form, uint32_t p)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -172,7 +161,8 @@ static bool records_rise(const uint8_t *records, uint32_t count, uint32_t form, 
             continue;
         }
         uint32_t record = record_at(records, i);
-        if (record >> 8 >= 1u << p || !register_possible((uint8_t)record, p) ||
+        if (record >> 8 >= 1u << p || (uint8_t)record == 0 ||
+            !register_possible((uint8_t)record, p) ||
             (i > 0 && record >> 8 <= record_at(records, i - 1) >> 8))
             return false;
     }
