@@ -6,7 +6,8 @@
  * only grows. What the store must do with a request, at one stroke, is ticket_store_rule() below.
  *
  * Promises:
- * 1. Over the fleet never more tickets are spent than the store had: overshoot 0, whatever is lost.
+ * 1. Over the fleet never more tickets are spent than the store had, whatever messages are lost:
+ *    overshoot 0, but for a store that lost its accounts and grants before it has them again.
  * 2. What R replicas hold unspent, and the store cannot give out, is at most R batches, and within
  *    ttl_us the batch follows what remains, down to 1 ticket. A replica that dies takes at most a
  *    batch_max with it: the store cannot know that it was not spent.
