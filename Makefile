@@ -10,7 +10,7 @@ PREFIX   ?= /usr
 SECONDS_EACH ?= 60
 
 FLOORS   := daemon batching policy models kernels base
-PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3 libcurl
+PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3 libcurl hiredis
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-format-truncation -Wno-unknown-warning-option
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 OPTIMIZE ?= -O2 -g

@@ -179,6 +179,7 @@ const char *config_usage(void)
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
            "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
            "  weir licenses list|show|lint           the licences that are known\n"
+           "  weir report --month YYYY-MM            users and licences of a month, as evidence\n"
            "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
@@ -204,5 +205,5 @@ const char *config_usage(void)
            "SIGHUP reads the operator section and the licences again.\n"
            "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration or no model that "
            "its\n"
-           "licence allows, 1 anything else; check and licenses say theirs under --help.\n";
+           "licence allows, 1 anything else; the others say theirs under --help.\n";
 }

@@ -193,8 +193,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {
-        {"check", command_check}, {"licenses", command_licenses}, {"simulate", command_simulate}};
+    } commands[] = {{"check", command_check},
+                    {"licenses", command_licenses},
+                    {"report", command_report},
+                    {"simulate", command_simulate}};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc, argv);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "daemon/load.h"
 #include "daemon/rules.h"
+#include "daemon/state_folder.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
 
@@ -35,7 +36,6 @@
 #define CORES_A_WORKER   4u    /* compute wants the cores more than the network does */
 #define FILES_BESIDES    1024u /* descriptors that are not connections: counters, mostly */
 #define IDLE_POLL_MS     10u
-#define STATE_PATH_MAX   4096
 
 static uint32_t auto_workers(void)
 {
@@ -60,32 +60,10 @@ static void raise_file_limit(const struct config *config, struct log *log)
                   LOG_STRING("remedy", "raise LimitNOFILE or lower server.limits.connections"));
 }
 
-/* systemd's folder, then the XDG one; the configured one before both. */
-static int state_folder(const struct config *config, char *ret, size_t ret_bytes, struct error *err)
-{
-    const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    int count;
-    if (config->state_folder[0] != '\0')
-        count = snprintf(ret, ret_bytes, "%s", config->state_folder);
-    else if (systemd != NULL && systemd[0] == '/') /* may be a list "a:b": the first is ours */
-        count = snprintf(ret, ret_bytes, "%.*s", (int)strcspn(systemd, ":"), systemd);
-    else if (xdg != NULL && xdg[0] == '/')
-        count = snprintf(ret, ret_bytes, "%s/weir", xdg);
-    else if (home != NULL && home[0] == '/')
-        count = snprintf(ret, ret_bytes, "%s/.local/state/weir", home);
-    else
-        return error_set(err, ERROR_INVALID,
-                         "no folder for user counts: set users.state, or $HOME");
-    if (count < 0 || (size_t)count >= ret_bytes)
-        return error_set(err, ERROR_INVALID, "users.state: the path is too long");
-    return 0;
-}
-
 static int open_policy(struct server *server, struct error *err)
 {
     char folder[STATE_PATH_MAX];
-    int result = state_folder(server->config, folder, sizeof folder, err);
+    int result = state_folder_find(server->config->state_folder, folder, sizeof folder, err);
     if (result != 0)
         return result;
     const char *key_file = server->config->user_key_file;

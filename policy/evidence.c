@@ -16,10 +16,40 @@
 
 /* -- Rows -- */
 
+/* The lines of a threshold, and over whose products its users are counted. */
+static void append_lines(struct text *out, const struct license_condition *condition)
+{
+    static const char *const scopes[] = {[SCOPE_ALL_PRODUCTS] = "all_products",
+                                         [SCOPE_PRODUCT] = "product_using_model",
+                                         [SCOPE_BUSINESS] = "business"};
+    json_write_string(out, "scope", scopes[condition->scope]);
+    json_write_string_unless_empty(out, "test_month", condition->test_month);
+    json_write_open(out, "any_of", '[');
+    for (uint32_t i = 0; i < condition->any_of_count; i++) {
+        const struct threshold_limb *limb = &condition->any_of[i];
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "metric", threshold_metric_name(limb->metric));
+        json_write_string(out, "op", limb->comparator == COMPARATOR_AT_LEAST ? ">=" : ">");
+        json_write_u64(out, "value", limb->value);
+        json_write_string(out, "window", threshold_window_name(limb->window));
+        if (limb->metric == METRIC_REVENUE)
+            json_write_string(out, "currency", limb->currency == CURRENCY_CNY ? "CNY" : "USD");
+        json_write_close(out, '}');
+    }
+    json_write_close(out, ']');
+}
+
+/* With the words of the catalogue as it was: a later one may say otherwise of the same id. */
 static void append_condition(struct text *out, const struct assessed_condition *condition)
 {
     json_write_open(out, NULL, '{');
     json_write_string(out, "id", condition->id);
+    json_write_string(out, "kind", condition->kind);
+    json_write_string_unless_empty(out, "clause", condition->clause);
+    json_write_string_unless_empty(out, "summary", condition->summary);
+    json_write_string_unless_empty(out, "text", condition->text);
+    if (condition->condition != NULL && condition->condition->any_of_count > 0)
+        append_lines(out, condition->condition);
     json_write_string(out, "verdict", verdict_name(condition->verdict));
     json_write_string(out, "literal", verdict_name(condition->literal));
     json_write_string(out, "conservative", verdict_name(condition->conservative));
@@ -38,6 +68,8 @@ static void append_verdict(struct text *out, const struct assessment *assessment
         json_write_open(out, NULL, '{');
         json_write_string(out, "id", license->record == NULL ? "" : license->record->id);
         json_write_string(out, "declared", license->declared);
+        json_write_string_unless_empty(out, "family",
+                                       license->record == NULL ? "" : license->record->family);
         json_write_string(out, "recognised_by", recognised_by_name(license->by));
         json_write_string_unless_empty(out, "base", license->base);
         json_write_close(out, '}');

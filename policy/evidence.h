@@ -2,7 +2,8 @@
 /* evidence.h -- what the ledger keeps of an assessment, and what a refusal says of it.
  *
  * Bodies are compact JSON without a time of their own: an unchanged verdict is not written twice.
- *     license_verdict   a row a model: licences, verdicts by both readings, a verdict a condition
+ *     license_verdict   a row a model: licences, verdicts by both readings; a condition's verdict,
+ *                       clause, summary, exact text and lines, as the catalogue had them then
  *     acknowledgement   a row an acknowledged condition (its subject): reference and signer
  * Main thread. */
 #ifndef WEIR_POLICY_EVIDENCE_H

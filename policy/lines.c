@@ -68,6 +68,7 @@ static uint32_t add_condition(const struct line_source *source,
             break;
         if (line == NULL)
             line = &lines[count++];
+        bool beside = line != &lines[first];
         *line = (struct line){.model = source->assessment->model,
                               .license = assessed->license,
                               .condition = assessed->id,
@@ -76,6 +77,7 @@ static uint32_t add_condition(const struct line_source *source,
                                        : source->product[0] == '\0'      ? LINE_MODEL
                                                                          : LINE_PRODUCT,
                               .daily = daily,
+                              .beside = beside,
                               .threshold = (double)limb->value};
         line->declared = declared_for(source, line);
     }
@@ -94,15 +96,26 @@ uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t c
     return count;
 }
 
-void line_scope_name(const struct line *line, bool with_day, char ret[LINE_SCOPE_BYTES])
+static const char *whose(const struct line *line)
+{
+    return line->scope == LINE_MODEL     ? line->model
+           : line->scope == LINE_PRODUCT ? line->product
+                                         : "organisation";
+}
+
+void line_scope_name(const struct line *line, char ret[LINE_SCOPE_BYTES])
+{
+    (void)snprintf(ret, LINE_SCOPE_BYTES, "%s%s", whose(line),
+                   line->beside && line->daily ? " a day"
+                   : line->beside              ? " a month"
+                                               : "");
+}
+
+void line_scope_key(const struct line *line, char ret[LINE_SCOPE_BYTES])
 {
     static const char *const kinds[] = {
-        [LINE_MODEL] = "model/", [LINE_PRODUCT] = "product/", [LINE_ORGANISATION] = "organisation"};
-    const char *name = line->scope == LINE_MODEL     ? line->model
-                       : line->scope == LINE_PRODUCT ? line->product
-                                                     : "";
-    (void)snprintf(ret, LINE_SCOPE_BYTES, "%s%s%s", kinds[line->scope], name,
-                   with_day && line->daily ? " a day" : "");
+        [LINE_MODEL] = "model/", [LINE_PRODUCT] = "product/", [LINE_ORGANISATION] = ""};
+    (void)snprintf(ret, LINE_SCOPE_BYTES, "%s%s", kinds[line->scope], whose(line));
 }
 
 bool line_same(const struct line *one, const struct line *other)

@@ -23,7 +23,8 @@ struct line {
     const char *model, *license, *condition; /* borrowed: the assessment's */
     const char *product;                     /* borrowed: the caller's */
     enum line_scope scope;
-    bool daily; /* users of a day, else of a month */
+    bool daily;  /* users of a day, else of a month */
+    bool beside; /* its condition has a line of the other kind as well, before it */
     double threshold;
     double declared; /* 0 where nothing is */
 };
@@ -39,8 +40,11 @@ struct line_source {
  * each kind. Returns how many, at most `capacity`. */
 uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t capacity);
 
-/* "organisation", "product/chat", "model/q"; of daily users with " a day" behind it. */
-void line_scope_name(const struct line *line, bool with_day, char ret[LINE_SCOPE_BYTES]);
+/* Whose users, for people and receivers: "organisation", a product, a model; with " a day" or
+ * " a month" behind it where that tells a line of a condition from the one before it. */
+void line_scope_name(const struct line *line, char ret[LINE_SCOPE_BYTES]);
+/* The same for files: "organisation", "product/chat", "model/q", be it of a day or a month. */
+void line_scope_key(const struct line *line, char ret[LINE_SCOPE_BYTES]);
 /* Whether both are the same line, be it of two models. */
 bool line_same(const struct line *one, const struct line *other);
 

@@ -20,6 +20,8 @@ struct policy_thread {
     struct policy_thread_config config;
     pthread_t thread;
     pthread_cond_t bell; /* on the monotonic clock */
+    /* the thread's own */
+    uint64_t told; /* up to where waiters were rung */
     /* shared */
     pthread_mutex_t lock;
     bool ending; /* under the lock */
@@ -45,18 +47,30 @@ static bool sleep_until(struct policy_thread *thread, uint64_t until_us, uint64_
     return !ending;
 }
 
+/* Rings when more is on disk than was told, whoever put it there: a tick's checkpoint commits as
+ * well. While the disk fails nobody is held, so that is news too. */
+static void tell(struct policy_thread *thread, bool failed)
+{
+    uint64_t durable = usage_durable(thread->config.usage);
+    if (durable == thread->told && !failed)
+        return;
+    thread->told = durable;
+    if (thread->config.on_durable != NULL)
+        thread->config.on_durable(thread->config.argument);
+}
+
 static void commit(struct policy_thread *thread)
 {
     struct usage *usage = thread->config.usage;
     atomic_store(&thread->asked, false); /* before: what comes from here on asks again */
-    if (usage_waiting(usage) == 0)
-        return;
-    bool failed = usage_commit(usage, NULL) != 0;
-    atomic_store(&thread->failing, failed);
-    if (failed)
-        atomic_store(&thread->asked, true);
-    if (thread->config.on_durable != NULL)
-        thread->config.on_durable(thread->config.argument);
+    bool failed = false;
+    if (usage_waiting(usage) > 0) {
+        failed = usage_commit(usage, NULL) != 0;
+        atomic_store(&thread->failing, failed);
+        if (failed)
+            atomic_store(&thread->asked, true);
+    }
+    tell(thread, failed);
 }
 
 /* When it wants to go on. */
@@ -78,6 +92,7 @@ static void *policy_main(void *argument)
         commit_us = now_us + (atomic_load(&thread->failing) ? RETRY_US : GATHER_US);
         if (now_us >= tick_us) {
             usage_tick(thread->config.usage, clock_unix_us());
+            tell(thread, false);
             tick_us = now_us + TICK_US;
         } else if (now_us >= turn_us) { /* not both, since a commit may have come to wait */
             turn_us = take_turn(thread, now_us);

@@ -120,7 +120,7 @@ static int record(void *argument, const struct watch_event *told, struct error *
     text_append_string(&body, ",\"day\":\"");
     alert_date(event->day, &body);
     text_append_string(&body, "\"}");
-    const struct ledger_entry entry = {.at_unix = (int64_t)event->day * 86400,
+    const struct ledger_entry entry = {.at_unix = told->now_ms / 1000,
                                        .kind = EVIDENCE_ALERT,
                                        .model = told->line->model,
                                        .subject = event->id,

@@ -135,7 +135,7 @@ static int make_point(struct watch *watch, const struct line *line, int64_t now_
 {
     char scope[LINE_SCOPE_BYTES];
     uint32_t newest = 0, yesterday = watch->day;
-    line_scope_name(line, false, scope);
+    line_scope_key(line, scope);
     int result = point_store_newest(watch->points, scope, &newest, err);
     *ret_made = false;
     if (result != 0 || newest >= yesterday)
@@ -157,7 +157,7 @@ static int read_figures(struct watch *watch, const struct line *line, struct ale
 {
     char scope[LINE_SCOPE_BYTES];
     uint32_t count = 0;
-    line_scope_name(line, false, scope);
+    line_scope_key(line, scope);
     int result = point_store_read(watch->points, scope, figures->day, watch->series, &count, err);
     if (result != 0)
         return result;
@@ -244,8 +244,10 @@ static int evaluate(struct watch *watch, struct look *look, struct error *err)
     int result = 0;
     look->event_count = (uint32_t)count;
     for (uint32_t i = 0; i < look->event_count && result == 0; i++) {
-        const struct watch_event event = {
-            .line = look->line, .scope = &look->scope, .event = &look->events[i]};
+        const struct watch_event event = {.line = look->line,
+                                          .scope = &look->scope,
+                                          .event = &look->events[i],
+                                          .now_ms = look->now_ms};
         result = watch->config.record(watch->config.argument, &event, err);
     }
     if (result == 0)
@@ -264,7 +266,7 @@ static int next_day(struct watch *watch, const struct line *line, const struct a
 {
     char scope[LINE_SCOPE_BYTES];
     uint32_t day = 0;
-    line_scope_name(line, false, scope);
+    line_scope_key(line, scope);
     if (state->last_day != 0 && state->last_day < watch->day) {
         int result = point_store_after(watch->points, scope, state->last_day, &day, err);
         if (result != 0)
@@ -284,7 +286,7 @@ static int look_at(struct watch *watch, struct watched *watched, int64_t now_us,
         .scope = {.condition = line->condition, .scope = name, .threshold = line->threshold},
         .figures = {.forecast = &forecast},
         .now_ms = now_us / 1000};
-    line_scope_name(line, true, name);
+    line_scope_name(line, name);
     int result = alert_store_load(watch->alerts, line->condition, name, &look.state, err);
     if (result == 0)
         result = next_day(watch, line, &look.state, &look.figures.day, err);

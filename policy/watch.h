@@ -28,6 +28,7 @@ struct watch_event {
     const struct line *line;
     const struct alert_scope *scope;
     const struct alert_event *event;
+    int64_t now_ms; /* Unix */
 };
 
 struct watch_config {

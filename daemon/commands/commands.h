@@ -13,6 +13,10 @@ int command_check(int argc, char **argv);
  * a folder or an id that is not there. */
 int command_licenses(int argc, char **argv);
 
+/* 0; 1 for what did not verify; EX_USAGE, EX_DATAERR for what is no ledger, report or key,
+ * EX_NOINPUT for what is not there. */
+int command_report(int argc, char **argv);
+
 /* 0; EX_USAGE, EX_NOINPUT for a secret's file, EX_UNAVAILABLE for a webhook that did not take all
  * alerts. */
 int command_simulate(int argc, char **argv);

@@ -86,7 +86,7 @@ def pretend_days(state, count, users):
     with sqlite3.connect(state / "outbox.db") as outbox:
         outbox.execute("DELETE FROM daily_point")
         outbox.execute("DELETE FROM alert_watch")
-        outbox.execute("INSERT INTO alert_watch VALUES ('acme-1/size', 'model/m', 'day', 0, 0, 0,"
+        outbox.execute("INSERT INTO alert_watch VALUES ('acme-1/size', 'm', 'day', 0, 0, 0,"
                        " ?)", (today - count - 1,))
         outbox.executemany("INSERT INTO daily_point VALUES ('model/m', ?, ?, ?, 1, 1)",
                            [(today - ago, users, users) for ago in range(1, count + 1)])
@@ -110,7 +110,7 @@ def test_alerts_of_missed_days_arrive_signed_and_once(start, config, receiver, t
     pretend_days(tmp_path / "state", 5, users=30)
     server = start("--config", config, model=False)
     for rule in RULES:
-        assert "model/m" in server.wait_for(rf"event=alert_fired.*\b{rule}: (.*)", 60).group(1)
+        assert server.wait_for(rf"event=alert_fired.*\b{rule}: (m: .*)", 60)
     server.wait_metric(len(RULES), "weir_alert_messages", state="delivered")
     assert server.metric("weir_alert_messages", state="pending") == 0
     labels = {"model": "m", "license": "acme-1", "condition": "acme-1/size"}

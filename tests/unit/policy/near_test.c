@@ -219,14 +219,14 @@ static void three_days_over_a_line_are_told_once(void **state)
     }
     struct rows rows = alert_rows(fixture);
     assert_non_null(strstr(rows.last, "q {\"id\":\""));
-    assert_non_null(strstr(rows.last, "\"condition\":\"own-1/size\",\"scope\":\"model/q\","
+    assert_non_null(strstr(rows.last, "\"condition\":\"own-1/size\",\"scope\":\"q\","
                                       "\"rule\":\"lead-7\",\"fires\":true,\"upper\":30,"
                                       "\"threshold\":20,\"days_early\":0,"
                                       "\"day\":\"2026-11-30\"}"));
     assert_int_equal(ledger_verify(fixture->policy->ledger, &(int64_t){0}, NULL), 0);
     text_init(&notes);
     policy_take_notes(fixture->policy, &notes);
-    assert_non_null(strstr(text_string(&notes), "alert_fired level-100: model/q: 100% of"));
+    assert_non_null(strstr(text_string(&notes), "alert_fired level-100: q: 100% of"));
     text_destroy(&notes);
     struct policy_messages messages;
     turn(fixture, DAY_0 + 6);

@@ -147,9 +147,11 @@ static void verdict_is_told_and_written_down_once(void **state)
     assert_int_equal(rows.count, 1);
     assert_string_equal(rows.last,
                         "1796083199 m  {\"license\":\"free-1\",\"licenses\":[{\"id\":\"free-1\","
-                        "\"declared\":\"free-1\",\"recognised_by\":\"operator\"}],\"verdict\":"
+                        "\"declared\":\"free-1\",\"family\":\"test\",\"recognised_by\":"
+                        "\"operator\"}],\"verdict\":"
                         "\"obligation\",\"literal\":\"obligation\",\"conservative\":\"obligation\","
-                        "\"conditions\":[{\"id\":\"free-1/notice\",\"verdict\":\"obligation\","
+                        "\"conditions\":[{\"id\":\"free-1/notice\",\"kind\":\"notice\","
+                        "\"clause\":\"1\",\"summary\":\"Keep it.\",\"verdict\":\"obligation\","
                         "\"literal\":\"obligation\",\"conservative\":\"obligation\"}]}");
     close_policy(fixture);
     open_policy(fixture);

@@ -322,7 +322,7 @@ static void models_have_lines_of_their_own_and_days_beside_months(void **state)
     fixture->lines[1] = fixture->lines[0];
     fixture->lines[1].model = "r";
     fixture->lines[2] = fixture->lines[0];
-    fixture->lines[2].daily = true;
+    fixture->lines[2].daily = fixture->lines[2].beside = true;
     fixture->lines[2].threshold = THRESHOLD / 10;
     fixture->line_count = 3;
     for (uint32_t day = FIRST_DAY; day <= crossing_day(); day++)
@@ -331,9 +331,9 @@ static void models_have_lines_of_their_own_and_days_beside_months(void **state)
     uint32_t counts[3] = {0};
     for (uint32_t i = 0; i < fixture->event_count; i++) {
         const char *scope = fixture->events[i].scope;
-        counts[0] += strcmp(scope, "model/q") == 0;
-        counts[1] += strcmp(scope, "model/r") == 0;
-        counts[2] += strcmp(scope, "model/q a day") == 0;
+        counts[0] += strcmp(scope, "q") == 0;
+        counts[1] += strcmp(scope, "r") == 0;
+        counts[2] += strcmp(scope, "q a day") == 0;
     }
     for (uint32_t i = 0; i < 3; i++)
         assert_int_equal(counts[i], ALERT_RULES);
