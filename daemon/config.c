@@ -3,6 +3,7 @@
 #include "daemon/config.h"
 
 #include "daemon/config_keys.h"
+#include "policy/webhook.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -16,6 +17,8 @@
 #define LIMIT(member)     offsetof(struct config, limits.member)
 #define PATH_BYTES_MAX    4095
 #define LICENSE_BYTES_MAX 255u
+#define PRODUCT_BYTES_MAX 255u
+#define WEBHOOK_NAME_MAX  64u
 #define MINUTE_MS         60000u
 #define DAY_MS            86400000u
 #define MIB               (UINT64_C(1) << 20)
@@ -74,6 +77,8 @@ const struct config_key config_keys[] = {
      PATH_BYTES_MAX},
     {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
     {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
+    {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
+    {"users", "keep_days", NULL, "92", CONFIG_U32, false, AT(keep_days), 40, 3660},
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
@@ -82,8 +87,8 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {
-    "", "server", "server.tls", "server.limits", "engine", "access", "users", "licenses", "log"};
+const char *const config_sections[] = {"",       "server", "server.tls", "server.limits", "engine",
+                                       "access", "users",  "alerts",     "licenses",      "log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");
 
@@ -270,10 +275,18 @@ void config_clear_models(struct config *config)
         free(config->models[i].id);
         free(config->models[i].path);
         free(config->models[i].license);
+        free(config->models[i].product);
     }
     free(config->models);
     config->models = NULL;
     config->model_count = 0;
+}
+
+static void release_webhook(struct config_webhook *webhook)
+{
+    free(webhook->name);
+    free(webhook->url);
+    free(webhook->secret_file);
 }
 
 void config_free(struct config *config)
@@ -289,6 +302,9 @@ void config_free(struct config *config)
         free(config->api_keys[i].tenant);
     }
     free(config->api_keys);
+    for (uint32_t i = 0; i < config->webhook_count; i++)
+        release_webhook(&config->webhooks[i]);
+    free(config->webhooks);
     config_release_declaration(config);
     free(config->path);
     free(config);
@@ -313,14 +329,20 @@ int config_add_model(struct config *config, const struct config_model *model, st
     if (strlen(model->license) > LICENSE_BYTES_MAX)
         return error_set(err, ERROR_INVALID, "expected a licence of at most %u bytes",
                          LICENSE_BYTES_MAX);
+    if (strlen(model->product) > PRODUCT_BYTES_MAX)
+        return error_set(err, ERROR_INVALID, "expected a product of at most %u bytes",
+                         PRODUCT_BYTES_MAX);
     if (config->model_count == CONFIG_MODELS_MAX)
         return error_set(err, ERROR_INVALID, "at most %u models", CONFIG_MODELS_MAX);
     struct config_model copy = {.id = model->id[0] != '\0' ? strdup(model->id)
                                                            : id_of_path(model->path),
                                 .path = strdup(model->path),
-                                .license = strdup(model->license)};
+                                .license = strdup(model->license),
+                                .product = strdup(model->product)};
     int result =
-        copy.id == NULL || copy.path == NULL || copy.license == NULL ? error_no_memory(err) : 0;
+        copy.id == NULL || copy.path == NULL || copy.license == NULL || copy.product == NULL
+            ? error_no_memory(err)
+            : 0;
     for (uint32_t i = 0; result == 0 && i < config->model_count; i++)
         if (strcmp(config->models[i].id, copy.id) == 0)
             result = error_set(err, ERROR_INVALID,
@@ -338,6 +360,7 @@ int config_add_model(struct config *config, const struct config_model *model, st
     free(copy.id);
     free(copy.path);
     free(copy.license);
+    free(copy.product);
     return result;
 }
 
@@ -363,5 +386,57 @@ int config_add_api_key(struct config *config, const char *key, const char *tenan
         return error_no_memory(err);
     }
     config->api_keys[config->api_key_count++] = entry;
+    return 0;
+}
+
+/* A message is signed under its target's name and kept under it: printable, without spaces. */
+static bool is_webhook_name(const char *name)
+{
+    size_t count = strlen(name);
+    for (const char *at = name; *at != '\0'; at++)
+        if (!isalnum((unsigned char)*at) && *at != '-' && *at != '_')
+            return false;
+    return count > 0 && count <= WEBHOOK_NAME_MAX;
+}
+
+static int check_webhook(const struct config *config, const struct config_webhook *webhook,
+                         const char *name, struct error *err)
+{
+    if (!is_webhook_name(name))
+        return error_set(err, ERROR_INVALID, "expected a name of 1 to %u letters, digits, - or _",
+                         WEBHOOK_NAME_MAX);
+    if (webhook->secret_file[0] == '\0' || strlen(webhook->secret_file) > PATH_BYTES_MAX)
+        return error_set(err, ERROR_INVALID, "expected the path of a secret_file");
+    if (webhook_check_url(webhook->url, false, err) != 0)
+        return error_wrap(err, "url");
+    for (uint32_t i = 0; i < config->webhook_count; i++)
+        if (strcmp(config->webhooks[i].name, name) == 0)
+            return error_set(err, ERROR_INVALID, "the name '%s' is taken; give each its own", name);
+    return config->webhook_count < CONFIG_WEBHOOKS_MAX
+               ? 0
+               : error_set(err, ERROR_INVALID, "at most %u webhooks", CONFIG_WEBHOOKS_MAX);
+}
+
+int config_add_webhook(struct config *config, const struct config_webhook *webhook,
+                       struct error *err)
+{
+    char place[32];
+    (void)snprintf(place, sizeof place, "webhook-%u", config->webhook_count + 1);
+    const char *name = webhook->name[0] == '\0' ? place : webhook->name;
+    int result = check_webhook(config, webhook, name, err);
+    if (result != 0)
+        return result;
+    struct config_webhook copy = {.name = strdup(name),
+                                  .url = strdup(webhook->url),
+                                  .secret_file = strdup(webhook->secret_file)};
+    struct config_webhook *grown =
+        realloc(config->webhooks, (config->webhook_count + 1) * sizeof *config->webhooks);
+    if (grown != NULL)
+        config->webhooks = grown;
+    if (grown == NULL || copy.name == NULL || copy.url == NULL || copy.secret_file == NULL) {
+        release_webhook(&copy);
+        return error_no_memory(err);
+    }
+    config->webhooks[config->webhook_count++] = copy;
     return 0;
 }

@@ -16,11 +16,19 @@
 
 #define CONFIG_MODELS_MAX   64u
 #define CONFIG_API_KEYS_MAX 1024u
+#define CONFIG_WEBHOOKS_MAX 16u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
     char *path;    /* of the GGUF */
     char *license; /* a licence's id, said by the operator; "" to find it out */
+    char *product; /* that uses it; "" where it has no name */
+};
+
+struct config_webhook {
+    char *name; /* as logs have it; default: "webhook-1", by its place */
+    char *url;
+    char *secret_file;
 };
 
 struct config_api_key {
@@ -58,6 +66,11 @@ struct config {
     char *gateway_header, *gateway_secret_file;
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
+    bool trust_asserted;
+    uint32_t keep_days;
+    /* alerts */
+    struct config_webhook *webhooks;
+    uint32_t webhook_count;
     /* licences */
     char *licenses_folder;           /* the operator's own, "" for none */
     struct declaration *declaration; /* never NULL; what the file leaves out is undeclared */

@@ -50,15 +50,19 @@ static int add_model_flag(struct config *config, const char *value, struct error
 {
     const char *equals = strchr(value, '=');
     if (equals == NULL || equals == value || memchr(value, '/', (size_t)(equals - value)) != NULL)
-        return config_add_model(
-            config,
-            &(struct config_model){.id = (char *)"", .path = (char *)value, .license = (char *)""},
-            err);
+        return config_add_model(config,
+                                &(struct config_model){.id = (char *)"",
+                                                       .path = (char *)value,
+                                                       .license = (char *)"",
+                                                       .product = (char *)""},
+                                err);
     char *id = strndup(value, (size_t)(equals - value));
     if (id == NULL)
         return error_no_memory(err);
     int result = config_add_model(
-        config, &(struct config_model){.id = id, .path = (char *)equals + 1, .license = (char *)""},
+        config,
+        &(struct config_model){
+            .id = id, .path = (char *)equals + 1, .license = (char *)"", .product = (char *)""},
         err);
     free(id);
     return result;

@@ -43,7 +43,7 @@ extern const uint32_t config_key_count;
 /* Sections in the order that a parent precedes its children. */
 extern const char *const config_sections[];
 extern const uint32_t config_section_count;
-#define CONFIG_SECTIONS_MAX 10u
+#define CONFIG_SECTIONS_MAX 12u
 
 /* Parses value into the key's place in config. The error says what would be right and what was
  * found, not where: that is the caller's to add. */
@@ -55,6 +55,9 @@ struct config *config_new(struct error *err);
 /* Appends a model; id "" means: from the file's name. model: borrowed for the call. */
 int config_add_model(struct config *config, const struct config_model *model, struct error *err);
 void config_clear_models(struct config *config);
+/* webhook: borrowed for the call. */
+int config_add_webhook(struct config *config, const struct config_webhook *webhook,
+                       struct error *err);
 int config_add_api_key(struct config *config, const char *key, const char *tenant,
                        struct error *err);
 

@@ -28,6 +28,8 @@ struct raw {
     uint32_t model_count;
     struct raw_entry *api_keys;
     uint32_t api_key_count;
+    struct config_webhook *webhooks;
+    uint32_t webhook_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
 };
 
@@ -35,8 +37,8 @@ struct raw {
 
 struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
-    cyaml_schema_field_t model_fields[4], api_key_fields[3];
-    cyaml_schema_value_t model, api_key, root;
+    cyaml_schema_field_t model_fields[5], api_key_fields[3], webhook_fields[4];
+    cyaml_schema_value_t model, api_key, webhook, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -105,6 +107,17 @@ static cyaml_schema_value_t entry_value(const cyaml_schema_field_t *fields, size
                                   .mapping = {.fields = fields}};
 }
 
+static void fill_webhooks(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    cyaml_schema_field_t *fields = schema->webhook_fields;
+    fields[0] = text_field("name", offsetof(struct config_webhook, name), CYAML_FLAG_OPTIONAL);
+    fields[1] = text_field("url", offsetof(struct config_webhook, url), 0);
+    fields[2] = text_field("secret_file", offsetof(struct config_webhook, secret_file), 0);
+    schema->webhook = entry_value(fields, sizeof(struct config_webhook));
+    *ret = list_field("webhooks", offsetof(struct raw, webhooks),
+                      offsetof(struct raw, webhook_count), &schema->webhook, CONFIG_WEBHOOKS_MAX);
+}
+
 /* The arrays end where a key is NULL; the schema comes zeroed. */
 static void schema_fill(struct schema *schema)
 {
@@ -128,6 +141,8 @@ static void schema_fill(struct schema *schema)
     schema->model_fields[1] = text_field("path", offsetof(struct config_model, path), 0);
     schema->model_fields[2] =
         text_field("license", offsetof(struct config_model, license), CYAML_FLAG_OPTIONAL);
+    schema->model_fields[3] =
+        text_field("product", offsetof(struct config_model, product), CYAML_FLAG_OPTIONAL);
     schema->model = entry_value(schema->model_fields, sizeof(struct config_model));
     schema->fields[0][used[0]++] =
         list_field("models", offsetof(struct raw, models), offsetof(struct raw, model_count),
@@ -136,7 +151,7 @@ static void schema_fill(struct schema *schema)
         .key = "operator",
         .data_offset = offsetof(struct raw, declaration),
         .value = declaration_value(CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL)};
-    uint32_t access = section_index("access", 6);
+    uint32_t access = section_index("access", 6), alerts = section_index("alerts", 6);
     schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, key), 0);
     schema->api_key_fields[1] =
         text_field("tenant", offsetof(struct raw_entry, tenant), CYAML_FLAG_OPTIONAL);
@@ -144,6 +159,7 @@ static void schema_fill(struct schema *schema)
     schema->fields[access][used[access]++] =
         list_field("api_keys", offsetof(struct raw, api_keys), offsetof(struct raw, api_key_count),
                    &schema->api_key, CONFIG_API_KEYS_MAX);
+    fill_webhooks(schema, &schema->fields[alerts][used[alerts]]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
                                           .data_size = sizeof(struct raw),
@@ -212,6 +228,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
         const struct raw_entry *key = &raw->api_keys[i];
         (void)snprintf(path, sizeof path, "access.api_keys[%u]", i);
         if (config_add_api_key(config, key->key, key->tenant, &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->webhook_count; i++) {
+        (void)snprintf(path, sizeof path, "alerts.webhooks[%u]", i);
+        if (config_add_webhook(config, &raw->webhooks[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     return take_declaration(config, raw, source, err);

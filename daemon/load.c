@@ -48,6 +48,7 @@ static int add_to_policy(struct server *server, const struct config_model *model
         facts.facts.id = model->id;
         facts.facts.path = model->path;
         facts.facts.chosen_license = model->license;
+        facts.facts.product = model->product;
         result = policy_model_add(server->policy, &facts.facts, now_unix, ret, err);
         model_facts_destroy(&facts);
     }

@@ -6,6 +6,9 @@
 #include "daemon/server.h"
 #include "policy/license/assessment.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 static const char *currency_of(const struct threshold_limb *limb)
 {
     if (limb->metric != METRIC_REVENUE)
@@ -87,6 +90,87 @@ static void render_all(const struct server *server, struct text *out,
         render(policy_model_assessment(server->models[i].policy), out);
     for (uint32_t i = 0; i < server->refused_count; i++)
         render(policy_model_assessment(server->refused[i].policy), out);
+}
+
+/* -- How near -- */
+
+#define LINES_MODEL_MAX 32u
+
+struct near { /* the lines of one model */
+    const struct assessment *assessment;
+    uint32_t count;
+    struct policy_line lines[LINES_MODEL_MAX];
+};
+
+static void open_line(struct text *out, const char *series, const struct near *near,
+                      const struct policy_line *line)
+{
+    text_append_format(out, "%s{", series);
+    render_label(out, "model", near->assessment->model);
+    append_next_label(out, "license", line->license);
+    append_next_label(out, "condition", line->condition);
+}
+
+static void render_headroom(const struct near *near, struct text *out)
+{
+    for (uint32_t i = 0; i < near->count; i++) {
+        open_line(out, "weir_license_headroom_ratio", near, &near->lines[i]);
+        text_append_string(out, "} ");
+        text_append_json_double(out, 1 - near->lines[i].upper / near->lines[i].threshold);
+        text_append_char(out, '\n');
+    }
+}
+
+/* An edge that never gets there has no series. */
+static void render_crossing(const struct near *near, struct text *out)
+{
+    for (uint32_t i = 0; i < near->count; i++) {
+        const struct policy_line *line = &near->lines[i];
+        const struct {
+            const char *name;
+            double days;
+        } bounds[] = {
+            {"early", line->days_early}, {"central", line->days}, {"late", line->days_late}};
+        for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
+            if (!isfinite(bounds[b].days))
+                continue;
+            open_line(out, "weir_license_crossing_days", near, line);
+            append_next_label(out, "bound", bounds[b].name);
+            text_append_string(out, "} ");
+            text_append_json_double(out, bounds[b].days);
+            text_append_char(out, '\n');
+        }
+    }
+}
+
+void render_near(const struct server *server, int64_t now_unix_us, struct text *out)
+{
+    struct policy_messages messages;
+    struct near *near = calloc(server->model_count == 0 ? 1 : server->model_count, sizeof *near);
+    for (uint32_t i = 0; near != NULL && i < server->model_count; i++) {
+        near[i].assessment = policy_model_assessment(server->models[i].policy);
+        near[i].count = policy_lines(server->policy, server->models[i].policy, now_unix_us,
+                                     near[i].lines, LINES_MODEL_MAX);
+    }
+    render_family(
+        out, "weir_license_headroom_ratio", "gauge",
+        "What is left of a user threshold above the upper bound of users; below 0: over.");
+    for (uint32_t i = 0; near != NULL && i < server->model_count; i++)
+        render_headroom(&near[i], out);
+    render_family(out, "weir_license_crossing_days", "gauge",
+                  "Days until a user threshold is crossed, as of the last day that is over.");
+    for (uint32_t i = 0; near != NULL && i < server->model_count; i++)
+        render_crossing(&near[i], out);
+    free(near);
+    policy_messages(server->policy, &messages);
+    render_family(out, "weir_alert_messages", "gauge",
+                  "Alerts that wait to be delivered, were, or were given up.");
+    text_append_format(out,
+                       "weir_alert_messages{state=\"pending\"} %llu\n"
+                       "weir_alert_messages{state=\"delivered\"} %llu\n"
+                       "weir_alert_messages{state=\"dead\"} %llu\n",
+                       (unsigned long long)messages.pending, (unsigned long long)messages.delivered,
+                       (unsigned long long)messages.dead);
 }
 
 void render_licenses(const struct server *server, struct text *out)

@@ -76,6 +76,8 @@ void render_family(struct text *out, const char *name, const char *type, const c
 void render_label(struct text *out, const char *name, const char *value);
 /* weir_license_*, of all models that are configured. */
 void render_licenses(const struct server *server, struct text *out);
+/* weir_license_headroom_ratio and its like, of models that are served. */
+void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

@@ -126,6 +126,7 @@ int model_facts_init(struct model_facts *facts, const struct gguf *gguf, struct 
     *facts = (struct model_facts){.facts = {.id = "",
                                             .path = "",
                                             .chosen_license = "",
+                                            .product = "",
                                             .name = "",
                                             .organization = "",
                                             .architecture = "",

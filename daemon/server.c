@@ -70,6 +70,12 @@ static int open_policy(struct server *server, struct error *err)
     server->rules = rules_new(server->config, err);
     if (server->rules == NULL)
         return err->code;
+    struct policy_webhook webhooks[CONFIG_WEBHOOKS_MAX];
+    for (uint32_t i = 0; i < server->config->webhook_count; i++) {
+        const struct config_webhook *from = &server->config->webhooks[i];
+        webhooks[i] = (struct policy_webhook){
+            .name = from->name, .url = from->url, .secret_file = from->secret_file};
+    }
     const struct policy_config config = {
         .state_folder = folder,
         .key_file = key_file[0] == '\0' ? NULL : key_file,
@@ -79,6 +85,10 @@ static int open_policy(struct server *server, struct error *err)
                      .jwt_claim = server->config->jwt_claim,
                      .gateway_secret_file = server->config->gateway_secret_file},
         .rules = *rules_for_policy(server->rules),
+        .trust_asserted = server->config->trust_asserted,
+        .keep_days = server->config->keep_days,
+        .webhooks = webhooks,
+        .webhook_count = server->config->webhook_count,
     };
     server->policy = policy_new(&config, err);
     return server->policy == NULL ? error_wrap(err, "users") : 0;
@@ -270,6 +280,21 @@ static void watch_engine(struct server *server, struct served_model *served, uin
               LOG_U64("waiting", stats.waiting), LOG_U64("steps", stats.steps));
 }
 
+static void log_note(struct log *log, const char *line)
+{
+    static const char *const events[] = {"alert_fired", "alert_cleared", "alert_dead"};
+    const char *event = "users";
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        size_t count = strlen(events[i]);
+        if (strncmp(line, events[i], count) != 0 || line[count] != ' ')
+            continue;
+        event = events[i];
+        line += count + 1;
+        break;
+    }
+    log_event(log, LOG_LEVEL_WARN, event, LOG_STRING("note", line));
+}
+
 static void log_users(struct server *server)
 {
     struct text notes;
@@ -277,7 +302,7 @@ static void log_users(struct server *server)
     policy_take_notes(server->policy, &notes);
     char *rest = notes.bytes;
     for (char *line; rest != NULL && (line = strsep(&rest, "\n")) != NULL && *line != '\0';)
-        log_event(server->log, LOG_LEVEL_WARN, "users", LOG_STRING("note", line));
+        log_note(server->log, line);
     text_destroy(&notes);
 }
 

@@ -8,6 +8,7 @@ static const size_t string_offsets[] = {
     offsetof(struct policy_model_facts, id),
     offsetof(struct policy_model_facts, path),
     offsetof(struct policy_model_facts, chosen_license),
+    offsetof(struct policy_model_facts, product),
     offsetof(struct policy_model_facts, name),
     offsetof(struct policy_model_facts, organization),
     offsetof(struct policy_model_facts, architecture),

@@ -11,19 +11,12 @@
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/identity.h"
-#include "policy/identity_rules.h"
-#include "policy/ledger.h"
 #include "policy/license/gate.h"
-#include "policy/license/license_match.h"
-#include "policy/policy_thread.h"
-#include "policy/secret.h"
-#include "policy/usage.h"
-#include "policy/usage_window.h"
+#include "policy/policy_inner.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,40 +28,6 @@
 #define STATE_FOLDER_MODE 0700
 #define ROLLING_AGE_S_MAX 120u       /* the thread makes them anew each minute */
 #define FACTS_BYTES_MAX   (1u << 20) /* of one model: more is no model's description */
-
-struct weighed { /* an assessment, and those before it */
-    struct weighed *older;
-    struct assessment *assessment;
-};
-
-struct policy_model {
-    struct policy_model *next;
-    struct arena *arena;
-    const struct policy_model_facts *facts; /* in the arena */
-    struct usage_scope *scope;              /* NULL where the licence refuses the model */
-    struct usage_group *group;              /* of the model, whatever the product */
-    /* main thread */
-    struct weighed *newest;
-    struct weighed *pending; /* made, and not yet told; NULL outside of policy_reassess() */
-    /* any thread */
-    _Atomic(const struct assessment *) assessment; /* of newest */
-};
-
-struct policy {
-    char *folder;
-    int folder_fd; /* holds the lock on the folder */
-    struct secret secret;
-    struct identity_rules identity;
-    uint8_t requests_key[SIPHASH_KEY_BYTES];
-    struct usage *usage;
-    struct policy_thread *thread;              /* NULL before policy_start() */
-    _Atomic uint64_t unnamed;                  /* requests that came without an id */
-    struct policy_model *models, **models_end; /* changed by main, before the workers start */
-    /* main thread */
-    struct policy_rules rules;
-    struct license_matcher *matcher; /* of the rules' catalogue */
-    struct ledger *ledger;
-};
 
 /* mkdir -p, the last part private. */
 static int make_folder(char *folder, struct error *err)
@@ -139,7 +98,7 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     if (policy->ledger == NULL)
         return err->code;
     policy->matcher = license_matcher_new(policy->rules.catalogue, err);
-    return policy->matcher == NULL ? err->code : 0;
+    return policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
 }
 
 struct policy *policy_new(const struct policy_config *config, struct error *err)
@@ -156,6 +115,8 @@ struct policy *policy_new(const struct policy_config *config, struct error *err)
     policy->folder_fd = -1;
     policy->models_end = &policy->models;
     policy->rules = config->rules;
+    atomic_store(&policy->declaration, config->rules.declaration);
+    (void)pthread_mutex_init(&policy->ledger_lock, NULL); /* cannot fail with these attributes */
     policy->folder = strdup(config->state_folder);
     int result = 0;
     if (policy->folder == NULL)
@@ -190,6 +151,7 @@ void policy_free(struct policy *policy)
     if (policy == NULL)
         return;
     policy_stop(policy);
+    policy_watch_close(policy);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;
         release_model(policy->models);
@@ -197,6 +159,7 @@ void policy_free(struct policy *policy)
     }
     usage_free(policy->usage);
     ledger_close(policy->ledger);
+    (void)pthread_mutex_destroy(&policy->ledger_lock);
     license_matcher_free(policy->matcher);
     if (policy->folder_fd >= 0)
         close(policy->folder_fd);
@@ -252,13 +215,17 @@ static void publish(struct policy_model *model, struct weighed *weighed)
 
 static int record_one(struct policy *policy, const struct weighed *weighed, struct error *err)
 {
+    (void)pthread_mutex_lock(&policy->ledger_lock);
     int result = ledger_begin(policy->ledger, err);
-    if (result != 0)
-        return result;
-    result = evidence_record(policy->ledger, weighed->assessment, policy->rules.declaration, err);
-    if (result == 0)
-        return ledger_commit(policy->ledger, err);
-    ledger_rollback(policy->ledger);
+    if (result == 0) {
+        result =
+            evidence_record(policy->ledger, weighed->assessment, policy->rules.declaration, err);
+        if (result == 0)
+            result = ledger_commit(policy->ledger, err);
+        else
+            ledger_rollback(policy->ledger);
+    }
+    (void)pthread_mutex_unlock(&policy->ledger_lock);
     return result;
 }
 
@@ -268,12 +235,17 @@ static int open_scope(struct policy *policy, struct policy_model *model, struct 
     const struct recognition *found = model->newest->assessment->recognition;
     const struct license_record *license =
         found->license_count > 0 ? found->licenses[0].record : NULL;
-    const struct usage_scope_name name = {
-        .product = "", .model = model->facts->id, .family = license == NULL ? "" : license->family};
+    const struct usage_scope_name name = {.product = model->facts->product,
+                                          .model = model->facts->id,
+                                          .family = license == NULL ? "" : license->family};
     int result = usage_scope_add(policy->usage, &name, &model->scope, err);
-    if (result == 0)
-        model->group = usage_group_find(policy->usage, USAGE_GROUP_MODEL, model->facts->id);
-    return result;
+    if (result != 0)
+        return result;
+    model->group = usage_group_find(policy->usage, USAGE_GROUP_MODEL, model->facts->id);
+    if (name.product[0] != '\0')
+        model->product = usage_group_find(policy->usage, USAGE_GROUP_PRODUCT, name.product);
+    policy->all = usage_group_find(policy->usage, USAGE_GROUP_ORGANISATION, "");
+    return 0;
 }
 
 int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
@@ -329,7 +301,8 @@ static int weigh_all(struct policy *policy, const struct policy_rules *rules,
     return 0;
 }
 
-static int record_all(struct policy *policy, const struct policy_rules *rules, struct error *err)
+static int record_pending(struct policy *policy, const struct policy_rules *rules,
+                          struct error *err)
 {
     int result = ledger_begin(policy->ledger, err);
     if (result != 0)
@@ -342,6 +315,14 @@ static int record_all(struct policy *policy, const struct policy_rules *rules, s
     if (result == 0)
         return ledger_commit(policy->ledger, err);
     ledger_rollback(policy->ledger);
+    return result;
+}
+
+static int record_all(struct policy *policy, const struct policy_rules *rules, struct error *err)
+{
+    (void)pthread_mutex_lock(&policy->ledger_lock);
+    int result = record_pending(policy, rules, err);
+    (void)pthread_mutex_unlock(&policy->ledger_lock);
     return result;
 }
 
@@ -380,6 +361,8 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
         license_matcher_free(policy->matcher);
         policy->matcher = matcher;
         policy->rules = *rules;
+        atomic_store(&policy->declaration, rules->declaration);
+        atomic_fetch_add(&policy->generation, 1);
     } else {
         license_matcher_free(matcher);
     }
@@ -429,8 +412,11 @@ int policy_start(struct policy *policy, void (*on_durable)(void *argument), void
                  struct error *err)
 {
     assert(policy->thread == NULL);
-    const struct policy_thread_config config = {
-        .usage = policy->usage, .on_durable = on_durable, .argument = argument};
+    const struct policy_thread_config config = {.usage = policy->usage,
+                                                .on_durable = on_durable,
+                                                .argument = argument,
+                                                .turn = policy_watch_turn,
+                                                .turn_argument = policy};
     policy->thread = policy_thread_new(&config, err);
     return policy->thread == NULL ? (err == NULL ? ERROR_IO : err->code) : 0;
 }

@@ -38,6 +38,15 @@ struct policy_identity {
     const char *gateway_secret_file; /* 32 to 256 bytes, 0600: no header proves anything without */
 };
 
+/* Who hears of alerts. */
+struct policy_webhook {
+    const char *name; /* in files and logs, where the URL, which may hold a secret, is not */
+    const char *url;
+    /* "whsec_" and base64, a line each: the newest and, while they change, the one before. */
+    const char *secret_file;
+};
+#define POLICY_WEBHOOKS_MAX 16u
+
 struct policy_config {
     const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
     const char *key_file; /* 32 bytes or more, secret; NULL: a credential, else made (secret.h) */
@@ -46,6 +55,8 @@ struct policy_config {
     bool trust_asserted;  /* who a tenant says its users are counts in the lower bound */
     uint32_t keep_days;   /* of daily counters; then they become months; 0: 92 */
     uint32_t final_hours; /* after the end of a day its figures are final; 0: 48 */
+    const struct policy_webhook *webhooks; /* read at policy_new() */
+    uint32_t webhook_count;                /* at most POLICY_WEBHOOKS_MAX */
 };
 
 struct policy *policy_new(const struct policy_config *config, struct error *err);
@@ -64,6 +75,7 @@ struct policy_model_facts {
     const char *path;           /* of the weights, or a folder: texts and cards there are read */
     bool path_is_text;          /* or of a licence text or a README, which is read alone */
     const char *chosen_license; /* models[].license of weir.yaml: wins over all that is found */
+    const char *product;        /* that uses it; "" where it has no name */
     const char *name, *organization;
     const char *architecture;                          /* general.architecture */
     const char *tags;                                  /* general.tags, joined with "," */
@@ -149,5 +161,26 @@ struct policy_usage {
 /* Rolling windows may be two minutes old. */
 void policy_usage(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
                   struct policy_usage *ret);
+
+/* -- Before the line -- */
+
+/* How near a threshold is. */
+struct policy_line {
+    const char *license, *condition; /* the assessment's */
+    double upper, threshold; /* users: surely no more than `upper` are counted or declared */
+    /* Days until it is crossed: at the earliest, as it looks, at the latest; INFINITY for never.
+     * NAN where no date can be told, and until a day is over. */
+    double days_early, days, days_late;
+};
+/* The user thresholds of a served model, one a condition: of two, that which is nearer. Those whose
+ * figures cannot be had just now are left out. Returns how many, at most `capacity`. Any thread. */
+uint32_t policy_lines(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
+                      struct policy_line *ret, uint32_t capacity);
+
+struct policy_messages {
+    uint64_t pending, delivered, dead; /* dead: nobody took them in time */
+};
+/* Of alerts, some seconds old. Any thread. */
+void policy_messages(const struct policy *policy, struct policy_messages *ret);
 
 #endif

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define TICK_US   1000000u
-#define GATHER_US 2000u   /* from one commit to the next, so that they are few */
-#define RETRY_US  250000u /* after a commit that failed */
+#define TICK_US       1000000u
+#define GATHER_US     2000u /* from one commit to the next, so that they are few */
+#define TURN_MS_LEAST 5u
+#define RETRY_US      250000u /* after a commit that failed */
 
 struct policy_thread {
     /* fixed at start */
@@ -72,19 +73,30 @@ static void commit(struct policy_thread *thread)
     tell(thread, failed);
 }
 
+/* When it wants to go on. */
+static uint64_t take_turn(struct policy_thread *thread, uint64_t now_us)
+{
+    if (thread->config.turn == NULL)
+        return UINT64_MAX;
+    uint64_t wait_ms = thread->config.turn(thread->config.turn_argument, clock_unix_us());
+    return now_us + (wait_ms < TURN_MS_LEAST ? TURN_MS_LEAST : wait_ms) * 1000;
+}
+
 static void *policy_main(void *argument)
 {
     struct policy_thread *thread = argument;
-    uint64_t tick_us = clock_monotonic_us(), commit_us = tick_us;
-    while (sleep_until(thread, tick_us, commit_us)) {
+    uint64_t tick_us = clock_monotonic_us(), commit_us = tick_us, turn_us = tick_us;
+    while (sleep_until(thread, tick_us < turn_us ? tick_us : turn_us, commit_us)) {
         commit(thread);
         uint64_t now_us = clock_monotonic_us();
         commit_us = now_us + (atomic_load(&thread->failing) ? RETRY_US : GATHER_US);
-        if (now_us < tick_us)
-            continue;
-        usage_tick(thread->config.usage, clock_unix_us());
-        tell(thread, false);
-        tick_us = now_us + TICK_US;
+        if (now_us >= tick_us) {
+            usage_tick(thread->config.usage, clock_unix_us());
+            tell(thread, false);
+            tick_us = now_us + TICK_US;
+        } else if (now_us >= turn_us) { /* not both, since a commit may have come to wait */
+            turn_us = take_turn(thread, now_us);
+        }
     }
     return NULL;
 }

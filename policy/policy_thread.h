@@ -19,6 +19,10 @@ struct policy_thread_config {
     /* On the thread, after more is on disk, or failed to be; must not block. NULL: nobody asks. */
     void (*on_durable)(void *argument);
     void *argument;
+    /* On the thread, between commits; does a short piece of something else, and returns after how
+     * many milliseconds it wants to go on. NULL: there is nothing else. */
+    uint32_t (*turn)(void *argument, int64_t now_unix_us);
+    void *turn_argument;
 };
 
 struct policy_thread *policy_thread_new(const struct policy_thread_config *config,

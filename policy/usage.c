@@ -373,6 +373,11 @@ uint64_t usage_left_out(const struct usage *usage)
     return atomic_load_explicit(&usage->left_out, memory_order_relaxed);
 }
 
+void usage_add_note(struct usage *usage, const char *line)
+{
+    usage_note(&usage->notes, "%s", line);
+}
+
 void usage_take_notes(struct usage *usage, struct text *out)
 {
     usage_notes_take(&usage->notes, out);

@@ -75,5 +75,6 @@ void usage_tick(struct usage *usage, int64_t now_unix_us);
 
 /* What the log should be told, a line each, appended. Any thread. */
 void usage_take_notes(struct usage *usage, struct text *out);
+void usage_add_note(struct usage *usage, const char *line); /* cut to a kilobyte; any thread */
 
 #endif

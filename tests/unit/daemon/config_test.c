@@ -190,6 +190,45 @@ static void lists_refuse_doubles(void **state)
                  "weir.yaml:3: access.api_keys[0]: expected a key of 8 to 512 bytes, got 5");
 }
 
+static void webhooks_and_products_are_read(void **state)
+{
+    (void)state;
+    struct config *config =
+        parse("models:\n  - {path: a.gguf, product: chat}\n  - path: b.gguf\n"
+              "users: {trust_asserted: true, keep_days: 120}\n"
+              "alerts:\n  webhooks:\n    - {url: 'https://example.com/a', secret_file: s}\n"
+              "    - {url: 'http://127.0.0.1:9/b', secret_file: t, name: counsel}\n");
+    assert_string_equal(config->models[0].product, "chat");
+    assert_string_equal(config->models[1].product, "");
+    assert_true(config->trust_asserted);
+    assert_int_equal(config->keep_days, 120);
+    assert_int_equal(config->webhook_count, 2);
+    assert_string_equal(config->webhooks[0].name, "webhook-1");
+    assert_string_equal(config->webhooks[0].url, "https://example.com/a");
+    assert_string_equal(config->webhooks[1].name, "counsel");
+    assert_string_equal(config->webhooks[1].secret_file, "t");
+    config_free(config);
+}
+
+static void webhook_error_names_its_line(void **state)
+{
+    (void)state;
+#define HOOKS "alerts:\n  webhooks:\n"
+    expect_error(HOOKS "    - url: https://example.com/a\n",
+                 "weir.yaml:3: alerts.webhooks[0]: 'secret_file' is missing; add it");
+    expect_error(HOOKS "    - {url: 'https://a.example', secret_file: ''}\n",
+                 "weir.yaml:3: alerts.webhooks[0]: expected the path of a secret_file");
+    expect_error(HOOKS "    - {url: 'http://a.example', secret_file: s}\n",
+                 "weir.yaml:3: alerts.webhooks[0]: url: http to another machine is read by all "
+                 "between; use https");
+    expect_error(HOOKS "    - {url: 'https://a.example', secret_file: s, name: a}\n"
+                       "    - {url: 'https://b.example', secret_file: s, name: a}\n",
+                 "weir.yaml:4: alerts.webhooks[1]: the name 'a' is taken; give each its own");
+    expect_error(HOOKS "    - {url: 'https://a.example', secret_file: s, name: a b}\n",
+                 "weir.yaml:3: alerts.webhooks[0]: expected a name of 1 to 64 letters, digits, - "
+                 "or _");
+}
+
 static void left_out_declaration_is_undeclared(void **state)
 {
     (void)state;
@@ -415,6 +454,8 @@ int main(void)
         cmocka_unit_test(shape_error_names_file_line_key_and_remedy),
         cmocka_unit_test(broken_yaml_names_its_line),
         cmocka_unit_test(lists_refuse_doubles),
+        cmocka_unit_test(webhooks_and_products_are_read),
+        cmocka_unit_test(webhook_error_names_its_line),
         cmocka_unit_test(left_out_declaration_is_undeclared),
         cmocka_unit_test(declaration_is_read_and_outlives_the_file),
         cmocka_unit_test(declaration_error_names_its_line),

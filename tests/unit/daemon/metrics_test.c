@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,37 @@ void policy_usage(struct policy *policy, const struct policy_model *model, int64
         .requests = {0, 80, 13, 7},
         .coverage = 0.8,
     };
+}
+
+/* Two lines: one with a date and no late edge, one without. */
+uint32_t policy_lines(struct policy *policy, const struct policy_model *model, int64_t now_unix_us,
+                      struct policy_line *ret, uint32_t capacity)
+{
+    (void)policy;
+    (void)model;
+    (void)now_unix_us;
+    assert_true(capacity >= 2);
+    ret[0] = (struct policy_line){.license = "big-1",
+                                  .condition = "big-1/name",
+                                  .upper = 75,
+                                  .threshold = 100,
+                                  .days_early = 12.5,
+                                  .days = 20,
+                                  .days_late = INFINITY};
+    ret[1] = (struct policy_line){.license = "big-1",
+                                  .condition = "big-1/ask",
+                                  .upper = 15,
+                                  .threshold = 10,
+                                  .days_early = NAN,
+                                  .days = NAN,
+                                  .days_late = NAN};
+    return 2;
+}
+
+void policy_messages(const struct policy *policy, struct policy_messages *ret)
+{
+    (void)policy;
+    *ret = (struct policy_messages){.pending = 4, .delivered = 9, .dead = 1};
 }
 
 struct policy_model {
@@ -208,6 +240,22 @@ static void users_are_told_by_window_and_bound(void **state)
     expect_line(fixture, "weir_mau_stale_seconds 0");
 }
 
+static void a_line_is_told_by_what_is_left_and_by_its_dates(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+#define OF_LINE "{model=\"plain\",license=\"big-1\",condition=\"big-1/"
+    expect_line(fixture, "weir_license_headroom_ratio" OF_LINE "name\"} 0.25");
+    expect_line(fixture, "weir_license_headroom_ratio" OF_LINE "ask\"} -0.5");
+    expect_line(fixture, "weir_license_crossing_days" OF_LINE "name\",bound=\"early\"} 12.5");
+    expect_line(fixture, "weir_license_crossing_days" OF_LINE "name\",bound=\"central\"} 20");
+    const char *text = text_string(&fixture->out);
+    assert_null(strstr(text, "bound=\"late\"")); /* never is no number */
+    assert_null(strstr(text, "weir_license_crossing_days" OF_LINE "ask"));
+    expect_line(fixture, "weir_alert_messages{state=\"pending\"} 4");
+    expect_line(fixture, "weir_alert_messages{state=\"dead\"} 1");
+}
+
 static void label_values_are_escaped(void **state)
 {
     struct fixture *fixture = *state;
@@ -335,6 +383,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(engine_figures_carry_vllm_names, setup, teardown),
         cmocka_unit_test_setup_teardown(users_are_told_by_window_and_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_is_told_by_what_is_left_and_by_its_dates, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(label_values_are_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(value_on_a_bound_is_within_it, setup, teardown),
         cmocka_unit_test_setup_teardown(generation_fills_the_phases_it_reached, setup, teardown),

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy_inner.h -- what policy.c shares with policy_watch.c. Internal to them. */
+#ifndef WEIR_POLICY_POLICY_INNER_H
+#define WEIR_POLICY_POLICY_INNER_H
+
+#include "policy/identity_rules.h"
+#include "policy/ledger.h"
+#include "policy/license/license_match.h"
+#include "policy/policy.h"
+#include "policy/policy_thread.h"
+#include "policy/secret.h"
+#include "policy/usage.h"
+#include "policy/usage_window.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct arena;
+struct delivery;
+struct watch;
+
+struct weighed { /* an assessment, and those before it */
+    struct weighed *older;
+    struct assessment *assessment;
+};
+
+struct policy_model {
+    struct policy_model *next;
+    struct arena *arena;
+    const struct policy_model_facts *facts; /* in the arena */
+    struct usage_scope *scope;              /* NULL where the licence refuses the model */
+    struct usage_group *group;              /* of the model, whatever the product */
+    struct usage_group *product;            /* NULL where it is part of no named one */
+    /* main thread */
+    struct weighed *newest;
+    struct weighed *pending; /* made, and not yet told; NULL outside of policy_reassess() */
+    /* any thread */
+    _Atomic(const struct assessment *) assessment; /* of newest */
+};
+
+struct policy {
+    char *folder;
+    int folder_fd; /* holds the lock on the folder */
+    struct secret secret;
+    struct identity_rules identity;
+    uint8_t requests_key[SIPHASH_KEY_BYTES];
+    struct usage *usage;
+    struct policy_thread *thread;              /* NULL before policy_start() */
+    _Atomic uint64_t unnamed;                  /* requests that came without an id */
+    struct policy_model *models, **models_end; /* changed by main, before the workers start */
+    /* main thread */
+    struct policy_rules rules;
+    struct license_matcher *matcher; /* of the rules' catalogue */
+    /* under the lock: main records verdicts, the policy thread alerts */
+    pthread_mutex_t ledger_lock;
+    struct ledger *ledger;
+    /* of the rules, for other threads; generation rises when anything is weighed otherwise */
+    _Atomic(const struct declaration *) declaration;
+    _Atomic uint64_t generation;
+    struct outbox *outbox;     /* the policy thread's, once it runs */
+    struct watch *watch;       /* likewise, but for watch_forecast() */
+    struct delivery *delivery; /* likewise, but for delivery_counts() */
+    struct usage_group *all;   /* the organisation; NULL before a model is served */
+};
+
+/* policy_watch.c. Main thread, before others: outbox, watch and delivery, from a policy that has a
+ * folder. */
+int policy_watch_open(struct policy *policy, const struct policy_config *config, struct error *err);
+void policy_watch_close(struct policy *policy);
+/* Policy thread. Does a bounded piece of what is due of alerts, and returns after how many
+ * milliseconds it wants to be called again. */
+uint32_t policy_watch_turn(void *policy, int64_t now_unix_us);
+
+#endif
