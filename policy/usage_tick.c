@@ -134,7 +134,7 @@ static void turn_days(struct usage *usage, int64_t now_us)
         if (prepares)
             prepare(scope, today);
         retire_others(scope, first, prepares ? today + 1 : today);
-        while (closed < CLOSES_A_TICK && scope->retired != NULL && close_retired(scope))
+        while (closed < CLOSES_A_TICK && close_retired(scope))
             closed++;
     }
 }
