@@ -3,7 +3,7 @@
 #include "daemon/config.h"
 
 #include "daemon/config_keys.h"
-#include "policy/webhook.h"
+#include "policy/alerts/webhook.h"
 
 #include <assert.h>
 #include <ctype.h>

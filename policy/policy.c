@@ -7,12 +7,12 @@
  * again, and so are rules under which every model comes out as it was. */
 #include "policy/policy.h"
 
-#include "policy/calendar.h"
 #include "policy/evidence.h"
 #include "policy/facts.h"
-#include "policy/identity.h"
 #include "policy/license/gate.h"
 #include "policy/policy_inner.h"
+#include "policy/users/calendar.h"
+#include "policy/users/identity.h"
 
 #include <assert.h>
 #include <errno.h>

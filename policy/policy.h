@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "policy/usage_figures.h"
+#include "policy/users/usage_figures.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,14 +3,14 @@
 #ifndef WEIR_POLICY_POLICY_INNER_H
 #define WEIR_POLICY_POLICY_INNER_H
 
-#include "policy/identity_rules.h"
 #include "policy/ledger.h"
 #include "policy/license/license_match.h"
 #include "policy/policy.h"
 #include "policy/policy_thread.h"
-#include "policy/secret.h"
-#include "policy/usage.h"
-#include "policy/usage_window.h"
+#include "policy/users/identity_rules.h"
+#include "policy/users/secret.h"
+#include "policy/users/usage.h"
+#include "policy/users/usage_window.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -2,7 +2,7 @@
 #include "policy/policy_thread.h"
 
 #include "base/clock.h"
-#include "policy/usage.h"
+#include "policy/users/usage.h"
 
 #include <pthread.h>
 #include <signal.h>

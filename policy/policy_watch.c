@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_watch.c -- from counters and licences to alerts: what the watch asks is answered here, by
  * the policy thread, between its commits. */
-#include "policy/alert_json.h"
-#include "policy/calendar.h"
-#include "policy/delivery.h"
+#include "policy/alerts/alert_json.h"
+#include "policy/alerts/delivery.h"
+#include "policy/alerts/watch.h"
 #include "policy/license/assessment.h"
 #include "policy/license/month.h"
 #include "policy/policy_inner.h"
 #include "policy/render/json_writer.h"
-#include "policy/watch.h"
+#include "policy/users/calendar.h"
 
 #include <assert.h>
 #include <math.h>

@@ -10,7 +10,7 @@
 #include "daemon/config.h"
 #include "policy/license/month.h"
 #include "policy/render/report_render.h"
-#include "policy/sign.h"
+#include "policy/report/sign.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 
 #include "daemon/state_folder.h"
 #include "policy/ledger.h"
-#include "policy/report.h"
+#include "policy/report/report.h"
 
 #include <stdbool.h>
 

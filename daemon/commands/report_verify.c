@@ -7,7 +7,7 @@
  * fingerprint is told in each case, for it is what ties the key to somebody. */
 #include "base/schema.h"
 #include "daemon/commands/report.h"
-#include "policy/sign.h"
+#include "policy/report/sign.h"
 
 #include <errno.h>
 #include <stdio.h>

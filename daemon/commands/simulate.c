@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/simulated_year.h"
-#include "policy/alert_json.h"
-#include "policy/webhook.h"
+#include "policy/alerts/alert_json.h"
+#include "policy/alerts/webhook.h"
 
 #include <errno.h>
 #include <limits.h>

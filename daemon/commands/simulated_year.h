@@ -4,8 +4,8 @@
 #ifndef WEIR_DAEMON_COMMANDS_SIMULATED_YEAR_H
 #define WEIR_DAEMON_COMMANDS_SIMULATED_YEAR_H
 
-#include "policy/alert.h"
-#include "policy/forecast.h"
+#include "policy/alerts/alert.h"
+#include "policy/alerts/forecast.h"
 
 #include <stdint.h>
 

@@ -7,7 +7,7 @@
 #ifndef WEIR_POLICY_RENDER_REPORT_RENDER_H
 #define WEIR_POLICY_RENDER_REPORT_RENDER_H
 
-#include "policy/report.h"
+#include "policy/report/report.h"
 
 /* One page that asks for nothing from elsewhere, by its own content security policy too. */
 void render_report_html(const struct report *report, struct text *out);

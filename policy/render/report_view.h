@@ -4,7 +4,7 @@
 #ifndef WEIR_POLICY_RENDER_REPORT_VIEW_H
 #define WEIR_POLICY_RENDER_REPORT_VIEW_H
 
-#include "policy/report.h"
+#include "policy/report/report.h"
 
 extern const char report_method[];    /* how users are counted, in two sentences */
 extern const char report_org_note[];  /* what a clause over all products counts beyond it */

@@ -6,8 +6,8 @@
  * Users come in no order, so that nearly every question misses the caches, as in life. `ahead`
  * asks for the cache line some requests earlier. */
 #include "base/clock.h"
-#include "policy/cap.h"
-#include "policy/cap_filter.h"
+#include "policy/users/cap.h"
+#include "policy/users/cap_filter.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
  *     count users=known form=exact threads=2 ns=... changed=...
  */
 #include "base/clock.h"
-#include "policy/counter.h"
-#include "policy/journal.h"
+#include "policy/users/counter.h"
+#include "policy/users/journal.h"
 
 #include <assert.h>
 #include <pthread.h>

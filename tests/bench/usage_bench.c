@@ -5,7 +5,7 @@
  *     usage_count threads=1 models=50 ns=...
  */
 #include "base/clock.h"
-#include "policy/usage.h"
+#include "policy/users/usage.h"
 
 #include <assert.h>
 #include <dirent.h>

@@ -3,8 +3,8 @@
  *
  * The first byte chooses p, the rest is a message as it is, a delta, and the body of one that is
  * sealed: a fuzzer does not guess seals. */
-#include "policy/fleet_blob.h"
-#include "policy/fleet_delta.h"
+#include "policy/fleet/fleet_blob.h"
+#include "policy/fleet/fleet_delta.h"
 
 #include <stdlib.h>
 #include <string.h>

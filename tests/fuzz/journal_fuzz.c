@@ -5,10 +5,10 @@
  * first byte of a piece says what is done to it: 1 the magic is put right, 2 the checksum is, 4 the
  * key is, 8 a new file begins, 16 the file ends within this frame. So most inputs come past the
  * checksum. Opening twice must agree, and what is appended afterwards must be there. */
-#include "policy/crc32c.h"
-#include "policy/journal.h"
-#include "policy/journal_files.h"
-#include "policy/journal_frame.h"
+#include "policy/users/crc32c.h"
+#include "policy/users/journal.h"
+#include "policy/users/journal_files.h"
+#include "policy/users/journal_frame.h"
 
 #include <fcntl.h>
 #include <stdio.h>

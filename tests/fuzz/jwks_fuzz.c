@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a JWKS document: taken, or refused with a reason; what is taken can be asked. */
-#include "policy/jwt.h"
+#include "policy/users/jwt.h"
 
 #include <assert.h>
 #include <openssl/err.h>

@@ -2,8 +2,8 @@
 /* A token against fixed keys (run from the root of the source). "T..." is a token as it comes;
  * "S<header>\n<claims>" is signed with the HMAC secret first, for without a signature that holds
  * nothing would ever get to the claims. What is accepted names a user in plain text. */
-#include "policy/identity_text.h"
-#include "policy/jwt.h"
+#include "policy/users/identity_text.h"
+#include "policy/users/jwt.h"
 
 #include <assert.h>
 #include <openssl/err.h>

@@ -3,7 +3,7 @@
  *
  * What is read is written back byte for byte, counts to a number with bounds around it, and joined
  * with itself or what came before stays what sketch_read() takes. */
-#include "policy/sketch.h"
+#include "policy/users/sketch.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/fleet_blob.h"
-#include "policy/fleet_delta.h"
+#include "policy/fleet/fleet_blob.h"
+#include "policy/fleet/fleet_delta.h"
 #include "world.h"
 
 #define P_LOW 10u /* exact up to 112 */

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "policy/fleet_redis.h"
+#include "policy/fleet/fleet_redis.h"
 #include "world.h"
 
 #define TODAY       20485u

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/fleet_delta.h"
+#include "policy/fleet/fleet_delta.h"
 #include "world.h"
 
 #define TODAY    20485u

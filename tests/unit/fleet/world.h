@@ -3,7 +3,7 @@
 #ifndef WEIR_TESTS_UNIT_FLEET_WORLD_H
 #define WEIR_TESTS_UNIT_FLEET_WORLD_H
 
-#include "policy/fleet.h"
+#include "policy/fleet/fleet.h"
 
 #define COUNTERS_MAX  8u
 #define STREAMS_MAX   8u

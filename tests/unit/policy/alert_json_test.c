@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "policy/alert_json.h"
+#include "policy/alerts/alert_json.h"
 
 static const struct alert_scope kimi = {"kimi-k2.5/ui-name", "organisation", 100e6};
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "policy/alert.h"
+#include "policy/alerts/alert.h"
 
 #define SEEDS        200u
 #define YEAR         365u

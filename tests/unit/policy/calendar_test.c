@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "policy/calendar.h"
 #include "policy/license/month.h"
+#include "policy/users/calendar.h"
 
 static void every_day_is_the_c_librarys(void **state)
 {

@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "policy/cap.h"
-#include "policy/cap_filter.h"
+#include "policy/users/cap.h"
+#include "policy/users/cap_filter.h"
 
 #define MEMBERS      1000000u
 #define STRANGERS    10000000u

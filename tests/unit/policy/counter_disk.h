@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "policy/counter_file.h"
+#include "policy/users/counter_file.h"
 
 static struct {
     bool full, sync_fails;

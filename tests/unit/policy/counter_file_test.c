@@ -2,7 +2,7 @@
 /* Files that are another's, cut short, flipped, or left by a power cut. */
 #include "tests/unit/policy/counter_fixture.h"
 
-#include "policy/counter_file.h"
+#include "policy/users/counter_file.h"
 
 /* -- Files that are not right -- */
 

@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/counter.h"
-#include "policy/counter_file.h"
+#include "policy/users/counter.h"
+#include "policy/users/counter_file.h"
 #include "tests/unit/policy/counter_disk.h"
 #include "tests/unit/policy/scratch.h"
 

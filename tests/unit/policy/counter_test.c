@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "policy/sketch_registers.h"
+#include "policy/users/sketch_registers.h"
 
 /* -- What it counts -- */
 

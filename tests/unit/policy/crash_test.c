@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "policy/counter.h"
-#include "policy/counter_file.h"
-#include "policy/journal.h"
+#include "policy/users/counter.h"
+#include "policy/users/counter_file.h"
+#include "policy/users/journal.h"
 #include "tests/unit/policy/scratch.h"
 
 #define CRASHES_USUAL   40u

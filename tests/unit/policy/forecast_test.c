@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/forecast.h"
+#include "policy/alerts/forecast.h"
 
 #define DAYS          720u
 #define SERIES        120u

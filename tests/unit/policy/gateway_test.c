@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/gateway.h"
+#include "policy/users/gateway.h"
 #include "tests/unit/policy/token_maker.h"
 
 #define NOW INT64_C(1796083200)

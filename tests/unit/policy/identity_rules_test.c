@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "policy/identity_rules.h"
+#include "policy/users/identity_rules.h"
 #include "tests/unit/policy/scratch.h"
 #include "tests/unit/policy/token_maker.h"
 

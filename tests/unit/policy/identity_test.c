@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "policy/identity.h"
-#include "policy/sketch.h"
+#include "policy/users/identity.h"
+#include "policy/users/sketch.h"
 #include "tests/unit/policy/token_maker.h"
 
 #define NOW INT64_C(1796083200)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "policy/identity_watch.h"
+#include "policy/users/identity_watch.h"
 
 #define DAY      20788u
 #define FINDINGS 64u

@@ -16,10 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "policy/crc32c.h"
-#include "policy/journal.h"
-#include "policy/journal_files.h"
-#include "policy/journal_frame.h"
+#include "policy/users/crc32c.h"
+#include "policy/users/journal.h"
+#include "policy/users/journal_files.h"
+#include "policy/users/journal_frame.h"
 #include "tests/unit/policy/scratch.h"
 
 #define KEY         0x1122334455667788u

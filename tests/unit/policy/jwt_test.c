@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/base64url.h"
-#include "policy/jwt.h"
+#include "policy/users/base64url.h"
+#include "policy/users/jwt.h"
 #include "tests/unit/policy/token_maker.h"
 
 #define NOW INT64_C(1796083200)

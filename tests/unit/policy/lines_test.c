@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "policy/alerts/lines.h"
 #include "policy/license/assessment.h"
-#include "policy/lines.h"
 
 #define OCTOBER (2026 * 12 + 9)
 

@@ -12,11 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "policy/alert.h"
-#include "policy/calendar.h"
+#include "policy/alerts/alert.h"
 #include "policy/license/catalogue.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_inner.h"
+#include "policy/users/calendar.h"
 #include "tests/unit/policy/scratch.h"
 
 #define DAY_0     20785u /* 2026-11-28 */

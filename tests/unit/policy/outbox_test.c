@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "policy/alert_store.h"
-#include "policy/outbox.h"
+#include "policy/alerts/alert_store.h"
+#include "policy/alerts/outbox.h"
 #include "tests/unit/policy/scratch.h"
 
 #define NOON INT64_C(1780000000000)

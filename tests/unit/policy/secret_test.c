@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "policy/secret.h"
+#include "policy/users/secret.h"
 #include "tests/unit/policy/scratch.h"
 
 #define ROOT "0123456789abcdef0123456789abcdef"

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/sketch.h"
-#include "policy/sketch_registers.h"
+#include "policy/users/sketch.h"
+#include "policy/users/sketch_registers.h"
 
 #define VECTORS   "tests/golden/ull-hash4j.csv"
 #define JOIN_RUNS 10000u

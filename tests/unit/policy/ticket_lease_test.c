@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/cap.h"
-#include "policy/ticket_lease.h"
+#include "policy/users/cap.h"
+#include "policy/users/ticket_lease.h"
 
 #define MONTH     (2026u * 12 + 10)
 #define TTL_US    UINT64_C(60000000)

@@ -19,12 +19,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "policy/calendar.h"
-#include "policy/siphash.h"
-#include "policy/usage.h"
-#include "policy/usage_import.h"
-#include "policy/usage_inner.h"
-#include "policy/usage_window.h"
+#include "policy/users/calendar.h"
+#include "policy/users/siphash.h"
+#include "policy/users/usage.h"
+#include "policy/users/usage_import.h"
+#include "policy/users/usage_inner.h"
+#include "policy/users/usage_window.h"
 #include "tests/unit/policy/scratch.h"
 
 #define NOV_15 20772u /* 2026-11-15 */

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/calendar.h"
-#include "policy/watch.h"
+#include "policy/alerts/watch.h"
+#include "policy/users/calendar.h"
 #include "tests/unit/policy/scratch.h"
 
 #define FIRST_DAY  20800u /* the first day that anybody was counted */

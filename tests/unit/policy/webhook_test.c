@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/webhook.h"
+#include "policy/alerts/webhook.h"
 #include "tests/unit/policy/receiver.h"
 #include "tests/unit/policy/scratch.h"
 

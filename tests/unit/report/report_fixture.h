@@ -4,7 +4,7 @@
 #define WEIR_TESTS_UNIT_REPORT_REPORT_FIXTURE_H
 
 #include "policy/ledger.h"
-#include "policy/report.h"
+#include "policy/report/report.h"
 
 #define MONTH        (2026 * 12 + 9) /* 2026-10 */
 #define IN_MONTH     1792000000      /* 2026-10-14 */

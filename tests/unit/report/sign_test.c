@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/sign.h"
+#include "policy/report/sign.h"
 #include "tests/unit/report/report_fixture.h"
 
 #define DOCUMENT "what was counted"

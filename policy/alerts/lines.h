@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lines.h -- the user thresholds of a model's licences, as lines that a count may come near. Pure;
+ * any thread.
+ *
+ * A clause that speaks of all products is held against the organisation's users, of which ours are
+ * only some; one that speaks of the product that uses the model against that product's, where it
+ * has a name, else against the model's own. What the operator declares counts where it is more. */
+#ifndef WEIR_POLICY_ALERTS_LINES_H
+#define WEIR_POLICY_ALERTS_LINES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct assessment;
+struct declaration;
+
+#define LINES_MAX        512u  /* of all models together */
+#define LINE_SCOPE_BYTES 1100u /* names are longer nowhere that users are counted */
+
+enum line_scope { LINE_MODEL, LINE_PRODUCT, LINE_ORGANISATION };
+
+struct line {
+    const char *model, *license, *condition; /* borrowed: the assessment's */
+    const char *product;                     /* borrowed: the caller's */
+    enum line_scope scope;
+    bool daily;  /* users of a day, else of a month */
+    bool beside; /* its condition has a line of the other kind as well, before it */
+    double threshold;
+    double declared; /* 0 where nothing is */
+};
+
+struct line_source {
+    const struct assessment *assessment;
+    const struct declaration *declaration; /* NULL: nothing is declared */
+    const char *product;                   /* "" for none of its own */
+    int32_t month;                         /* now, as month_of_unix() has it */
+};
+
+/* Lines of conditions that may bind, by either reading; of a condition the lowest of
+ * each kind. Returns how many, at most `capacity`. */
+uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t capacity);
+
+/* Whose users, for people and receivers: "organisation", a product, a model; with " a day" or
+ * " a month" behind it where that tells a line of a condition from the one before it. */
+void line_scope_name(const struct line *line, char ret[LINE_SCOPE_BYTES]);
+/* The same for files: "organisation", "product/chat", "model/q", be it of a day or a month. */
+void line_scope_key(const struct line *line, char ret[LINE_SCOPE_BYTES]);
+/* Whether both are the same line, be it of two models. */
+bool line_same(const struct line *one, const struct line *other);
+
+#endif

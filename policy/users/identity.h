@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity.h -- from what a request claims to a keyed hash. Pure; any thread.
+ *
+ * In this order, the first usable claim wins:
+ *
+ *     verified   a token that holds (jwt.h), a header that its gateway signed (gateway.h)
+ *     asserted   headers by name, safety_identifier, user, metadata.user_id
+ *     weak       the API key, the client's address
+ *     none       nothing usable
+ *
+ * What is hashed, SipHash-2-4 under the key of the epoch:
+ *
+ *     tenant \0 namespace \0 issuer \0 id
+ *
+ * All that means "our end user is" shares the namespace "user", so that somebody who is proven in
+ * one request and asserted in the next is one in a union of classes. The issuer is the token's,
+ * else empty: two issuers' "1001" are two people. "key" and "address" stay apart from people. */
+#ifndef WEIR_POLICY_USERS_IDENTITY_H
+#define WEIR_POLICY_USERS_IDENTITY_H
+
+#include "policy/policy.h"
+#include "policy/users/identity_rules.h"
+#include "policy/users/siphash.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IDENTITY_BYTES_MAX  512u /* an id that is longer is a payload, not an id */
+#define IDENTITY_CLASS_BITS 3u   /* mask: the low bits of a pseudonym carry its class */
+
+struct identity {
+    enum identity_class class;
+    bool proof_refused; /* a token or a signed header was offered and did not hold */
+    uint64_t hash;      /* the same person, the same hash; never 0; 0 for IDENTITY_NONE */
+    uint64_t pseudonym; /* for usage.h: the hash with the class in its low bits; 0 likewise */
+};
+
+/* A claim is unusable when, with blanks trimmed, it is empty, longer than IDENTITY_BYTES_MAX, or a
+ * placeholder (identity_text.h). Bytes are taken as they come otherwise: no case folding and no
+ * Unicode normalisation. rules: NULL where nothing proves anything. No allocation but what OpenSSL
+ * and jansson do for a token or a signed header. */
+struct identity identity_of(const struct identity_rules *rules, const struct policy_claims *claims,
+                            const uint8_t key[SIPHASH_KEY_BYTES], int64_t now_unix);
+
+/* A request that names nobody, as a user of its own in an upper bound. The id must be the server's
+ * and not the client's, who could give all its requests one. key: of the purpose "requests".
+ * Never 0. */
+uint64_t identity_request_hash(const uint8_t key[SIPHASH_KEY_BYTES], const char *request_id);
+
+/* Tenant and API key, for identity_watch.h. Never 0. */
+uint64_t identity_key_hash(const uint8_t key[SIPHASH_KEY_BYTES],
+                           const struct policy_claims *claims);
+
+#endif
