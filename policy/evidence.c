@@ -25,17 +25,8 @@ static void append_lines(struct text *out, const struct license_condition *condi
     json_write_string(out, "scope", scopes[condition->scope]);
     json_write_string_unless_empty(out, "test_month", condition->test_month);
     json_write_open(out, "any_of", '[');
-    for (uint32_t i = 0; i < condition->any_of_count; i++) {
-        const struct threshold_limb *limb = &condition->any_of[i];
-        json_write_open(out, NULL, '{');
-        json_write_string(out, "metric", threshold_metric_name(limb->metric));
-        json_write_string(out, "op", limb->comparator == COMPARATOR_AT_LEAST ? ">=" : ">");
-        json_write_u64(out, "value", limb->value);
-        json_write_string(out, "window", threshold_window_name(limb->window));
-        if (limb->metric == METRIC_REVENUE)
-            json_write_string(out, "currency", limb->currency == CURRENCY_CNY ? "CNY" : "USD");
-        json_write_close(out, '}');
-    }
+    for (uint32_t i = 0; i < condition->any_of_count; i++)
+        render_limb(&condition->any_of[i], out);
     json_write_close(out, ']');
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/fleet/fleet_blob.h"
 
+#include "base/little_endian.h"
 #include "policy/users/crc32c.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -53,32 +53,6 @@ void fleet_key_free(struct fleet_key *key)
         return;
     EVP_MAC_CTX_free(key->mac);
     free(key);
-}
-
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof value);
-    return le32toh(value);
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return le64toh(value);
 }
 
 static int seal(struct fleet_key *key, const uint8_t *header, const void *body, size_t body_count,

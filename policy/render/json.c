@@ -60,7 +60,7 @@ static void append_recognised(struct text *out, const struct recognised_license 
     json_write_close(out, '}');
 }
 
-static void append_limb(struct text *out, const struct threshold_limb *limb)
+void render_limb(const struct threshold_limb *limb, struct text *out)
 {
     json_write_open(out, NULL, '{');
     json_write_string(out, "metric", threshold_metric_name(limb->metric));
@@ -91,7 +91,7 @@ static void append_condition(struct text *out, const struct assessed_condition *
                        source == NULL ? 0 : source->where_count);
     json_write_open(out, "any_of", '[');
     for (uint32_t i = 0; source != NULL && i < source->any_of_count; i++)
-        append_limb(out, &source->any_of[i]);
+        render_limb(&source->any_of[i], out);
     json_write_close(out, ']');
     json_write_string(out, "acknowledged", condition->acknowledged);
     json_write_close(out, '}');

@@ -15,6 +15,8 @@ void render_table(const struct assessment *assessment, uint32_t columns, bool co
                   struct text *out);
 /* One JSON object, config/schema/assessment.schema.json. Also /v1/models/{id}/license. */
 void render_json(const struct assessment *assessment, struct text *out);
+/* One line of a threshold, as an element of an array. */
+void render_limb(const struct threshold_limb *limb, struct text *out);
 /* The short licence object of /v1/models. */
 void render_license_object(const struct assessment *assessment, struct text *out);
 
