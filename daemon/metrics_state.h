@@ -5,7 +5,8 @@
 
 #include "daemon/histogram.h"
 #include "daemon/metrics.h"
-#include "policy/policy.h"
+#include "policy/policy_lines.h"
+#include "policy/policy_users.h"
 
 #include <stdbool.h>
 

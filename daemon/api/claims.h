@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "daemon/config.h"
-#include "policy/policy.h"
+#include "policy/policy_users.h"
 
 #include <stdint.h>
 

@@ -6,7 +6,7 @@
 #define WEIR_POLICY_ALERTS_DELIVERY_H
 
 #include "policy/alerts/outbox.h"
-#include "policy/policy.h"
+#include "policy/policy_config.h"
 
 #include <stdint.h>
 

@@ -18,7 +18,7 @@
 #ifndef WEIR_POLICY_USERS_IDENTITY_H
 #define WEIR_POLICY_USERS_IDENTITY_H
 
-#include "policy/policy.h"
+#include "policy/policy_users.h"
 #include "policy/users/identity_rules.h"
 #include "policy/users/siphash.h"
 

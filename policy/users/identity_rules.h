@@ -5,7 +5,7 @@
 #define WEIR_POLICY_USERS_IDENTITY_RULES_H
 
 #include "base/error.h"
-#include "policy/policy.h"
+#include "policy/policy_config.h"
 #include "policy/users/gateway.h"
 #include "policy/users/jwt.h"
 

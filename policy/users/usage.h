@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "policy/policy.h"
+#include "policy/policy_users.h"
 #include "policy/users/secret.h"
 #include "policy/users/sketch.h"
 #include "policy/users/usage_days.h"

@@ -11,6 +11,7 @@
 #include "daemon/config.h"
 #include "daemon/server.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_users.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -15,6 +15,8 @@
 #include "daemon/server.h"
 #include "daemon/worker.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_lines.h"
+#include "policy/policy_users.h"
 
 void engine_stats(const struct engine *engine, struct engine_stats *ret)
 {

@@ -18,6 +18,7 @@
 #include "policy/evidence.h"
 #include "policy/license/assessment.h"
 #include "policy/policy.h"
+#include "policy/policy_users.h"
 #include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
 

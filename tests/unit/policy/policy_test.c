@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "policy/policy.h"
+#include "policy/policy_users.h"
 #include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
 #include "tests/unit/policy/token_maker.h"
