@@ -5,9 +5,10 @@
  *              \--- epochs_root --- year --- users, requests, cap, blobs, key_id
  *
  * An epoch is a year of UTC: pseudonyms of two years cannot be joined. Which days are counted under
- * which, two of them around December, is said in years.h. A purpose has a key of its own, so that what one of them lets an outsider see (a cap's
- * refusals, say) tells nothing about another. Whoever holds the root key can derive all years; to
- * make old counts unlinkable, replace it. Main thread, at start. */
+ * which, two of them around December, is said in years.h. A purpose has a key of its own, so that
+ * what one of them lets an outsider see (a cap's refusals, say) tells nothing about another. Who
+ * holds the root key can derive all years; to make old counts unlinkable, replace it. Main thread,
+ * at start. */
 #ifndef WEIR_POLICY_USERS_SECRET_H
 #define WEIR_POLICY_USERS_SECRET_H
 

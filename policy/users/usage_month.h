@@ -3,8 +3,8 @@
  * and month, kept for good, since a licence may ask years later. Internal to usage.
  *
  *     month-<scope, 12 hex digits>-<yyyymm>-<yyyy, whose key>.wsk
- *      0 "WMO1"  4 crc32c of the rest  8 the year's key id  16 scope  24 month  28 days before it are in
- *     32 requests 4 x 8   64 amended  68 bytes of each sketch 5 x 4
+ *      0 "WMO1"  4 crc32c of the rest  8 key id, the year's  16 scope  24 month
+ *     28 days before it are in  32 requests 4 x 8   64 amended  68 bytes of each sketch 5 x 4
  *     88 the sketches: one a class, and the edge: verified, asserted and request of the day before
  *        the month and of the day after it
  *

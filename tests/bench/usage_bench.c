@@ -70,7 +70,7 @@ static void bench(struct usage_scope **scopes, uint32_t day, uint32_t threads)
         ns += counting[i].ns_each;
     }
     (void)printf("usage_count threads=%u models=%u years=%u ns=%llu\n", threads, MODELS,
-                 day == DAY ? 1 : 2, (unsigned long long)(ns / threads));
+                 day == DAY ? 1u : 2u, (unsigned long long)(ns / threads));
 }
 
 static void clear(const char *folder)

@@ -408,6 +408,60 @@ static void process_killed_in_december_loses_nobody_under_either_year(void **sta
     expect_no_note(fixture);
 }
 
+/* A child counts and says whom, until it is killed; returns how many it was heard to have done. */
+static uint64_t count_until_killed(struct fixture *fixture, uint64_t first, uint64_t heard_max)
+{
+    int ends[2], status;
+    uint64_t user, heard = 0;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        open_usage(fixture);
+        for (user = first;; user++) {
+            (void)see(fixture, DEC_31, IDENTITY_ASSERTED, user);
+            if (user % 7 == 0)
+                (void)usage_commit(fixture->usage, NULL);
+            if (write(ends[1], &user, sizeof user) != (ssize_t)sizeof user)
+                _exit(1);
+        }
+    }
+    close(ends[1]);
+    while (heard < heard_max && read(ends[0], &user, sizeof user) == (ssize_t)sizeof user)
+        heard++;
+    assert_int_equal(kill(child, SIGKILL), 0);
+    while (read(ends[0], &user, sizeof user) == (ssize_t)sizeof user)
+        heard++;
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    return heard;
+}
+
+static void whoever_was_counted_before_a_kill_is_under_both_years(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t random = 7, heard = 0;
+    usage_free(fixture->usage);
+    fixture->usage = NULL;
+    for (uint32_t round = 0; round < 40; round++) {
+        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        heard += count_until_killed(fixture, heard, random >> 55);
+    }
+    open_usage(fixture);
+    see_many(fixture, DEC_31, heard, 1); /* opens both counters */
+    for (uint32_t year = 2026; year <= 2027; year++) {
+        struct usage_day *day = usage_live_day(fixture->scope, DEC_31);
+        const struct counter *counter =
+            atomic_load(&day->counters[usage_keyed_class(USAGE_ASSERTED, year)]);
+        for (uint64_t user = 0; user < heard; user++)
+            assert_true(counter_has(counter, hash_under(fixture->usage, year, user)));
+    }
+    assert_true(best(fixture, USAGE_WINDOW_DAY, DEC_31) == heard + 1);
+    assert_true(best(fixture, USAGE_WINDOW_MONTH, DEC_31) == heard + 1);
+    expect_no_note(fixture);
+}
+
 /* Power lost after the journal's commit and before any counter was synced. */
 static void both_years_come_back_from_the_journal(void **state)
 {
@@ -632,6 +686,7 @@ int main(void)
         TEST(counters_name_their_day_class_and_year),
         TEST(what_others_counted_under_no_year_of_the_day_is_refused),
         TEST(process_killed_in_december_loses_nobody_under_either_year),
+        TEST(whoever_was_counted_before_a_kill_is_under_both_years),
         TEST(both_years_come_back_from_the_journal),
         TEST(journal_of_an_impossible_year_is_left_out_and_told),
         TEST(folder_of_one_key_for_all_years_is_refused_with_the_remedy),
