@@ -148,10 +148,12 @@ static const enum usage_class class_of_identity[IDENTITY_CLASS_COUNT] = {
 static uint64_t count_under(struct usage_scope *scope, struct usage_day *day, uint32_t year,
                             const struct usage_sight *sight)
 {
-    uint64_t sequence = 0, of_request = 0;
-    if (sight->class != IDENTITY_NONE)
-        sequence = count_in(scope, day, usage_keyed_class(class_of_identity[sight->class], year),
-                            sight->hashes[year % YEARS_MAX]);
+    uint64_t sequence = 0, of_request = 0, hash = sight->hashes[year % YEARS_MAX];
+    if (sight->class != IDENTITY_NONE) {
+        assert(hash != 0); /* a year that was forgotten: all its users would be one */
+        sequence =
+            count_in(scope, day, usage_keyed_class(class_of_identity[sight->class], year), hash);
+    }
     if (sight->class == IDENTITY_WEAK || sight->class == IDENTITY_NONE)
         of_request =
             count_in(scope, day, usage_keyed_class(USAGE_REQUEST, year), sight->request_hash);

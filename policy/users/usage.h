@@ -56,7 +56,8 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *name,
 struct usage_sight {
     enum identity_class class;
     /* Of the user, under the key of each year that the day is counted under (years_of_day), at the
-     * year's parity: so one sight does for both days at a midnight. Unused for IDENTITY_NONE. */
+     * year's parity: so one sight does for both days at a midnight. Never 0; unused for
+     * IDENTITY_NONE. */
     uint64_t hashes[YEARS_MAX];
     uint64_t request_hash; /* of the request, keyed; unused for verified and asserted users */
 };
