@@ -97,7 +97,9 @@ static void append_head(struct text *out, const struct report *report)
 static struct record record_of(const struct report_month *month)
 {
     return (struct record){{[SCOPE] = report_view_scope_kind(month),
-                            [NAME] = month->model[0] != '\0' ? month->model : month->family,
+                            [NAME] = month->model[0] != '\0'    ? month->model
+                                     : month->family[0] != '\0' ? month->family
+                                                                : month->product,
                             [PRODUCT] = month->product,
                             [STATE] = report_state_name(month->state)}};
 }

@@ -8,11 +8,12 @@
  *      "exact": false, "coverage": 0.93, "anonymous_requests": 12, "days_missing": 0,
  *      "state": "provisional", "sketch_sha256": "", "key_id": "00c0ffee00c0ffee",
  *      "daily": [{"day": "2026-11-01", "lower": 9, "best": 10, "upper": 11}, ...]}
- * A family's union has no model, the organisation's neither model nor family. Low and high are the
- * bounds of an estimate, all three equal where it is exact; what is reported as the lower end is
- * lower.low, as the upper one upper.high. A day's figures are those of the month up to its end, so
- * that they may be held against a line of monthly users; they are the same bounds. coverage: the
- * share of requests whose user was verified or asserted.
+ * A family's union has a family alone, a product's a product alone, the organisation's nothing at
+ * all; a model in several products has no product. Low and high are the bounds of an estimate, all
+ * three equal where it is exact; what is reported as the lower end is lower.low, as the upper one
+ * upper.high. A day's figures are those of the month up to its end, so that they may be held against
+ * a line of monthly users; they are the same bounds. coverage: the share of requests whose user was
+ * verified or asserted; anonymous requests are all others. sketch_sha256: usage_ask_month().
  *
  * Rows of one month, product, model and family supersede each other upward only: a row whose
  * lower.low or upper.high sinks stays in the ledger and is told as an anomaly, and so is one that
@@ -74,6 +75,8 @@ void report_month_body(const struct report_month *month, struct text *out);
 /* Appends the row, as ledger_append() does. */
 int report_month_append(struct ledger *ledger, const struct report_month *month, int64_t at_unix,
                         bool *ret_appended, struct error *err);
+/* Whether rows of the two are of one figure, so that one supersedes the other. */
+bool report_month_is_same(const struct report_month *one, const struct report_month *other);
 /* Strings in the arena. ERROR_INVALID says what of the body is wrong; *ret is untouched then. */
 int report_month_read(const char *body, struct arena *arena, struct report_month *ret,
                       struct error *err);
@@ -131,7 +134,7 @@ struct report {
     const char *signer; /* fingerprint of the key that will sign, "" for none; so is it */
     int64_t sequence;   /* the ledger's last row, verified up to it; 0 for none */
     char hash[LEDGER_HASH_BYTES];
-    struct report_users *users; /* organisation, families, models */
+    struct report_users *users; /* organisation, products, families, models */
     struct report_license *licenses;
     struct report_acknowledgement *acknowledgements;
     struct report_alert *alerts;
