@@ -29,6 +29,10 @@ const char report_no_figures[] =
 const char report_no_coverage[] =
     "Identity coverage is insufficient: the upper figure is more than 1.2 times the lower one, and "
     "a line between them can neither be confirmed nor ruled out.";
+const char report_tokens_note[] =
+    "Tokens are taken from weir's accounting beside the ledger, which is not sealed as the ledger "
+    "is; a tenant is the name that the operator gave an API key.";
+const char report_no_tenant[] = "no tenant";
 const char report_advice[] =
     "Texts, clauses and lines are those that weir's licence catalogue held when the verdict was "
     "written. This report states what was counted and weighed; it is no legal advice.";

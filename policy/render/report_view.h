@@ -11,7 +11,9 @@ extern const char report_org_note[];  /* what a clause over all products counts 
 extern const char report_test_note[]; /* a clause that is tested on one month */
 extern const char report_no_figures[];
 extern const char report_no_coverage[]; /* identities do not suffice to rule a line out */
-extern const char report_advice[];      /* what the document is not */
+extern const char report_tokens_note[]; /* what tokens are, and are not */
+extern const char report_no_tenant[];
+extern const char report_advice[]; /* what the document is not */
 
 /* "November 2026" */
 void report_view_month(int32_t month, struct text *out);

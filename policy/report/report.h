@@ -31,6 +31,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "policy/ledger.h"
+#include "policy/tokens_store.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -116,6 +117,10 @@ struct report_alert {
     double upper, threshold, days_early;
     int64_t sequence;
 };
+struct report_tokens {
+    const char *tenant, *model; /* tenant "": none */
+    struct token_counts counts;
+};
 struct report_anomaly {
     int64_t sequence;
     const char *text;
@@ -138,9 +143,10 @@ struct report {
     struct report_license *licenses;
     struct report_acknowledgement *acknowledgements;
     struct report_alert *alerts;
+    struct report_tokens *tokens;     /* by tenant and model; not from the ledger */
     struct report_anomaly *anomalies; /* of all months and models: they are about the ledger */
     uint32_t users_count, license_count, acknowledgement_count, alert_count, anomaly_count;
-    uint32_t anomalies_untold;
+    uint32_t token_count, tokens_untold, anomalies_untold;
     struct arena *arena; /* owned, with the lists */
 };
 
@@ -148,6 +154,8 @@ struct report {
  * a limit. A report about which the ledger holds nothing is none the less one. */
 int report_collect(struct ledger *ledger, const struct report_request *request, struct report **ret,
                    struct error *err);
+/* Adds the month's tokens, once; past REPORT_ENTRIES_MAX rows they are only numbered. */
+int report_take_tokens(struct report *report, struct tokens_store *store, struct error *err);
 void report_free(struct report *report); /* NULL is fine */
 
 /* "weir-ledger-1:17:9f3c..." binds a document to the row that it was made at; every format has it

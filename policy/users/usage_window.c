@@ -150,7 +150,10 @@ void usage_groups_free(struct usage *usage)
 
 struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after)
 {
-    return after == NULL ? usage->groups : after->next;
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    struct usage_group *next = after == NULL ? usage->groups : after->next;
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return next;
 }
 
 void usage_group_name(struct usage *usage, const struct usage_group *group,
