@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tokens_store.h -- tokens by tenant, model and day of UTC, in SQLite: tokens.db in the state folder.
+/* tokens_store.h -- tokens by tenant, model and day of UTC: tokens.db in the state folder, SQLite.
  *
- * Days become months when they are too old to be told apart, and months go after TOKENS_KEEP_MONTHS.
+ * Days become months when they are too old to be told apart; months go after TOKENS_KEEP_MONTHS.
  * Accounting, no evidence: nothing is sealed. A tenant's name is what the operator calls an API
  * key's owner, and no user's. One thread at a time; another process may read at the same time. */
 #ifndef WEIR_POLICY_TOKENS_STORE_H

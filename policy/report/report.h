@@ -11,9 +11,10 @@
  * A family's union has a family alone, a product's a product alone, the organisation's nothing at
  * all; a model in several products has no product. Low and high are the bounds of an estimate, all
  * three equal where it is exact; what is reported as the lower end is lower.low, as the upper one
- * upper.high. A day's figures are those of the month up to its end, so that they may be held against
- * a line of monthly users; they are the same bounds. coverage: the share of requests whose user was
- * verified or asserted; anonymous requests are all others. sketch_sha256: usage_ask_month().
+ * upper.high. A day's figures are those of the month up to its end, so that they may be held
+ * against a line of monthly users; they are the same bounds. coverage: the share of requests whose
+ * user was verified or asserted; anonymous requests are all others. sketch_sha256: what
+ * usage_ask_month() says of `best`.
  *
  * Rows of one month, product, model and family supersede each other upward only: a row whose
  * lower.low or upper.high sinks stays in the ledger and is told as an anomaly, and so is one that
