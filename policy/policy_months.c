@@ -7,7 +7,9 @@
  * What the ledger says of a figure is kept beside it (struct kept), so that a row is only made
  * where it tells more. A pass that a stop cuts off loses nothing: the next one finds the same days
  * missing; one in which something failed is done again. The month is asked for before its days,
- * since most groups of most months were counted by nobody and end there. */
+ * since most groups of most months were counted by nobody and end there. Months that are final are
+ * read when the daemon starts, and then only when something was added to their days: that is known
+ * without reading. */
 #include "policy/policy_months.h"
 
 #include "policy/ledger.h"
@@ -27,7 +29,6 @@
 #define RETRY_US        INT64_C(60000000)
 #define STEP_MS         100u   /* between questions: others want counters too */
 #define WAIT_MS_MAX     60000u /* a clock may be set */
-#define DAY_MONTHS_BACK 3u     /* whose amendments are looked for each day */
 #define STOP_GROUPS_MAX 256u   /* a stop may not take for ever */
 #define KEPT_MAX        65536u /* figures: groups times months */
 #define ARENA_BYTES_MAX ((size_t)1 << 20)
@@ -40,6 +41,8 @@ struct kept {
     char *product, *model, *family; /* owned; the row's names */
     char sha256[USAGE_SHA256_BYTES];
     struct report_month row;
+    bool asked; /* since the start, when its days were amended so often: */
+    uint64_t amended;
 };
 
 enum pass { PASS_NONE, PASS_HOUR, PASS_DAY, PASS_ALL }; /* of two that are due the last */
@@ -48,6 +51,7 @@ enum pass { PASS_NONE, PASS_HOUR, PASS_DAY, PASS_ALL }; /* of two that are due t
 struct draft {
     bool begun;
     bool of_nobody; /* and the ledger has no figure */
+    uint64_t amended;
     char sha256[USAGE_SHA256_BYTES];
     struct report_month row; /* names are set when it is written */
 };
@@ -277,12 +281,20 @@ static struct usage_question question_of(struct usage_group *group, uint32_t day
         .group = group, .window = USAGE_WINDOW_MONTH, .day = day, .now_unix_us = now_us};
 }
 
+/* Of the month and the days at its edges. */
+static uint64_t amendments(const struct policy_months *months, const struct usage_group *group,
+                           uint32_t month)
+{
+    return usage_amendments(months->config.usage, group, calendar_first_day(month) - 1,
+                            calendar_last_day(month) + 1);
+}
+
 /* The month as it is counted, and the days that the ledger has of it. */
 static int ask_month(const struct policy_months *months, struct usage_group *group, uint32_t month,
                      int64_t now_us, struct draft *ret, struct error *err)
 {
     struct usage_figures figures;
-    struct draft draft = {.begun = true};
+    struct draft draft = {.begun = true, .amended = amendments(months, group, month)};
     const struct kept *kept;
     struct report_month *row = &draft.row;
     const struct usage_question question = question_of(group, calendar_last_day(month), now_us);
@@ -403,15 +415,23 @@ static int write_row(struct policy_months *months, struct usage_group *group, ui
 
 static int tell(struct policy_months *months, int64_t now_us, struct error *err)
 {
-    const struct kept *kept;
+    const struct kept *told;
     struct report_month name = {0};
-    (void)name_row(months, months->group, months->month, &name, &kept);
-    if (!is_news(&months->draft, kept, months->pass))
-        return 0;
-    (void)pthread_mutex_lock(months->config.ledger_lock);
-    int result = write_row(months, months->group, months->month, now_us, &months->draft, err);
-    (void)pthread_mutex_unlock(months->config.ledger_lock);
-    return result == 0 ? keep(months, &months->draft.row, err) : result;
+    int result = 0;
+    (void)name_row(months, months->group, months->month, &name, &told);
+    if (is_news(&months->draft, told, months->pass)) {
+        (void)pthread_mutex_lock(months->config.ledger_lock);
+        result = write_row(months, months->group, months->month, now_us, &months->draft, err);
+        (void)pthread_mutex_unlock(months->config.ledger_lock);
+        if (result == 0)
+            result = keep(months, &months->draft.row, err);
+    }
+    struct kept *kept = result == 0 ? find_kept(months, &name) : NULL;
+    if (kept != NULL) {
+        kept->asked = true;
+        kept->amended = months->draft.amended;
+    }
+    return result;
 }
 
 /* -- A pass -- */
@@ -434,11 +454,26 @@ static void go_on(struct policy_months *months)
         months->pass = PASS_NONE;
 }
 
+/* Nothing can have changed since it was asked for. A month of nobody counts as asked for, unless
+ * users may have come just before its end. */
+static bool is_settled(const struct policy_months *months)
+{
+    const struct kept *kept;
+    struct report_month name = {0};
+    if (months->pass == PASS_ALL || months->month == months->month_last)
+        return false;
+    uint64_t amended = amendments(months, months->group, months->month);
+    (void)name_row(months, months->group, months->month, &name, &kept);
+    if (kept == NULL)
+        return amended == 0 && months->month + 1 != months->month_last;
+    return kept->row.state != REPORT_PROVISIONAL && kept->asked && kept->amended == amended;
+}
+
 /* What is due now; false for nothing. */
 static bool begin(struct policy_months *months, int64_t now_us)
 {
     static const uint32_t back[] = {
-        [PASS_HOUR] = 1, [PASS_DAY] = DAY_MONTHS_BACK, [PASS_ALL] = MONTHS_BACK_MAX};
+        [PASS_HOUR] = 1, [PASS_DAY] = MONTHS_BACK_MAX, [PASS_ALL] = MONTHS_BACK_MAX};
     uint32_t today = calendar_day(now_us), settled = calendar_day(now_us - SETTLE_US);
     uint32_t month = calendar_month(today);
     if (month < MONTH_FIRST || month > MONTH_LAST || settled == 0)
@@ -471,6 +506,10 @@ static int step(struct policy_months *months, int64_t now_us, struct error *err)
 {
     struct draft *draft = &months->draft;
     bool more = false;
+    if (!draft->begun && is_settled(months)) {
+        go_on(months);
+        return 0;
+    }
     if (!draft->begun) {
         int asked = ask_month(months, months->group, months->month, now_us, draft, err);
         if (asked == 0 && draft->of_nobody)

@@ -637,6 +637,23 @@ int usage_ask_month(struct usage *usage, const struct usage_question *question,
     return result;
 }
 
+uint64_t usage_amendments(struct usage *usage, const struct usage_group *group, uint32_t first_day,
+                          uint32_t last_day)
+{
+    uint64_t count = 0;
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    for (uint32_t i = 0; i < group->member_count; i++) {
+        struct usage_scope *scope = group->members[i];
+        (void)pthread_mutex_lock(&scope->lock);
+        for (uint32_t t = 0; t < scope->total_count; t++)
+            if (scope->totals[t].day >= first_day && scope->totals[t].day <= last_day)
+                count += scope->totals[t].amended;
+        (void)pthread_mutex_unlock(&scope->lock);
+    }
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return count;
+}
+
 static int to_date_locked(const struct usage_question *question, struct usage_figures *ret,
                           struct error *err)
 {

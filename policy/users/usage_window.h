@@ -53,6 +53,11 @@ int usage_ask_month(struct usage *usage, const struct usage_question *question,
 int usage_ask_to_date(struct usage *usage, const struct usage_question *question,
                       struct usage_figures *ret, struct error *err);
 
+/* How often something was added to these days after they were final; those that became a month do
+ * not count. Costs a look at what is in memory. */
+uint64_t usage_amendments(struct usage *usage, const struct usage_group *group, uint32_t first_day,
+                          uint32_t last_day);
+
 /* Every group, one after another; NULL begins, and ends. */
 struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after);
 struct usage_group_name {

@@ -362,6 +362,41 @@ static void a_month_becomes_final_and_is_then_only_amended(void **state)
     assert_int_equal(organisation(fixture, NOVEMBER).state, REPORT_AMENDED);
 }
 
+static bool has_note(struct fixture *fixture, const char *part)
+{
+    struct text notes;
+    text_init(&notes);
+    usage_take_notes(fixture->usage, &notes);
+    bool found = strstr(text_string(&notes), part) != NULL;
+    text_destroy(&notes);
+    return found;
+}
+
+/* Whoever reads a day's damaged file says so. */
+static void a_final_month_is_not_read_again_until_it_is_amended(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[SCRATCH_PATH_BYTES];
+    see(fixture->llama, NOV_15, 0, 100); /* at no edge of a month */
+    (void)turns(fixture, at(NOV_30 + 3, 1));
+    assert_int_equal(organisation(fixture, NOVEMBER).state, REPORT_FINAL);
+    for (uint32_t i = 0; i < 20; i++) /* the day is closed */
+        usage_tick(fixture->usage, at(NOV_30 + 4, 0) + i * INT64_C(1000000));
+    scratch_find(fixture->folder, "day-", path);
+    scratch_write(fixture->folder, strrchr(path, '/') + 1, "damaged", 7);
+    (void)turns(fixture, at(NOV_30 + 4, 1));
+    assert_false(has_note(fixture, "moved aside"));
+    struct sketch *late = sketch_new(SKETCH_P);
+    assert_int_equal(sketch_add(late, hash_of(9999), NULL, NULL), 0);
+    const struct usage_name name = {
+        .scope = fixture->llama->id, .day = NOV_15 + 1, .class = USAGE_VERIFIED};
+    assert_int_equal(usage_join(fixture->llama, &name, late, NULL), 0);
+    sketch_free(late);
+    (void)turns(fixture, at(NOV_30 + 5, 1));
+    assert_true(has_note(fixture, "moved aside"));
+    assert_int_equal(organisation(fixture, NOVEMBER).best.users, 100); /* and nothing sinks */
+}
+
 static void figures_never_sink_though_counters_are_lost(void **state)
 {
     struct fixture *fixture = *state;
@@ -433,6 +468,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_start_writes_what_a_crash_left, setup, teardown),
         cmocka_unit_test_setup_teardown(missed_days_and_months_are_made_up_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_month_becomes_final_and_is_then_only_amended, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_final_month_is_not_read_again_until_it_is_amended, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(figures_never_sink_though_counters_are_lost, setup,
                                         teardown),
