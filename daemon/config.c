@@ -80,6 +80,7 @@ const struct config_key config_keys[] = {
     {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
     {"users", "clock_skew", NULL, "2s", CONFIG_DURATION, false, AT(clock_skew_ms), 0, MINUTE_MS},
     {"users", "keep_days", NULL, "92", CONFIG_U32, false, AT(keep_days), 40, 3660},
+    {"users", "final_hours", NULL, "48", CONFIG_U32, false, AT(final_hours), 1, 720},
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},

@@ -88,6 +88,7 @@ static int open_policy(struct server *server, struct error *err)
         .trust_asserted = server->config->trust_asserted,
         .clock_skew_ms = server->config->clock_skew_ms,
         .keep_days = server->config->keep_days,
+        .final_hours = server->config->final_hours,
         .webhooks = webhooks,
         .webhook_count = server->config->webhook_count,
     };
@@ -323,8 +324,10 @@ void server_stop(struct server *server)
     atomic_store(&server->draining, true);
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_join(&server->workers[i]);
-    if (server->policy != NULL)
+    if (server->policy != NULL) {
         policy_stop(server->policy); /* it rings bells that are about to go */
+        log_users(server);
+    }
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_break(&server->workers[i]);
     for (uint32_t i = 0; i < server->model_count; i++)

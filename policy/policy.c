@@ -7,10 +7,13 @@
  * again, and so are rules under which every model comes out as it was. */
 #include "policy/policy.h"
 
+#include "base/clock.h"
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/license/gate.h"
 #include "policy/policy_inner.h"
+#include "policy/policy_months.h"
+#include "policy/policy_tokens.h"
 #include "policy/users/calendar.h"
 #include "policy/users/identity.h"
 
@@ -101,6 +104,9 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     policy->ledger = ledger_open(policy->folder, err);
     if (policy->ledger == NULL)
         return err->code;
+    policy->tokens = policy_tokens_open(policy->folder, config->keep_days, err);
+    if (policy->tokens == NULL)
+        return err->code;
     policy->matcher = license_matcher_new(policy->rules.catalogue, err);
     return policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
 }
@@ -155,7 +161,9 @@ void policy_free(struct policy *policy)
     if (policy == NULL)
         return;
     policy_stop(policy);
+    policy_tokens_stop(policy, clock_unix_us()); /* answers end after the thread has */
     policy_watch_close(policy);
+    policy_tokens_close(policy->tokens);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;
         release_model(policy->models);
@@ -274,6 +282,7 @@ int policy_model_add(struct policy *policy, const struct policy_model_facts *fac
         release_model(model);
         return result;
     }
+    model->index = policy->model_count++;
     *policy->models_end = model;
     policy->models_end = &model->next;
     *ret = model;
@@ -445,10 +454,15 @@ int policy_start(struct policy *policy, void (*on_durable)(void *argument), void
                  struct error *err)
 {
     assert(policy->thread == NULL);
+    const struct policy_months_config months = {
+        .usage = policy->usage, .ledger = policy->ledger, .ledger_lock = &policy->ledger_lock};
+    policy->months = policy_months_new(&months, clock_unix_us(), err);
+    if (policy->months == NULL)
+        return err == NULL ? ERROR_IO : err->code;
     const struct policy_thread_config config = {.usage = policy->usage,
                                                 .on_durable = on_durable,
                                                 .argument = argument,
-                                                .turn = policy_watch_turn,
+                                                .turn = policy_turn,
                                                 .turn_argument = policy};
     policy->thread = policy_thread_new(&config, err);
     return policy->thread == NULL ? (err == NULL ? ERROR_IO : err->code) : 0;
@@ -458,6 +472,10 @@ void policy_stop(struct policy *policy)
 {
     policy_thread_free(policy->thread);
     policy->thread = NULL;
+    if (policy->months != NULL)
+        policy_months_stop(policy->months, clock_unix_us());
+    policy_months_free(policy->months);
+    policy->months = NULL;
 }
 
 bool policy_durable(const struct policy *policy, uint64_t sequence)

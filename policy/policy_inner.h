@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy_inner.h -- what policy.c shares with policy_watch.c. Internal to them. */
+/* policy_inner.h -- what policy.c shares with policy_*.c. Internal to them. */
 #ifndef WEIR_POLICY_POLICY_INNER_H
 #define WEIR_POLICY_POLICY_INNER_H
 
@@ -19,7 +19,11 @@
 
 struct arena;
 struct delivery;
+struct policy_months;
+struct policy_tokens;
 struct watch;
+
+#define POLICY_TURNS 3u /* watch, months, tokens */
 
 struct weighed { /* an assessment, and those before it */
     struct weighed *older;
@@ -28,6 +32,7 @@ struct weighed { /* an assessment, and those before it */
 
 struct policy_model {
     struct policy_model *next;
+    uint32_t index; /* from 0, in the order in which they were added */
     struct arena *arena;
     const struct policy_model_facts *facts; /* in the arena */
     struct usage_scope *scope;              /* NULL where the licence refuses the model */
@@ -51,6 +56,7 @@ struct policy {
     struct policy_thread *thread;              /* NULL before policy_start() */
     _Atomic uint64_t unnamed;                  /* requests that came without an id */
     struct policy_model *models, **models_end; /* changed by main, before the workers start */
+    uint32_t model_count;                      /* likewise */
     /* main thread */
     struct policy_rules rules;
     struct license_matcher *matcher; /* of the rules' catalogue */
@@ -60,10 +66,13 @@ struct policy {
     /* of the rules, for other threads; generation rises when anything is weighed otherwise */
     _Atomic(const struct declaration *) declaration;
     _Atomic uint64_t generation;
-    struct outbox *outbox;     /* the policy thread's, once it runs */
-    struct watch *watch;       /* likewise, but for watch_forecast() */
-    struct delivery *delivery; /* likewise, but for delivery_counts() */
-    struct usage_group *all;   /* the organisation; NULL before a model is served */
+    struct outbox *outbox;        /* the policy thread's, once it runs */
+    struct watch *watch;          /* likewise, but for watch_forecast() */
+    struct delivery *delivery;    /* likewise, but for delivery_counts() */
+    struct usage_group *all;      /* the organisation; NULL before a model is served */
+    struct policy_months *months; /* the policy thread's; NULL before policy_start() */
+    struct policy_tokens *tokens;
+    int64_t due_us[POLICY_TURNS]; /* the policy thread's */
 };
 
 /* policy_watch.c. Main thread, before others: outbox, watch and delivery, from a policy that has a
@@ -73,5 +82,9 @@ void policy_watch_close(struct policy *policy);
 /* Policy thread. Does a bounded piece of what is due of alerts, and returns after how many
  * milliseconds it wants to be called again. */
 uint32_t policy_watch_turn(void *policy, int64_t now_unix_us);
+
+/* policy_turns.c. Policy thread: a bounded piece of what is due of alerts, months or tokens, and
+ * after how many milliseconds the next is due. */
+uint32_t policy_turn(void *policy, int64_t now_unix_us);
 
 #endif

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "daemon/api/generation_inner.h"
+#include "policy/policy_tokens.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -360,6 +361,14 @@ static void note_end(const struct part *part, const struct generation_event *eve
             record.finish = part->choices[i].finish;
     }
     metrics_generation(server->metrics, (uint32_t)(generation->model - server->models), &record);
+    const struct policy_tokens_use use = {
+        .tenant = generation->call.identity.tenant == NULL ? "" : generation->call.identity.tenant,
+        .worker = generation->call.api->worker,
+        .counts = {.requests = generation->open_parts == 1, /* with the last of its parts */
+                   .prompt = record.prompt_tokens,
+                   .cached = record.cached_tokens,
+                   .generated = record.output_tokens}};
+    policy_tokens_add(server->policy, generation->model->policy, &use);
 }
 
 static_assert(FINISH_STOP < FINISH_LENGTH && FINISH_LENGTH < FINISH_ABORT &&

@@ -315,6 +315,19 @@ static int publish(const struct report_command *command, struct report *report, 
     return result;
 }
 
+/* A folder without any is that of a daemon which has answered nobody yet. */
+static int take_tokens(const struct report_command *command, struct report *report,
+                       struct error *err)
+{
+    struct error why = {0};
+    struct tokens_store *store = tokens_store_open(command->folder, false, &why);
+    if (store == NULL)
+        return why.code == ERROR_NOT_FOUND ? 0 : error_set(err, why.code, "%s", why.text);
+    int result = report_take_tokens(report, store, err);
+    tokens_store_close(store);
+    return result;
+}
+
 static int make(const struct report_command *command)
 {
     struct error err = {0};
@@ -333,6 +346,8 @@ static int make(const struct report_command *command)
         (void)report_complain(&err);
         return EXIT_NOT_VERIFIED;
     }
+    if (result == 0)
+        result = take_tokens(command, report, &err);
     if (result == 0)
         result = publish(command, report, &err);
     report_free(report);

@@ -23,7 +23,7 @@ static const char read_sql[] = "SELECT day, rolling_30, monthly_high, daily, dai
 enum query { QUERY_PUT, QUERY_FORGET, QUERY_READ, QUERY_AFTER, QUERY_NEWEST, QUERIES };
 static const char *const queries[QUERIES] = {
     [QUERY_PUT] = "INSERT OR REPLACE INTO daily_point VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    [QUERY_FORGET] = "DELETE FROM daily_point WHERE scope = ?1 AND day <= ?2",
+    [QUERY_FORGET] = "DELETE FROM daily_point WHERE day <= ?2",
     [QUERY_READ] = read_sql,
     [QUERY_AFTER] = "SELECT ifnull(min(day), 0) FROM daily_point WHERE scope = ?1 AND day > ?2",
     [QUERY_NEWEST] = "SELECT ifnull(max(day), 0) FROM daily_point WHERE scope = ?1 AND day > ?2",

@@ -27,7 +27,8 @@ struct point {
 struct point_store *point_store_new(struct outbox *outbox, struct error *err);
 void point_store_free(struct point_store *store); /* NULL is fine */
 
-/* In place of what there is of the day; forgets what is too old. */
+/* In place of what there is of the day; forgets what is too old, of scopes that are watched no more
+ * as well. */
 int point_store_put(struct point_store *store, const char *scope, const struct point *point,
                     struct error *err);
 /* The days with a point that lie next to each other up to `upto`, oldest first. ret: room for

@@ -97,7 +97,9 @@ static void append_head(struct text *out, const struct report *report)
 static struct record record_of(const struct report_month *month)
 {
     return (struct record){{[SCOPE] = report_view_scope_kind(month),
-                            [NAME] = month->model[0] != '\0' ? month->model : month->family,
+                            [NAME] = month->model[0] != '\0'    ? month->model
+                                     : month->family[0] != '\0' ? month->family
+                                                                : month->product,
                             [PRODUCT] = month->product,
                             [STATE] = report_state_name(month->state)}};
 }
@@ -236,6 +238,27 @@ static void append_alert(struct text *out, const struct report_alert *alert)
     append_record(out, &record);
 }
 
+static void append_tokens(struct text *out, const struct report_tokens *tokens)
+{
+    const struct {
+        const char *item;
+        uint64_t count;
+    } counts[] = {{"requests", tokens->counts.requests},
+                  {"prompt_tokens", tokens->counts.prompt},
+                  {"cached_tokens", tokens->counts.cached},
+                  {"generated_tokens", tokens->counts.generated}};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct digits value;
+        const struct record record = {{[RECORD] = "tokens",
+                                       [SCOPE] = "model",
+                                       [NAME] = tokens->model,
+                                       [ITEM] = counts[i].item,
+                                       [VALUE] = number(&value, counts[i].count),
+                                       [NOTE] = tokens->tenant}};
+        append_record(out, &record);
+    }
+}
+
 void render_report_csv(const struct report *report, struct text *out)
 {
     append_head(out, report);
@@ -247,6 +270,8 @@ void render_report_csv(const struct report *report, struct text *out)
         append_acknowledgement(out, &report->acknowledgements[i]);
     for (uint32_t i = 0; i < report->alert_count; i++)
         append_alert(out, &report->alerts[i]);
+    for (uint32_t i = 0; i < report->token_count; i++)
+        append_tokens(out, &report->tokens[i]);
     for (uint32_t i = 0; i < report->anomaly_count; i++) {
         struct digits row;
         const struct record record = {
@@ -254,6 +279,10 @@ void render_report_csv(const struct report *report, struct text *out)
              [NOTE] = report->anomalies[i].text,
              [ROW] = number(&row, (uint64_t)report->anomalies[i].sequence)}};
         append_record(out, &record);
+    }
+    if (report->tokens_untold > 0) {
+        struct digits untold;
+        append_fact(out, "tokens_untold", number(&untold, report->tokens_untold));
     }
     if (report->anomalies_untold > 0) {
         struct digits untold;

@@ -422,6 +422,30 @@ static void append_alerts(struct text *out, const struct report *report)
     text_append_string(out, "</tbody></table>");
 }
 
+static void append_tokens(struct text *out, const struct report *report)
+{
+    if (report->token_count == 0)
+        return;
+    text_append_string(out, "<h2>Tokens by tenant and model</h2><table><thead><tr><th>Tenant</th>"
+                            "<th>Model</th><th class=\"n\">Requests</th><th class=\"n\">Prompt</th>"
+                            "<th class=\"n\">Cached of it</th><th class=\"n\">Generated</th></tr>"
+                            "</thead><tbody>");
+    for (uint32_t i = 0; i < report->token_count; i++) {
+        const struct report_tokens *tokens = &report->tokens[i];
+        bool is_named = tokens->tenant[0] != '\0';
+        append_element(out, "<tr><td>", is_named ? tokens->tenant : report_no_tenant, "</td>");
+        append_element(out, "<td>", tokens->model, "</td>");
+        append_number(out, "<td class=\"n\">", tokens->counts.requests, "</td>");
+        append_number(out, "<td class=\"n\">", tokens->counts.prompt, "</td>");
+        append_number(out, "<td class=\"n\">", tokens->counts.cached, "</td>");
+        append_number(out, "<td class=\"n\">", tokens->counts.generated, "</td></tr>");
+    }
+    text_append_string(out, "</tbody></table>");
+    if (report->tokens_untold > 0)
+        append_number(out, "<p>And ", report->tokens_untold, " more rows.</p>");
+    append_element(out, "<p class=\"soft\">", report_tokens_note, "</p>");
+}
+
 static void append_anomalies(struct text *out, const struct report *report)
 {
     if (report->anomaly_count == 0)
@@ -464,6 +488,7 @@ void render_report_html(const struct report *report, struct text *out)
     append_licenses(out, report);
     append_acknowledgements(out, report);
     append_alerts(out, report);
+    append_tokens(out, report);
     append_anomalies(out, report);
     append_evidence(out, report);
     text_append_string(out, "</main></body></html>\n");

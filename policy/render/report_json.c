@@ -199,6 +199,24 @@ static void write_alert(struct text *out, const struct report_alert *alert)
     json_write_close(out, '}');
 }
 
+static void write_tokens(struct text *out, const struct report *report)
+{
+    json_write_open(out, "tokens", '[');
+    for (uint32_t i = 0; i < report->token_count; i++) {
+        const struct report_tokens *tokens = &report->tokens[i];
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "tenant", tokens->tenant);
+        json_write_string(out, "model", tokens->model);
+        json_write_u64(out, "requests", tokens->counts.requests);
+        json_write_u64(out, "prompt_tokens", tokens->counts.prompt);
+        json_write_u64(out, "cached_tokens", tokens->counts.cached);
+        json_write_u64(out, "generated_tokens", tokens->counts.generated);
+        json_write_close(out, '}');
+    }
+    json_write_close(out, ']');
+    json_write_u64(out, "tokens_untold", report->tokens_untold);
+}
+
 static void write_anomalies(struct text *out, const struct report *report)
 {
     json_write_open(out, "anomalies", '[');
@@ -233,6 +251,7 @@ void render_report_json(const struct report *report, struct text *out)
     for (uint32_t i = 0; i < report->alert_count; i++)
         write_alert(out, &report->alerts[i]);
     json_write_close(out, ']');
+    write_tokens(out, report);
     write_anomalies(out, report);
     json_write_close(out, '}');
     text_append_char(out, '\n');

@@ -70,6 +70,30 @@ static void append_license(const struct page *page, const struct report_license 
     }
 }
 
+static void append_tokens(const struct page *page, const struct report *report)
+{
+    if (report->token_count > 0)
+        text_append_char(page->out, '\n');
+    for (uint32_t i = 0; i < report->token_count; i++) {
+        const struct report_tokens *tokens = &report->tokens[i];
+        struct text words;
+        text_init(&words);
+        plain_append(&words, tokens->tenant[0] != '\0' ? tokens->tenant : report_no_tenant);
+        text_append_string(&words, ", ");
+        plain_append(&words, tokens->model);
+        text_append_string(&words, ": ");
+        plain_number(&words, tokens->counts.requests);
+        text_append_string(&words, " requests, ");
+        plain_number(&words, tokens->counts.prompt);
+        text_append_string(&words, " prompt tokens (");
+        plain_number(&words, tokens->counts.cached);
+        text_append_string(&words, " cached), ");
+        plain_number(&words, tokens->counts.generated);
+        text_append_string(&words, " generated");
+        page_built(page, "tokens", &words, INDENT);
+    }
+}
+
 static void append_end(const struct page *page, const struct report *report)
 {
     char stamp[REPORT_STAMP_BYTES];
@@ -105,5 +129,6 @@ void render_report_plain(const struct report *report, uint32_t columns, struct t
         append_users(&page, report, &report->users[i].month);
     for (uint32_t i = 0; i < report->license_count; i++)
         append_license(&page, &report->licenses[i]);
+    append_tokens(&page, report);
     append_end(&page, report);
 }

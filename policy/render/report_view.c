@@ -29,6 +29,10 @@ const char report_no_figures[] =
 const char report_no_coverage[] =
     "Identity coverage is insufficient: the upper figure is more than 1.2 times the lower one, and "
     "a line between them can neither be confirmed nor ruled out.";
+const char report_tokens_note[] =
+    "Tokens are taken from weir's accounting beside the ledger, which is not sealed as the ledger "
+    "is; a tenant is the name that the operator gave an API key.";
+const char report_no_tenant[] = "no tenant";
 const char report_advice[] =
     "Texts, clauses and lines are those that weir's licence catalogue held when the verdict was "
     "written. This report states what was counted and weighed; it is no legal advice.";
@@ -43,9 +47,10 @@ void report_view_month(int32_t month, struct text *out)
 
 const char *report_view_scope_kind(const struct report_month *month)
 {
-    return month->model[0] != '\0'    ? "model"
-           : month->family[0] != '\0' ? "family"
-                                      : REPORT_ORGANISATION;
+    return month->model[0] != '\0'     ? "model"
+           : month->family[0] != '\0'  ? "family"
+           : month->product[0] != '\0' ? "product"
+                                       : REPORT_ORGANISATION;
 }
 
 void report_view_scope(const struct report_month *month, struct text *out)
@@ -53,6 +58,10 @@ void report_view_scope(const struct report_month *month, struct text *out)
     if (month->model[0] != '\0' || month->family[0] != '\0') {
         text_append_string(out, month->model[0] != '\0' ? "Model " : "Licence family ");
         plain_append(out, month->model[0] != '\0' ? month->model : month->family);
+    } else if (month->product[0] != '\0') {
+        text_append_string(out, "Product ");
+        plain_append(out, month->product);
+        return;
     } else {
         text_append_string(out, "The organisation");
     }
@@ -120,13 +129,34 @@ bool report_view_asks(const struct report_condition *condition)
            strcmp(condition->verdict, "review") == 0 || strcmp(condition->verdict, "breach") == 0;
 }
 
-/* A family's line binds its models together. The organisation's figure is held against all but
- * those over one product alone, of which it is no measure. */
-static bool is_of(const struct report_license *license, const struct report_month *month)
+/* Whether the figures name the model as one of the product. */
+static bool is_in_product(const struct report *report, const char *model, const char *product)
+{
+    for (uint32_t i = 0; i < report->users_count; i++)
+        if (strcmp(report->users[i].month.model, model) == 0 &&
+            strcmp(report->users[i].month.product, product) == 0)
+            return true;
+    return false;
+}
+
+/* A family's line binds its models together, a product's those that are in it. */
+static bool is_of(const struct report *report, const struct report_license *license,
+                  const struct report_month *month)
 {
     if (month->model[0] != '\0')
         return strcmp(license->model, month->model) == 0;
-    return month->family[0] == '\0' || strcmp(license->family, month->family) == 0;
+    if (month->family[0] != '\0')
+        return strcmp(license->family, month->family) == 0;
+    return month->product[0] == '\0' || is_in_product(report, license->model, month->product);
+}
+
+/* The organisation's figure is no measure of a line over one product alone, nor a product's of one
+ * over all of them. */
+static bool is_measure(const struct report_month *month, const struct report_condition *condition)
+{
+    if (month->model[0] != '\0' || month->family[0] != '\0')
+        return true;
+    return (month->product[0] != '\0') == (strcmp(condition->scope, "product_using_model") == 0);
 }
 
 static bool is_held(const struct report_held *held, uint32_t count, const char *id)
@@ -141,13 +171,11 @@ uint32_t report_view_held(const struct report *report, const struct report_month
                           struct report_held ret[REPORT_HELD_MAX])
 {
     uint32_t count = 0;
-    bool is_all = month->model[0] == '\0' && month->family[0] == '\0';
     for (uint32_t i = 0; i < report->license_count; i++) {
         const struct report_license *license = &report->licenses[i];
-        for (uint32_t j = 0; is_of(license, month) && j < license->condition_count; j++) {
+        for (uint32_t j = 0; is_of(report, license, month) && j < license->condition_count; j++) {
             const struct report_condition *condition = &license->conditions[j];
-            bool is_a_products = strcmp(condition->scope, "product_using_model") == 0;
-            if (is_held(ret, count, condition->id) || (is_all && is_a_products))
+            if (is_held(ret, count, condition->id) || !is_measure(month, condition))
                 continue;
             for (uint32_t k = 0; k < condition->line_count && count < REPORT_HELD_MAX; k++)
                 if (report_view_is_monthly(&condition->lines[k]))

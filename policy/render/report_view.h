@@ -11,11 +11,13 @@ extern const char report_org_note[];  /* what a clause over all products counts 
 extern const char report_test_note[]; /* a clause that is tested on one month */
 extern const char report_no_figures[];
 extern const char report_no_coverage[]; /* identities do not suffice to rule a line out */
-extern const char report_advice[];      /* what the document is not */
+extern const char report_tokens_note[]; /* what tokens are, and are not */
+extern const char report_no_tenant[];
+extern const char report_advice[]; /* what the document is not */
 
 /* "November 2026" */
 void report_view_month(int32_t month, struct text *out);
-/* "model kimi", "family kimi", "the organisation", with ", product x". */
+/* "model kimi", "family kimi", "product x", "the organisation"; a model with ", product x". */
 void report_view_scope(const struct report_month *month, struct text *out);
 const char *report_view_scope_kind(const struct report_month *month); /* "model" */
 /* "more than 100,000,000 monthly users" */

@@ -22,6 +22,7 @@ void report_free(struct report *report)
     free(report->licenses);
     free(report->acknowledgements);
     free(report->alerts);
+    free(report->tokens);
     free(report->anomalies);
     arena_free(report->arena);
     free(report);
@@ -83,10 +84,12 @@ static void settle_alerts(struct report *report)
     report->alert_count = kept;
 }
 
-/* The organisation, then families, then models: who reads on learns more of less. */
+/* The organisation, products, families, models: who reads on learns more of less. */
 static int rank_of(const struct report_month *month)
 {
-    return month->model[0] != '\0' ? 2 : month->family[0] != '\0' ? 1 : 0;
+    if (month->model[0] != '\0')
+        return 3;
+    return month->family[0] != '\0' ? 2 : month->product[0] != '\0';
 }
 
 static int compare_users(const void *left, const void *right)
@@ -96,7 +99,7 @@ static int compare_users(const void *left, const void *right)
     if (rank_of(a) != rank_of(b))
         return rank_of(a) < rank_of(b) ? -1 : 1;
     int order = strcmp(a->family, b->family);
-    if (rank_of(a) == 2)
+    if (rank_of(a) == 3)
         order = strcmp(a->model, b->model);
     return order != 0 ? order : strcmp(a->product, b->product);
 }

@@ -8,11 +8,13 @@
  *      "exact": false, "coverage": 0.93, "anonymous_requests": 12, "days_missing": 0,
  *      "state": "provisional", "sketch_sha256": "", "key_id": "00c0ffee00c0ffee",
  *      "daily": [{"day": "2026-11-01", "lower": 9, "best": 10, "upper": 11}, ...]}
- * A family's union has no model, the organisation's neither model nor family. Low and high are the
- * bounds of an estimate, all three equal where it is exact; what is reported as the lower end is
- * lower.low, as the upper one upper.high. A day's figures are those of the month up to its end, so
- * that they may be held against a line of monthly users; they are the same bounds. coverage: the
- * share of requests whose user was verified or asserted.
+ * A family's union has a family alone, a product's a product alone, the organisation's nothing at
+ * all; a model in several products has no product. Low and high are the bounds of an estimate, all
+ * three equal where it is exact; what is reported as the lower end is lower.low, as the upper one
+ * upper.high. A day's figures are those of the month up to its end, so that they may be held
+ * against a line of monthly users; they are the same bounds. coverage: the share of requests whose
+ * user was verified or asserted; anonymous requests are all others. sketch_sha256: what
+ * usage_ask_month() says of `best`.
  *
  * Rows of one month, product, model and family supersede each other upward only: a row whose
  * lower.low or upper.high sinks stays in the ledger and is told as an anomaly, and so is one that
@@ -30,6 +32,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "policy/ledger.h"
+#include "policy/tokens_store.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,7 +68,7 @@ struct report_month {
     uint32_t days_missing; /* days of which counts are lost */
     enum report_state state;
     const char *sketch_sha256; /* hexadecimal, "" for none */
-    uint64_t key_id;           /* of the pseudonyms' key */
+    uint64_t key_id;           /* of the pseudonyms' key: of a year */
     struct report_day daily[REPORT_DAYS_MAX];
     uint32_t day_count;
 };
@@ -74,6 +77,8 @@ void report_month_body(const struct report_month *month, struct text *out);
 /* Appends the row, as ledger_append() does. */
 int report_month_append(struct ledger *ledger, const struct report_month *month, int64_t at_unix,
                         bool *ret_appended, struct error *err);
+/* Whether rows of the two are of one figure, so that one supersedes the other. */
+bool report_month_is_same(const struct report_month *one, const struct report_month *other);
 /* Strings in the arena. ERROR_INVALID says what of the body is wrong; *ret is untouched then. */
 int report_month_read(const char *body, struct arena *arena, struct report_month *ret,
                       struct error *err);
@@ -113,6 +118,10 @@ struct report_alert {
     double upper, threshold, days_early;
     int64_t sequence;
 };
+struct report_tokens {
+    const char *tenant, *model; /* tenant "": none */
+    struct token_counts counts;
+};
 struct report_anomaly {
     int64_t sequence;
     const char *text;
@@ -131,13 +140,14 @@ struct report {
     const char *signer; /* fingerprint of the key that will sign, "" for none; so is it */
     int64_t sequence;   /* the ledger's last row, verified up to it; 0 for none */
     char hash[LEDGER_HASH_BYTES];
-    struct report_users *users; /* organisation, families, models */
+    struct report_users *users; /* organisation, products, families, models */
     struct report_license *licenses;
     struct report_acknowledgement *acknowledgements;
     struct report_alert *alerts;
+    struct report_tokens *tokens;     /* by tenant and model; not from the ledger */
     struct report_anomaly *anomalies; /* of all months and models: they are about the ledger */
     uint32_t users_count, license_count, acknowledgement_count, alert_count, anomaly_count;
-    uint32_t anomalies_untold;
+    uint32_t token_count, tokens_untold, anomalies_untold;
     struct arena *arena; /* owned, with the lists */
 };
 
@@ -145,6 +155,8 @@ struct report {
  * a limit. A report about which the ledger holds nothing is none the less one. */
 int report_collect(struct ledger *ledger, const struct report_request *request, struct report **ret,
                    struct error *err);
+/* Adds the month's tokens, once; past REPORT_ENTRIES_MAX rows they are only numbered. */
+int report_take_tokens(struct report *report, struct tokens_store *store, struct error *err);
 void report_free(struct report *report); /* NULL is fine */
 
 /* "weir-ledger-1:17:9f3c..." binds a document to the row that it was made at; every format has it

@@ -171,6 +171,13 @@ int report_month_append(struct ledger *ledger, const struct report_month *month,
     return result;
 }
 
+bool report_month_is_same(const struct report_month *one, const struct report_month *other)
+{
+    return one->month == other->month && strcmp(one->product, other->product) == 0 &&
+           strcmp(one->model, other->model) == 0 &&
+           (one->model[0] != '\0' || strcmp(one->family, other->family) == 0);
+}
+
 /* -- Reading -- */
 
 static int read_figure(const json_t *root, const char *key, struct report_figure *ret,

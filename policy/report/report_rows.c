@@ -74,7 +74,7 @@ static int tell_unless_fatal(struct report_collector *collector, const struct le
 static bool is_in_scope(const struct report_request *request, const struct report_month *month)
 {
     if (request->organisation)
-        return month->model[0] == '\0' && month->family[0] == '\0';
+        return month->model[0] == '\0' && month->family[0] == '\0' && month->product[0] == '\0';
     if (request->model[0] != '\0')
         return strcmp(month->model, request->model) == 0;
     return request->family[0] == '\0' || strcmp(month->family, request->family) == 0;
@@ -82,12 +82,9 @@ static bool is_in_scope(const struct report_request *request, const struct repor
 
 static struct report_users *find_users(const struct report *report, const struct report_month *of)
 {
-    for (uint32_t i = 0; i < report->users_count; i++) {
-        const struct report_month *month = &report->users[i].month;
-        if (strcmp(month->product, of->product) == 0 && strcmp(month->model, of->model) == 0 &&
-            (of->model[0] != '\0' || strcmp(month->family, of->family) == 0))
+    for (uint32_t i = 0; i < report->users_count; i++)
+        if (report_month_is_same(&report->users[i].month, of))
             return &report->users[i];
-    }
     return NULL;
 }
 
@@ -96,9 +93,10 @@ static int supersede(struct report_collector *collector, struct report_users *us
                      const struct ledger_row *row, struct report_month *month)
 {
     const struct report_month *old = &users->month;
-    const char *whose = month->model[0] != '\0'    ? month->model
-                        : month->family[0] != '\0' ? month->family
-                                                   : REPORT_ORGANISATION;
+    const char *whose = month->model[0] != '\0'     ? month->model
+                        : month->family[0] != '\0'  ? month->family
+                        : month->product[0] != '\0' ? month->product
+                                                    : REPORT_ORGANISATION;
     users->rows++;
     if (month->lower.low < old->lower.low || month->upper.high < old->upper.high)
         return report_tell_anomaly(

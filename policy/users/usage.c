@@ -226,8 +226,8 @@ int usage_join(struct usage_scope *scope, const struct usage_name *name, const s
                              : usage_need_counter(scope, day, name->class, &counter, err);
     if (result == 0)
         result = counter_join(counter, from, err);
-    /* What is counted under two years is added twice, and is one amendment. */
-    if (result == 1 && usage_year(name) == day->years[0])
+    /* Under either year: one is its month's, the other may be at the edge of the next month. */
+    if (result == 1)
         note_amendment(scope, name->day);
     (void)pthread_mutex_unlock(&scope->lock);
     return result < 0 ? result : 0;

@@ -18,10 +18,14 @@
 #include "policy/users/usage_month.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GROUPS_KINDS   4
+#define DIGEST_BYTES   32
+#define NO_PRODUCT     "default" /* usage_scope_add() has it */
 #define REFRESH_AGE_US INT64_C(60000000)
 
 static const uint32_t rolling_days[USAGE_WINDOW_COUNT] = {
@@ -144,6 +148,39 @@ void usage_groups_free(struct usage *usage)
         free(usage->groups);
         usage->groups = next;
     }
+}
+
+struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after)
+{
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    struct usage_group *next = after == NULL ? usage->groups : after->next;
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return next;
+}
+
+void usage_group_name(struct usage *usage, const struct usage_group *group,
+                      struct usage_group_name *ret)
+{
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    bool is_model = group->kind == USAGE_GROUP_MODEL;
+    const struct usage_scope *first = group->member_count > 0 ? group->members[0] : NULL;
+    *ret = (struct usage_group_name){.kind = group->kind,
+                                     .product = group->kind == USAGE_GROUP_PRODUCT ? group->name
+                                                : is_model && first != NULL        ? first->product
+                                                                                   : "",
+                                     .model = is_model ? group->name : "",
+                                     .family = group->kind == USAGE_GROUP_FAMILY ? group->name
+                                               : is_model && first != NULL       ? first->family
+                                                                                 : ""};
+    for (uint32_t i = 1; is_model && i < group->member_count; i++) {
+        if (strcmp(group->members[i]->product, ret->product) != 0)
+            ret->product = "";
+        if (strcmp(group->members[i]->family, ret->family) != 0)
+            ret->family = "";
+    }
+    if (strcmp(ret->product, NO_PRODUCT) == 0)
+        ret->product = "";
+    (void)pthread_mutex_unlock(&usage->windows_lock);
 }
 
 /* -- Has anything changed? -- */
@@ -364,8 +401,27 @@ static const struct sketch *both(const struct sketch *a, const struct sketch *b,
     return *ret_copy;
 }
 
+/* False when there is no memory. */
+static bool digest_of(const struct sketch *sketch, char ret[USAGE_SHA256_BYTES])
+{
+    unsigned char digest[DIGEST_BYTES];
+    struct text bytes;
+    ret[0] = '\0';
+    if (sketch == NULL)
+        return true;
+    text_init(&bytes);
+    sketch_write(sketch, &bytes);
+    bool made = !bytes.failed &&
+                EVP_Digest(bytes.bytes, bytes.count, digest, NULL, EVP_sha256(), NULL) == 1;
+    text_destroy(&bytes);
+    for (uint32_t i = 0; made && i < DIGEST_BYTES; i++)
+        (void)snprintf(ret + (size_t)2 * i, 3, "%02x", digest[i]);
+    return made;
+}
+
+/* ret_sha256: of the union behind `best`; NULL where nobody asks. */
 static int views_of(const struct usage *usage, const struct unions *unions,
-                    struct usage_figures *ret, struct error *err)
+                    struct usage_figures *ret, char *ret_sha256, struct error *err)
 {
     const struct sketch *verified = unions->classes[USAGE_VERIFIED];
     const struct sketch *asserted = unions->classes[USAGE_ASSERTED];
@@ -390,6 +446,8 @@ static int views_of(const struct usage *usage, const struct unions *unions,
         ret->identity_insufficient =
             ret->upper_strict.users > USAGE_COVERAGE_RATIO_MAX * ret->lower.users;
     }
+    if (!failed && ret_sha256 != NULL)
+        failed = !digest_of(all, ret_sha256);
     sketch_free(named);
     sketch_free(best);
     sketch_free(upper);
@@ -484,7 +542,7 @@ static int answer_rolling(const struct usage_question *question, const struct an
             result = add_days(group->members[i], first, day - 1, &unions, err);
         day = first;
         if (result == 0)
-            result = views_of(group->members[0]->usage, &unions, &figures, err);
+            result = views_of(group->members[0]->usage, &unions, &figures, NULL, err);
         if (result == 0)
             keep(question, (enum usage_window)w, stamp, &figures);
     }
@@ -493,7 +551,7 @@ static int answer_rolling(const struct usage_question *question, const struct an
 }
 
 static int answer_one(const struct usage_question *question, const struct answer *stamp,
-                      struct error *err)
+                      char *ret_sha256, struct error *err)
 {
     const struct usage_group *group = question->group;
     bool is_month = question->window == USAGE_WINDOW_MONTH;
@@ -510,7 +568,7 @@ static int answer_one(const struct usage_question *question, const struct answer
                           : add_days(group->members[i], figures.first_day, figures.last_day,
                                      &unions, err);
     if (result == 0)
-        result = views_of(group->members[0]->usage, &unions, &figures, err);
+        result = views_of(group->members[0]->usage, &unions, &figures, ret_sha256, err);
     if (result == 0)
         keep(question, question->window, stamp, &figures);
     unions_release(&unions);
@@ -528,23 +586,31 @@ static bool fresh(const struct usage_question *question, const struct answer *st
     return answer->epoch == stamp->epoch && answer->changes == stamp->changes;
 }
 
+/* Of a group whose scopes went to another family. */
+static struct usage_figures figures_of_nobody(const struct usage_question *question)
+{
+    return (struct usage_figures){.window = question->window,
+                                  .first_day = question->day,
+                                  .last_day = question->day,
+                                  .coverage = 1};
+}
+
 static int ask_locked(const struct usage_question *question, struct usage_figures *ret,
-                      struct error *err)
+                      char *ret_sha256, struct error *err)
 {
     struct usage_group *group = question->group;
     struct answer stamp = {0};
     int result = 0;
-    if (group->member_count == 0) { /* its scopes went to another family */
-        *ret = (struct usage_figures){.window = question->window,
-                                      .first_day = question->day,
-                                      .last_day = question->day,
-                                      .coverage = 1};
+    if (ret_sha256 != NULL)
+        ret_sha256[0] = '\0';
+    if (group->member_count == 0) {
+        *ret = figures_of_nobody(question);
         return 0;
     }
     changes_of_group(group, &stamp.epoch, &stamp.changes); /* before the counters are read */
-    if (!fresh(question, &stamp))
+    if (ret_sha256 != NULL || !fresh(question, &stamp))
         result = rolling_days[question->window] > 0 ? answer_rolling(question, &stamp, err)
-                                                    : answer_one(question, &stamp, err);
+                                                    : answer_one(question, &stamp, ret_sha256, err);
     if (result != 0)
         return result;
     struct usage_figures figures = group->answers[question->window].figures;
@@ -562,7 +628,83 @@ int usage_ask(struct usage *usage, const struct usage_question *question, struct
     (void)pthread_mutex_lock(&usage->windows_lock);
     if (rolling_days[question->window] > 0 && question->age_s_max > 0)
         question->group->rolls = true;
-    int result = ask_locked(question, ret, err);
+    int result = ask_locked(question, ret, NULL, err);
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return result;
+}
+
+/* -- Evidence -- */
+
+int usage_ask_month(struct usage *usage, const struct usage_question *question,
+                    struct usage_figures *ret, char ret_sha256[USAGE_SHA256_BYTES],
+                    struct error *err)
+{
+    assert(question->window == USAGE_WINDOW_MONTH);
+    assert(question->day <= CALENDAR_DAY_MAX);
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    int result = ask_locked(question, ret, ret_sha256, err);
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return result;
+}
+
+uint64_t usage_amendments(struct usage *usage, const struct usage_group *group, uint32_t first_day,
+                          uint32_t last_day)
+{
+    uint64_t count = 0;
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    for (uint32_t i = 0; i < group->member_count; i++) {
+        struct usage_scope *scope = group->members[i];
+        (void)pthread_mutex_lock(&scope->lock);
+        for (uint32_t t = 0; t < scope->total_count; t++)
+            if (scope->totals[t].day >= first_day && scope->totals[t].day <= last_day)
+                count += scope->totals[t].amended;
+        (void)pthread_mutex_unlock(&scope->lock);
+    }
+    (void)pthread_mutex_unlock(&usage->windows_lock);
+    return count;
+}
+
+static int to_date_locked(const struct usage_question *question, struct usage_figures *ret,
+                          struct error *err)
+{
+    const struct usage_group *group = question->group;
+    uint32_t month = calendar_month(question->day), first = calendar_first_day(month);
+    struct usage_figures figures = {
+        .window = USAGE_WINDOW_MONTH, .first_day = first, .last_day = question->day};
+    struct unions unions = {.year = years_of_window(USAGE_WINDOW_MONTH, question->day)};
+    int result = 0;
+    for (uint32_t i = 0; i < group->member_count && result == 0; i++) {
+        struct usage_scope *scope = group->members[i];
+        result = add_days(scope, first, question->day, &unions, err);
+        if (result == 0 && first > 0)
+            result = add_edge(scope, first - 1, &unions, err);
+        if (result == 0 && question->day == calendar_last_day(month))
+            result = add_edge(scope, question->day + 1, &unions, err);
+    }
+    if (result == 0)
+        result = views_of(group->members[0]->usage, &unions, &figures, NULL, err);
+    unions_release(&unions);
+    if (result == 0)
+        result = complete(question, &figures, err);
+    if (result == 0)
+        *ret = figures;
+    return result;
+}
+
+int usage_ask_to_date(struct usage *usage, const struct usage_question *question,
+                      struct usage_figures *ret, struct error *err)
+{
+    assert(question->day <= CALENDAR_DAY_MAX);
+    uint32_t today = calendar_day(question->now_unix_us);
+    uint32_t first = calendar_first_day(calendar_month(question->day));
+    if (first + usage->keep_days <= today + 1) /* the day before the month is asked for too */
+        return error_set(err, ERROR_NOT_FOUND, "days of the month became one");
+    if (question->group->member_count == 0) {
+        *ret = figures_of_nobody(question);
+        return 0;
+    }
+    (void)pthread_mutex_lock(&usage->windows_lock);
+    int result = to_date_locked(question, ret, err);
     (void)pthread_mutex_unlock(&usage->windows_lock);
     return result;
 }
@@ -602,7 +744,7 @@ void usage_window_refresh(struct usage *usage, int64_t now_us)
                                     now_us - answer->made_us >= REFRESH_AGE_US);
         const struct usage_question question = {
             .group = group, .window = USAGE_WINDOW_ROLLING_31, .day = today, .now_unix_us = now_us};
-        if (due && ask_locked(&question, &unused, &err) != 0)
+        if (due && ask_locked(&question, &unused, NULL, &err) != 0)
             usage_note(&usage->notes, "rolling windows of '%s': %s", group->name, err.text);
         (void)pthread_mutex_unlock(&usage->windows_lock);
         if (due)

@@ -37,6 +37,38 @@ struct usage_question {
 int usage_ask(struct usage *usage, const struct usage_question *question, struct usage_figures *ret,
               struct error *err);
 
+/* -- Evidence of a month -- */
+
+/* A month, and the SHA-256, in hexadecimal, of the canonical bytes (sketch_write) of the union that
+ * `best` was estimated from: verified, asserted and weak users of the month's own days. That union
+ * and no other, since the registers of it can be made again from the counters and since nothing in
+ * it hangs on single requests. "" for nobody. It is always made anew. */
+#define USAGE_SHA256_BYTES 65
+int usage_ask_month(struct usage *usage, const struct usage_question *question,
+                    struct usage_figures *ret, char ret_sha256[USAGE_SHA256_BYTES],
+                    struct error *err);
+/* Of a month its days up to question->day alone, which is over; the upper view has the day before
+ * the month too, and the day after it once question->day is the last. ERROR_NOT_FOUND where days of
+ * it cannot be told apart any more. */
+int usage_ask_to_date(struct usage *usage, const struct usage_question *question,
+                      struct usage_figures *ret, struct error *err);
+
+/* How often something was added to these days after they were final; those that became a month do
+ * not count. Costs a look at what is in memory. */
+uint64_t usage_amendments(struct usage *usage, const struct usage_group *group, uint32_t first_day,
+                          uint32_t last_day);
+
+/* Every group, one after another; NULL begins, and ends. */
+struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after);
+struct usage_group_name {
+    enum usage_group_kind kind;
+    /* What all of the group have in common, and "" else: a model may be in several products. A
+     * product without a name is "". Borrowed: valid until a scope is added. */
+    const char *product, *model, *family;
+};
+void usage_group_name(struct usage *usage, const struct usage_group *group,
+                      struct usage_group_name *ret);
+
 /* Internal to usage: puts the scope into its groups; a new family moves it. */
 int usage_group_join(struct usage *usage, struct usage_scope *scope, struct error *err);
 void usage_groups_free(struct usage *usage);

@@ -195,13 +195,14 @@ static void webhooks_and_products_are_read(void **state)
     (void)state;
     struct config *config =
         parse("models:\n  - {path: a.gguf, product: chat}\n  - path: b.gguf\n"
-              "users: {trust_asserted: true, keep_days: 120}\n"
+              "users: {trust_asserted: true, keep_days: 120, final_hours: 72}\n"
               "alerts:\n  webhooks:\n    - {url: 'https://example.com/a', secret_file: s}\n"
               "    - {url: 'http://127.0.0.1:9/b', secret_file: t, name: counsel}\n");
     assert_string_equal(config->models[0].product, "chat");
     assert_string_equal(config->models[1].product, "");
     assert_true(config->trust_asserted);
     assert_int_equal(config->keep_days, 120);
+    assert_int_equal(config->final_hours, 72);
     assert_int_equal(config->webhook_count, 2);
     assert_string_equal(config->webhooks[0].name, "webhook-1");
     assert_string_equal(config->webhooks[0].url, "https://example.com/a");

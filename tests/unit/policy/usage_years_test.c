@@ -269,6 +269,33 @@ static void half_of_december_folded_and_half_not_is_december(void **state)
     assert_int_equal(files_with(fixture, "day-"), 0);
 }
 
+static double to_date(struct fixture *fixture, uint32_t day, uint32_t today)
+{
+    struct usage_figures figures;
+    struct error err = {0};
+    const struct usage_question question = {
+        .group = usage_group_find(fixture->usage, USAGE_GROUP_MODEL, "m"),
+        .window = USAGE_WINDOW_MONTH,
+        .day = day,
+        .now_unix_us = (int64_t)today * CALENDAR_DAY_US + NOON,
+    };
+    (void)usage_ask_to_date(fixture->usage, &question, &figures, &err);
+    assert_string_equal(err.text, "");
+    assert_true(figures.upper.users >= figures.best.users);
+    return figures.best.users;
+}
+
+static void month_to_date_is_exact_in_december_and_in_an_odd_year(void **state)
+{
+    struct fixture *fixture = *state;
+    for (uint32_t day = NOV_30; day <= JAN_1 + 5; day++)
+        see_many(fixture, day, day - NOV_30, 10);
+    assert_true(to_date(fixture, NOV_30, NOV_30 + 1) == 10);
+    assert_true(to_date(fixture, NOV_30 + 10, JAN_1) == 19);
+    assert_true(to_date(fixture, DEC_31, JAN_1) == 40);
+    assert_true(to_date(fixture, JAN_1 + 5, JAN_1 + 5) == 15);
+}
+
 static void last_month_of_all_can_be_asked_for(void **state)
 {
     struct fixture *fixture = *state;
@@ -679,6 +706,7 @@ int main(void)
         TEST(users_of_december_are_themselves_in_windows_of_january),
         TEST(every_window_is_exact_on_every_day_around_the_turn),
         TEST(half_of_december_folded_and_half_not_is_december),
+        TEST(month_to_date_is_exact_in_december_and_in_an_odd_year),
         TEST(last_month_of_all_can_be_asked_for),
         TEST(coming_years_counters_are_ready_before_their_days),
         TEST(years_share_no_hash),

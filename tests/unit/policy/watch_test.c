@@ -362,6 +362,25 @@ static void new_lines_are_taken_up_when_told(void **state)
     assert_true(watch_forecast(fixture->watch, &fixture->lines[0], &forecast));
 }
 
+static void figures_of_scopes_that_nobody_watches_any_more_go_too(void **state)
+{
+    struct fixture *fixture = *state;
+    struct point_store *points = point_store_new(fixture->outbox, NULL);
+    struct point point = {.day = FIRST_DAY, .daily = 1};
+    uint32_t newest = 0;
+    assert_non_null(points);
+    assert_int_equal(point_store_put(points, "gone", &point, NULL), 0);
+    point.day = FIRST_DAY + POINTS_DAYS_MAX - 1;
+    assert_int_equal(point_store_put(points, "here", &point, NULL), 0);
+    assert_int_equal(point_store_newest(points, "gone", &newest, NULL), 0);
+    assert_int_equal(newest, FIRST_DAY);
+    point.day++;
+    assert_int_equal(point_store_put(points, "here", &point, NULL), 0);
+    assert_int_equal(point_store_newest(points, "gone", &newest, NULL), 0);
+    assert_int_equal(newest, 0);
+    point_store_free(points);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +401,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_declared_figure_counts_where_it_is_more, setup, teardown),
         cmocka_unit_test_setup_teardown(new_lines_are_taken_up_when_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(figures_of_scopes_that_nobody_watches_any_more_go_too,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,62 @@ static void a_table_has_no_formula_and_whole_records(void **state)
     text_destroy(&out);
 }
 
+/* As a daemon would have left them, and into the report. */
+static void tokens_of(struct fixture *fixture, const char *tenant, const char *model)
+{
+    struct tokens_store *store = tokens_store_open(fixture->folder, true, NULL);
+    const struct token_row row = {
+        .tenant = tenant, .model = model, .counts = {1234, 56789, 4321, 98765}};
+    assert_non_null(store);
+    assert_int_equal(tokens_store_begin(store, NULL), 0);
+    assert_int_equal(tokens_store_add(store, IN_MONTH / 86400, &row, NULL), 0);
+    assert_int_equal(tokens_store_commit(store, NULL), 0);
+    assert_int_equal(report_take_tokens(fixture->report, store, NULL), 0);
+    tokens_store_close(store);
+}
+
+static void tokens_stand_in_every_format_and_hold_no_markup(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const numbers[] = {"1,234", "56,789", "4,321", "98,765"};
+    struct text out;
+    fill(fixture, "kimi");
+    (void)fixture_collect(fixture, "", "");
+    tokens_of(fixture, HOSTILE, "kimi");
+    assert_int_equal(fixture->report->token_count, 1);
+    text_init(&out);
+    render_report_html(fixture->report, &out);
+    expect(&out, "<td class=\"n\">56,789</td>");
+    expect_none(&out, HOSTILE);
+    text_reset(&out);
+    render_report_csv(fixture->report, &out);
+    expect(&out, "\"tokens\",\"model\",\"kimi\",,\"generated_tokens\",\"98765\"");
+    text_reset(&out);
+    render_report_plain(fixture->report, 400, &out);
+    for (uint32_t i = 0; i < 4; i++) /* where a line breaks is its own affair */
+        expect(&out, numbers[i]);
+    text_reset(&out);
+    render_report_json(fixture->report, &out);
+    expect(&out, "\"requests\":1234,\"prompt_tokens\":56789,\"cached_tokens\":4321");
+    text_destroy(&out);
+}
+
+static void tokens_are_those_of_what_is_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    fill(fixture, "kimi");
+    (void)fixture_collect(fixture, "other", "");
+    tokens_of(fixture, "acme", "kimi");
+    assert_int_equal(fixture->report->token_count, 0);
+    (void)fixture_collect(fixture, "", "kimi");
+    tokens_of(fixture, "acme", "kimi");
+    assert_int_equal(fixture->report->token_count, 1);
+    assert_int_equal(fixture->report->tokens[0].counts.requests, 2 * 1234);
+    (void)fixture_collect(fixture, "", "llama");
+    tokens_of(fixture, "acme", "kimi");
+    assert_int_equal(fixture->report->token_count, 0);
+}
+
 static void figures_of_nobody_and_of_everybody_are_drawn(void **state)
 {
     struct fixture *fixture = *state;
@@ -196,6 +252,8 @@ int main(void)
         WITH_LEDGER(a_month_without_figures_says_so),
         WITH_LEDGER(the_json_reads_back),
         WITH_LEDGER(a_table_has_no_formula_and_whole_records),
+        WITH_LEDGER(tokens_stand_in_every_format_and_hold_no_markup),
+        WITH_LEDGER(tokens_are_those_of_what_is_asked_for),
         WITH_LEDGER(figures_of_nobody_and_of_everybody_are_drawn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,23 +122,24 @@ static void scopes_stand_apart_and_in_order(void **state)
     struct fixture *fixture = *state;
     struct report_month month = fixture_month("zeta", 1, 2), other = fixture_month("alpha", 3, 4);
     struct report_month family = fixture_month("", 5, 6), all = fixture_month("", 7, 8);
-    struct report_month product = fixture_month("alpha", 9, 10),
+    struct report_month product = fixture_month("alpha", 9, 10), shop = fixture_month("", 6, 7),
                         next = fixture_month("alpha", 1, 1);
     all.family = "";
     other.family = "llama";
     product.product = "app";
+    shop.family = "";
+    shop.product = "app";
     next.month++;
     next.day_count = 1; /* November has no 31st */
-    const struct report_month *const rows[] = {&month, &other, &family, &all, &product, &next};
+    const struct report_month *const rows[] = {&month,   &other, &family, &all,
+                                               &product, &shop,  &next};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         fixture_write(fixture, rows[i]);
     struct report *report = fixture_collect(fixture, "", "");
-    assert_int_equal(report->users_count, 5);
-    assert_int_equal(report->users[0].month.lower.low, 7);
-    assert_int_equal(report->users[1].month.lower.low, 5);
-    assert_int_equal(report->users[2].month.lower.low, 3);
-    assert_int_equal(report->users[3].month.lower.low, 9);
-    assert_int_equal(report->users[4].month.lower.low, 1);
+    static const uint64_t lowers[] = {7, 6, 5, 3, 9, 1}; /* all, app, kimi, then models */
+    assert_int_equal(report->users_count, 6);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_int_equal(report->users[i].month.lower.low, lowers[i]);
     report = fixture_collect(fixture, "alpha", "");
     assert_int_equal(report->users_count, 2);
     report = fixture_collect(fixture, "", "kimi");
