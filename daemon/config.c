@@ -78,6 +78,7 @@ const struct config_key config_keys[] = {
     {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
     {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
     {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
+    {"users", "clock_skew", NULL, "2s", CONFIG_DURATION, false, AT(clock_skew_ms), 0, MINUTE_MS},
     {"users", "keep_days", NULL, "92", CONFIG_U32, false, AT(keep_days), 40, 3660},
     {"users", "final_hours", NULL, "48", CONFIG_U32, false, AT(final_hours), 1, 720},
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},

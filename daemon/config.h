@@ -67,6 +67,7 @@ struct config {
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     bool trust_asserted;
+    uint32_t clock_skew_ms;
     uint32_t keep_days, final_hours;
     /* alerts */
     struct config_webhook *webhooks;

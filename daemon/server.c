@@ -86,6 +86,7 @@ static int open_policy(struct server *server, struct error *err)
                      .gateway_secret_file = server->config->gateway_secret_file},
         .rules = *rules_for_policy(server->rules),
         .trust_asserted = server->config->trust_asserted,
+        .clock_skew_ms = server->config->clock_skew_ms,
         .keep_days = server->config->keep_days,
         .final_hours = server->config->final_hours,
         .webhooks = webhooks,

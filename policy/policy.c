@@ -78,6 +78,10 @@ static int derive_requests_key(struct policy *policy, struct error *err)
 
 static int open_all(struct policy *policy, const struct policy_config *config, struct error *err)
 {
+    if (config->clock_skew_ms > POLICY_SKEW_MS_MAX)
+        return error_set(err, ERROR_INVALID, "clocks are at most %u ms apart, not %u",
+                         POLICY_SKEW_MS_MAX, config->clock_skew_ms);
+    policy->clock_skew_us = (int64_t)config->clock_skew_ms * 1000;
     int result = make_folder(policy->folder, err);
     if (result == 0)
         result = lock_folder(policy, err);
@@ -382,19 +386,43 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
 
 /* -- Users -- */
 
+/* The days that a request counts in, and the years under whose keys they are counted. */
+struct moment {
+    int64_t now_us;
+    uint32_t days[CALENDAR_DAYS_AROUND], day_count;
+    uint32_t years[YEARS_MAX], year_count;
+};
+
+static struct moment moment_of(const struct policy *policy, int64_t now_us)
+{
+    struct moment moment = {.now_us = now_us};
+    moment.day_count = calendar_days_around(now_us, policy->clock_skew_us, moment.days);
+    moment.year_count = years_of_day(moment.days[0], moment.years);
+    /* Of the two days at a midnight one has all years of the other. */
+    if (moment.day_count == 2 && moment.year_count == 1)
+        moment.year_count = years_of_day(moment.days[1], moment.years);
+    return moment;
+}
+
 /* The one place that makes hashes for counters. */
-static void see(struct policy *policy, const struct policy_claims *claims, int64_t now_unix_us,
-                struct usage_sight *ret)
+static void see(struct policy *policy, const struct policy_claims *claims,
+                const struct moment *moment, struct usage_sight *ret)
 {
     char own_id[REQUEST_ID_BYTES];
     const char *request_id = claims->request_id;
+    const struct year_keys *years = usage_year_keys(policy->usage);
+    struct identity_keys keys = {.key = year_keys_peek(years, moment->years[0])->users};
+    if (moment->year_count == 2)
+        keys.other = year_keys_peek(years, moment->years[1])->users;
     struct identity identity =
-        identity_of(&policy->identity, claims, policy->secret.users_key, now_unix_us / 1000000);
-    *ret = (struct usage_sight){.class = identity.class, .hash = identity.hash};
+        identity_of_keys(&policy->identity, claims, &keys, moment->now_us / 1000000);
+    *ret = (struct usage_sight){.class = identity.class};
+    ret->hashes[moment->years[0] % YEARS_MAX] = identity.hash;
+    ret->hashes[(moment->years[0] + 1) % YEARS_MAX] = identity.other_hash;
     if (identity.class != IDENTITY_WEAK && identity.class != IDENTITY_NONE)
         return;
     if (request_id == NULL) {
-        (void)snprintf(own_id, sizeof own_id, "%lld.%llu", (long long)now_unix_us,
+        (void)snprintf(own_id, sizeof own_id, "%lld.%llu", (long long)moment->now_us,
                        (unsigned long long)atomic_fetch_add(&policy->unnamed, 1));
         request_id = own_id;
     }
@@ -407,8 +435,13 @@ void policy_admit(struct policy *policy, struct policy_model *model,
 {
     struct usage_sight sight;
     assert(model->scope != NULL);
-    see(policy, claims, now_unix_us, &sight);
-    ret->sequence = usage_count(model->scope, calendar_day(now_unix_us), &sight);
+    const struct moment moment = moment_of(policy, now_unix_us);
+    see(policy, claims, &moment, &sight);
+    ret->sequence = usage_count(model->scope, moment.days[0], &sight);
+    if (moment.day_count == 2) {
+        uint64_t beyond = usage_count_again(model->scope, moment.days[1], &sight);
+        ret->sequence = beyond > ret->sequence ? beyond : ret->sequence;
+    }
     if (ret->sequence != 0 && policy->thread != NULL)
         policy_thread_poke(policy->thread);
     ret->verdict = POLICY_GO;
@@ -421,10 +454,8 @@ int policy_start(struct policy *policy, void (*on_durable)(void *argument), void
                  struct error *err)
 {
     assert(policy->thread == NULL);
-    const struct policy_months_config months = {.usage = policy->usage,
-                                                .ledger = policy->ledger,
-                                                .ledger_lock = &policy->ledger_lock,
-                                                .key_id = policy->secret.key_id};
+    const struct policy_months_config months = {
+        .usage = policy->usage, .ledger = policy->ledger, .ledger_lock = &policy->ledger_lock};
     policy->months = policy_months_new(&months, clock_unix_us(), err);
     if (policy->months == NULL)
         return err == NULL ? ERROR_IO : err->code;

@@ -32,15 +32,17 @@ struct policy_webhook {
     const char *secret_file;
 };
 #define POLICY_WEBHOOKS_MAX 16u
+#define POLICY_SKEW_MS_MAX  60000u
 
 struct policy_config {
     const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
     const char *key_file; /* 32 bytes or more, secret; NULL: a credential, else made (secret.h) */
     struct policy_identity identity;
     struct policy_rules rules;
-    bool trust_asserted;  /* who a tenant says its users are counts in the lower bound */
-    uint32_t keep_days;   /* of daily counters; then they become months; 0: 92 */
-    uint32_t final_hours; /* after the end of a day its figures are final; 0: 48 */
+    bool trust_asserted;    /* who a tenant says its users are counts in the lower bound */
+    uint32_t keep_days;     /* of daily counters; then they become months; 0: 92 */
+    uint32_t clock_skew_ms; /* as near to midnight both days count; at most POLICY_SKEW_MS_MAX */
+    uint32_t final_hours;   /* after the end of a day its figures are final; 0: 48 */
     const struct policy_webhook *webhooks; /* read at policy_new() */
     uint32_t webhook_count;                /* at most POLICY_WEBHOOKS_MAX */
 };

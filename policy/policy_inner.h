@@ -51,6 +51,7 @@ struct policy {
     struct secret secret;
     struct identity_rules identity;
     uint8_t requests_key[SIPHASH_KEY_BYTES];
+    int64_t clock_skew_us;
     struct usage *usage;
     struct policy_thread *thread;              /* NULL before policy_start() */
     _Atomic uint64_t unnamed;                  /* requests that came without an id */

@@ -310,7 +310,9 @@ static int ask_month(const struct policy_months *months, struct usage_group *gro
     row->days_missing =
         figures.days_missing < REPORT_DAYS_MAX ? figures.days_missing : REPORT_DAYS_MAX;
     row->state = figures.final ? REPORT_FINAL : REPORT_PROVISIONAL;
-    row->key_id = months->config.key_id;
+    row->key_id = year_keys_peek(usage_year_keys(months->config.usage),
+                                 years_of_window(USAGE_WINDOW_MONTH, question.day))
+                      ->id;
     (void)name_row(months, group, month, row, &kept);
     draft.of_nobody = kept == NULL && figures.upper_strict.users == 0;
     if (kept != NULL) {

@@ -30,7 +30,6 @@ struct policy_months_config {
     struct usage *usage;          /* borrowed */
     struct ledger *ledger;        /* borrowed */
     pthread_mutex_t *ledger_lock; /* borrowed: taken for as long as one row is written */
-    uint64_t key_id;              /* of the pseudonyms' key */
 };
 
 /* Reads what the ledger says of the months that may yet change; main thread. */

@@ -45,7 +45,8 @@ struct policy_decision {
     uint64_t sequence;    /* for policy_durable(), before the answer begins */
 };
 
-/* Counts the user for the model in the UTC day of now, and decides. Where the user was counted in
+/* Counts the user for the model in the UTC day of now, next to a midnight (policy_config.h,
+ * clock_skew_ms) in the day beyond it too, and decides. Where the user was counted in
  * the day before: no lock, no system call, and no allocation but to check a proof. */
 void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,

@@ -68,7 +68,7 @@ struct report_month {
     uint32_t days_missing; /* days of which counts are lost */
     enum report_state state;
     const char *sketch_sha256; /* hexadecimal, "" for none */
-    uint64_t key_id;           /* of the pseudonyms' key */
+    uint64_t key_id;           /* of the pseudonyms' key: of a year */
     struct report_day daily[REPORT_DAYS_MAX];
     uint32_t day_count;
 };

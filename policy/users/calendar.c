@@ -57,6 +57,22 @@ uint32_t calendar_last_day(uint32_t month)
     return calendar_first_day(month + 1) - 1;
 }
 
+uint32_t calendar_days_around(int64_t unix_us, int64_t skew_us, uint32_t ret[CALENDAR_DAYS_AROUND])
+{
+    assert(skew_us >= 0);
+    assert(skew_us < CALENDAR_DAY_US / 2);
+    ret[0] = calendar_day(unix_us);
+    int64_t into_us = unix_us - (int64_t)ret[0] * CALENDAR_DAY_US;
+    if (into_us >= 0 && into_us < skew_us && ret[0] > 0)
+        ret[1] = ret[0] - 1;
+    else if (into_us < CALENDAR_DAY_US && into_us > CALENDAR_DAY_US - skew_us &&
+             ret[0] < CALENDAR_DAY_MAX)
+        ret[1] = ret[0] + 1;
+    else
+        return 1;
+    return 2;
+}
+
 void calendar_write(uint32_t day, char ret[CALENDAR_TEXT_BYTES])
 {
     assert(day <= CALENDAR_DAY_MAX);

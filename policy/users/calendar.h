@@ -17,6 +17,11 @@ uint32_t calendar_month(uint32_t day);       /* year * 12 + month - 1 */
 uint32_t calendar_first_day(uint32_t month); /* month: 1970-01 or later */
 uint32_t calendar_last_day(uint32_t month);
 
+/* The day, and the one beside it whose midnight is less than skew_us away: clocks are never quite
+ * right. Returns how many, 1 or 2; the time's own is the first. skew_us: below half a day. */
+#define CALENDAR_DAYS_AROUND 2u
+uint32_t calendar_days_around(int64_t unix_us, int64_t skew_us, uint32_t ret[CALENDAR_DAYS_AROUND]);
+
 void calendar_write(uint32_t day, char ret[CALENDAR_TEXT_BYTES]); /* "20261130" */
 /* False when the first eight characters are no day that calendar_write() would write. */
 bool calendar_parse(const char *text, uint32_t *ret);

@@ -76,10 +76,11 @@ static uint64_t domain_hash(const struct domain *domain, const uint8_t key[SIPHA
 
 /* Leaves proof_refused as it is. */
 static void identify(const struct domain *domain, enum identity_class class,
-                     const uint8_t key[SIPHASH_KEY_BYTES], struct identity *ret)
+                     const struct identity_keys *keys, struct identity *ret)
 {
     ret->class = class;
-    ret->hash = domain_hash(domain, key);
+    ret->hash = domain_hash(domain, keys->key);
+    ret->other_hash = keys->other == NULL ? 0 : domain_hash(domain, keys->other);
     ret->pseudonym = (ret->hash & ~(uint64_t)IDENTITY_CLASS_BITS) | class;
     if (ret->pseudonym <= IDENTITY_CLASS_BITS) /* 0 marks an empty slot, and 3 no user at all */
         ret->pseudonym += IDENTITY_CLASS_BITS + 1;
@@ -124,7 +125,7 @@ static bool proven_by_gateway(const struct identity_rules *rules,
 
 /* A proof that names a placeholder proves nobody, and the next claim has its turn. */
 static bool proven(const struct identity_rules *rules, const struct policy_claims *claims,
-                   const uint8_t key[SIPHASH_KEY_BYTES], int64_t now_unix, struct identity *ret)
+                   const struct identity_keys *keys, int64_t now_unix, struct identity *ret)
 {
     struct jwt_identity token;
     char id[GATEWAY_ID_MAX + 1];
@@ -132,12 +133,12 @@ static bool proven(const struct identity_rules *rules, const struct policy_claim
     if (proven_by_token(rules, claims, now_unix, &token, &ret->proof_refused) &&
         canonical(token.subject, &domain.id, &domain.id_count)) {
         domain.issuer = token.issuer;
-        identify(&domain, IDENTITY_VERIFIED, key, ret);
+        identify(&domain, IDENTITY_VERIFIED, keys, ret);
         return true;
     }
     if (proven_by_gateway(rules, claims, now_unix, id, &ret->proof_refused) &&
         canonical(id, &domain.id, &domain.id_count)) {
-        identify(&domain, IDENTITY_VERIFIED, key, ret);
+        identify(&domain, IDENTITY_VERIFIED, keys, ret);
         return true;
     }
     return false;
@@ -151,25 +152,26 @@ struct source {
 };
 
 static bool claimed(const struct source *source, const struct policy_claims *claims,
-                    const uint8_t key[SIPHASH_KEY_BYTES], struct identity *ret)
+                    const struct identity_keys *keys, struct identity *ret)
 {
     struct domain domain = {
         .tenant = or_empty(claims->tenant), .name_space = source->name_space, .issuer = ""};
     if (!canonical(source->claim, &domain.id, &domain.id_count))
         return false;
-    identify(&domain, source->class, key, ret);
+    identify(&domain, source->class, keys, ret);
     return true;
 }
 
-struct identity identity_of(const struct identity_rules *rules, const struct policy_claims *claims,
-                            const uint8_t key[SIPHASH_KEY_BYTES], int64_t now_unix)
+struct identity identity_of_keys(const struct identity_rules *rules,
+                                 const struct policy_claims *claims,
+                                 const struct identity_keys *keys, int64_t now_unix)
 {
     struct identity identity = {.class = IDENTITY_NONE};
-    if (rules != NULL && proven(rules, claims, key, now_unix, &identity))
+    if (rules != NULL && proven(rules, claims, keys, now_unix, &identity))
         return identity;
     for (size_t i = 0; i < POLICY_HEADERS_MAX; i++) {
         const struct source header = {claims->headers[i], "user", IDENTITY_ASSERTED};
-        if (claimed(&header, claims, key, &identity))
+        if (claimed(&header, claims, keys, &identity))
             return identity;
     }
     const struct source sources[] = {
@@ -180,9 +182,16 @@ struct identity identity_of(const struct identity_rules *rules, const struct pol
         {claims->address, "address", IDENTITY_WEAK},
     };
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
-        if (claimed(&sources[i], claims, key, &identity))
+        if (claimed(&sources[i], claims, keys, &identity))
             return identity;
     return identity;
+}
+
+struct identity identity_of(const struct identity_rules *rules, const struct policy_claims *claims,
+                            const uint8_t key[SIPHASH_KEY_BYTES], int64_t now_unix)
+{
+    const struct identity_keys keys = {.key = key};
+    return identity_of_keys(rules, claims, &keys, now_unix);
 }
 
 uint64_t identity_request_hash(const uint8_t key[SIPHASH_KEY_BYTES], const char *request_id)

@@ -8,7 +8,7 @@
  *     weak       the API key, the client's address
  *     none       nothing usable
  *
- * What is hashed, SipHash-2-4 under the key of the epoch:
+ * What is hashed, SipHash-2-4 under the key of a year, or those of two (years.h):
  *
  *     tenant \0 namespace \0 issuer \0 id
  *
@@ -30,9 +30,10 @@
 
 struct identity {
     enum identity_class class;
-    bool proof_refused; /* a token or a signed header was offered and did not hold */
-    uint64_t hash;      /* the same person, the same hash; never 0; 0 for IDENTITY_NONE */
-    uint64_t pseudonym; /* for usage.h: the hash with the class in its low bits; 0 likewise */
+    bool proof_refused;  /* a token or a signed header was offered and did not hold */
+    uint64_t hash;       /* the same person, the same hash; never 0; 0 for IDENTITY_NONE */
+    uint64_t other_hash; /* likewise, under the other key; 0 where there is none */
+    uint64_t pseudonym;  /* for usage.h: the hash with the class in its low bits; 0 likewise */
 };
 
 /* A claim is unusable when, with blanks trimmed, it is empty, longer than IDENTITY_BYTES_MAX, or a
@@ -41,6 +42,14 @@ struct identity {
  * and jansson do for a token or a signed header. */
 struct identity identity_of(const struct identity_rules *rules, const struct policy_claims *claims,
                             const uint8_t key[SIPHASH_KEY_BYTES], int64_t now_unix);
+
+struct identity_keys {
+    const uint8_t *key, *other; /* SIPHASH_KEY_BYTES each; other: NULL for none */
+};
+/* The same under both keys; proofs are checked once. */
+struct identity identity_of_keys(const struct identity_rules *rules,
+                                 const struct policy_claims *claims,
+                                 const struct identity_keys *keys, int64_t now_unix);
 
 /* A request that names nobody, as a user of its own in an upper bound. The id must be the server's
  * and not the client's, who could give all its requests one. key: of the purpose "requests".

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
@@ -182,16 +181,4 @@ int secret_epoch(const struct secret *secret, uint32_t year, struct secret_epoch
     }
     OPENSSL_cleanse(&epoch, sizeof epoch);
     return result;
-}
-
-uint32_t secret_years(int64_t now_unix, uint32_t ret[SECRET_YEARS_MAX])
-{
-    struct tm utc = {.tm_year = 70};
-    time_t now = (time_t)now_unix;
-    (void)gmtime_r(&now, &utc); /* fails beyond the year 2^31, where nothing is counted */
-    ret[0] = (uint32_t)utc.tm_year + 1900;
-    if (utc.tm_mon != 11)
-        return 1;
-    ret[1] = ret[0] + 1;
-    return 2;
 }

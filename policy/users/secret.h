@@ -4,11 +4,11 @@
  *     root key ---- users_key, files_key, key_id          as long as the root key lives
  *              \--- epochs_root --- year --- users, requests, cap, blobs, key_id
  *
- * An epoch is a year of UTC: pseudonyms of two years cannot be joined. In December both years are
- * written, so that a window of up to 31 days that reaches back from January is all in the new
- * one. A purpose has a key of its own, so that what one of them lets an outsider see (a cap's
- * refusals, say) tells nothing about another. Whoever holds the root key can derive all years; to
- * make old counts unlinkable, replace it. Main thread, at start and at the turn of a year. */
+ * An epoch is a year of UTC: pseudonyms of two years cannot be joined. Which days are counted under
+ * which, two of them around December, is said in years.h. A purpose has a key of its own, so that
+ * what one of them lets an outsider see (a cap's refusals, say) tells nothing about another. Who
+ * holds the root key can derive all years; to make old counts unlinkable, replace it. Main thread,
+ * at start. */
 #ifndef WEIR_POLICY_USERS_SECRET_H
 #define WEIR_POLICY_USERS_SECRET_H
 
@@ -23,7 +23,7 @@
 #define SECRET_CREDENTIAL "weir-root-key" /* in $CREDENTIALS_DIRECTORY */
 
 struct secret {
-    uint8_t users_key[SIPHASH_KEY_BYTES];   /* pseudonyms of users, in usage.h */
+    uint8_t users_key[SIPHASH_KEY_BYTES];   /* pseudonyms that no file holds */
     uint8_t files_key[SIPHASH_KEY_BYTES];   /* checks of records and names of files */
     uint64_t key_id;                        /* names the root key without telling it */
     uint8_t epochs_root[SECRET_HMAC_BYTES]; /* for secret_epoch() */
@@ -45,9 +45,5 @@ struct secret_epoch {
 };
 int secret_epoch(const struct secret *secret, uint32_t year, struct secret_epoch *ret,
                  struct error *err);
-
-/* The years whose counters a request at that time belongs in: one, in December two. */
-#define SECRET_YEARS_MAX 2u
-uint32_t secret_years(int64_t now_unix, uint32_t ret[SECRET_YEARS_MAX]);
 
 #endif

@@ -77,12 +77,13 @@ struct usage_day *usage_need_day(struct usage_scope *scope, uint32_t day)
             return NULL;
         memset(found, 0, sizeof *found);
         found->day = day;
+        found->year_count = years_of_day(day, found->years);
     }
     atomic_store(&scope->live[slot], found);
     return found;
 }
 
-int usage_need_counter(struct usage_scope *scope, struct usage_day *day, enum usage_class class,
+int usage_need_counter(struct usage_scope *scope, struct usage_day *day, uint8_t class,
                        struct counter **ret, struct error *err)
 {
     const struct usage_name name = {.scope = scope->id, .day = day->day, .class = class};
@@ -112,8 +113,8 @@ static struct usage_day *find_day(struct usage_scope *scope, uint32_t day)
     return found;
 }
 
-static struct counter *find_counter(struct usage_scope *scope, struct usage_day *day,
-                                    enum usage_class class, struct error *err)
+static struct counter *find_counter(struct usage_scope *scope, struct usage_day *day, uint8_t class,
+                                    struct error *err)
 {
     struct counter *found = atomic_load_explicit(&day->counters[class], memory_order_acquire);
     if (found != NULL)
@@ -124,7 +125,7 @@ static struct counter *find_counter(struct usage_scope *scope, struct usage_day 
     return result == 0 ? found : NULL;
 }
 
-static uint64_t count_in(struct usage_scope *scope, struct usage_day *day, enum usage_class class,
+static uint64_t count_in(struct usage_scope *scope, struct usage_day *day, uint8_t class,
                          uint64_t hash)
 {
     struct usage *usage = scope->usage;
@@ -143,10 +144,27 @@ static uint64_t count_in(struct usage_scope *scope, struct usage_day *day, enum 
 static const enum usage_class class_of_identity[IDENTITY_CLASS_COUNT] = {
     USAGE_VERIFIED, USAGE_ASSERTED, USAGE_WEAK, USAGE_REQUEST};
 
-uint64_t usage_count(struct usage_scope *scope, uint32_t day, const struct usage_sight *sight)
+/* A request's hash is the same under each year: nobody can be known by it. */
+static uint64_t count_under(struct usage_scope *scope, struct usage_day *day, uint32_t year,
+                            const struct usage_sight *sight)
+{
+    uint64_t sequence = 0, of_request = 0, hash = sight->hashes[year % YEARS_MAX];
+    if (sight->class != IDENTITY_NONE) {
+        assert(hash != 0); /* a year that was forgotten: all its users would be one */
+        sequence =
+            count_in(scope, day, usage_keyed_class(class_of_identity[sight->class], year), hash);
+    }
+    if (sight->class == IDENTITY_WEAK || sight->class == IDENTITY_NONE)
+        of_request =
+            count_in(scope, day, usage_keyed_class(USAGE_REQUEST, year), sight->request_hash);
+    return sequence > of_request ? sequence : of_request;
+}
+
+static uint64_t count(struct usage_scope *scope, uint32_t day, const struct usage_sight *sight,
+                      uint32_t requests)
 {
     struct usage *usage = scope->usage;
-    uint64_t sequence = 0, of_request = 0;
+    uint64_t sequence = 0;
     assert((uint32_t)sight->class < IDENTITY_CLASS_COUNT);
     if (day > CALENDAR_DAY_MAX)
         day = CALENDAR_DAY_MAX;
@@ -157,14 +175,24 @@ uint64_t usage_count(struct usage_scope *scope, uint32_t day, const struct usage
         atomic_fetch_add_explicit(&usage->left_out, 1, memory_order_relaxed);
         return 0;
     }
-    atomic_fetch_add_explicit(&live->tallies[guard % USAGE_TALLIES].requests[sight->class], 1,
-                              memory_order_relaxed);
-    if (sight->class != IDENTITY_NONE)
-        sequence = count_in(scope, live, class_of_identity[sight->class], sight->hash);
-    if (sight->class == IDENTITY_WEAK || sight->class == IDENTITY_NONE)
-        of_request = count_in(scope, live, USAGE_REQUEST, sight->request_hash);
+    atomic_fetch_add_explicit(&live->tallies[guard % USAGE_TALLIES].requests[sight->class],
+                              requests, memory_order_relaxed);
+    for (uint32_t i = 0; i < live->year_count; i++) {
+        uint64_t changed = count_under(scope, live, live->years[i], sight);
+        sequence = changed > sequence ? changed : sequence;
+    }
     usage_leave(usage, guard);
-    return sequence > of_request ? sequence : of_request;
+    return sequence;
+}
+
+uint64_t usage_count(struct usage_scope *scope, uint32_t day, const struct usage_sight *sight)
+{
+    return count(scope, day, sight, 1);
+}
+
+uint64_t usage_count_again(struct usage_scope *scope, uint32_t day, const struct usage_sight *sight)
+{
+    return count(scope, day, sight, 0);
 }
 
 /* -- Joining -- */
@@ -188,6 +216,8 @@ int usage_join(struct usage_scope *scope, const struct usage_name *name, const s
 {
     struct counter *counter;
     assert(name->scope == scope->id);
+    if (!usage_name_holds(name))
+        return error_set(err, ERROR_INVALID, "no day is counted under such a key");
     if (name->day + scope->usage->keep_days <= scope->usage->today)
         return error_set(err, ERROR_UNSUPPORTED, "the day has been put into its month already");
     (void)pthread_mutex_lock(&scope->lock);
@@ -196,6 +226,7 @@ int usage_join(struct usage_scope *scope, const struct usage_name *name, const s
                              : usage_need_counter(scope, day, name->class, &counter, err);
     if (result == 0)
         result = counter_join(counter, from, err);
+    /* Under either year: one is its month's, the other may be at the edge of the next month. */
     if (result == 1)
         note_amendment(scope, name->day);
     (void)pthread_mutex_unlock(&scope->lock);
@@ -249,6 +280,11 @@ static int on_record(void *argument, const struct journal_record *record, struct
 {
     struct recovery *recovery = argument;
     struct counter *counter;
+    const struct usage_name name = usage_counter_name(record->counter);
+    if (!usage_name_holds(&name)) {
+        recovery->impossible++;
+        return 0;
+    }
     int result = recovered_counter(recovery, record->counter, &counter, err);
     if (result != 0)
         return result;
@@ -280,7 +316,7 @@ static int recover(struct usage *usage, struct error *err)
 {
     struct journal_recovery found = {0};
     const struct journal_config config = {.folder = usage->folder.path,
-                                          .key_id = usage->folder.key_id,
+                                          .key_id = year_keys_id(usage->years),
                                           .bytes_rotate = JOURNAL_FILE_BYTES};
     struct recovery *recovery = calloc(1, sizeof *recovery);
     if (recovery == NULL)
@@ -302,7 +338,13 @@ static int recover(struct usage *usage, struct error *err)
 
 static int open_usage(struct usage *usage, struct error *err)
 {
-    int result = usage_scopes_load(usage, err);
+    usage->years = year_keys_new(usage->secret, err);
+    if (usage->years == NULL)
+        return err == NULL ? ERROR_NO_MEMORY : err->code;
+    usage->folder.years = usage->years;
+    int result = usage_days_refuse_yearless(&usage->folder, err);
+    if (result == 0)
+        result = usage_scopes_load(usage, err);
     if (result == 0)
         result = recover(usage, err);
     if (result == 0)
@@ -350,9 +392,15 @@ void usage_free(struct usage *usage)
     }
     usage_groups_free(usage);
     free(usage->old);
+    year_keys_free(usage->years);
     usage_notes_destroy(&usage->notes);
     (void)pthread_mutex_destroy(&usage->windows_lock);
     free(usage);
+}
+
+const struct year_keys *usage_year_keys(const struct usage *usage)
+{
+    return usage->years;
 }
 
 /* -- The journal's state -- */

@@ -15,6 +15,7 @@
 #include "policy/users/secret.h"
 #include "policy/users/sketch.h"
 #include "policy/users/usage_days.h"
+#include "policy/users/years.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,9 +37,11 @@ struct usage_config {
 };
 
 /* Replays the journal into the counters. Damage is moved aside and noted. ERROR_INVALID: what is
- * there was counted under another key, or is none of ours. */
+ * there was counted under another key, or under one for all years, or is none of ours. */
 struct usage *usage_new(const struct usage_config *config, struct error *err);
 void usage_free(struct usage *usage); /* commits, syncs, seals; NULL is fine */
+/* The keys that users are to be hashed under; borrowed, they live as long. Any thread. */
+const struct year_keys *usage_year_keys(const struct usage *usage);
 
 struct usage_scope_name {
     const char *product; /* "" is "default" */
@@ -52,13 +55,20 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *name,
 
 struct usage_sight {
     enum identity_class class;
-    uint64_t hash;         /* of the user, keyed; unused for IDENTITY_NONE */
+    /* Of the user, under the key of each year that the day is counted under (years_of_day), at the
+     * year's parity: so one sight does for both days at a midnight. Never 0; unused for
+     * IDENTITY_NONE. */
+    uint64_t hashes[YEARS_MAX];
     uint64_t request_hash; /* of the request, keyed; unused for verified and asserted users */
 };
 /* Counts. For a user counted before in the day: no lock, no system call, no allocation. Returns the
  * journal's sequence to wait for, 0 when nothing changed. */
 uint64_t usage_count(struct usage_scope *scope, uint32_t day, const struct usage_sight *sight);
-/* Adds what another machine counted; of a final day that is an amendment. Any thread. */
+/* The same sight in another day: a user there as well, but no second request. */
+uint64_t usage_count_again(struct usage_scope *scope, uint32_t day,
+                           const struct usage_sight *sight);
+/* Adds what another machine counted; of a final day that is an amendment. ERROR_INVALID: the day is
+ * not counted under that year. Any thread. */
 int usage_join(struct usage_scope *scope, const struct usage_name *name, const struct sketch *from,
                struct error *err);
 

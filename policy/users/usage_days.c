@@ -2,6 +2,7 @@
 #include "policy/users/usage_days.h"
 
 #include "policy/users/calendar.h"
+#include "policy/users/years.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -16,33 +17,57 @@
 #define NAME_BYTES     64
 #define SCOPE_AT       4u  /* after "day-" */
 #define DAY_AT         17u /* after the scope and "-" */
-#define CLASS_AT       26u
+#define CLASS_AT       31u
+#define PARITY_BIT     4u /* of a keyed class */
+#define CLASS_BITS     3u
 #define ASIDE_MAX      1000u
 #define FILES_LIST_MAX 1000000u
 
 static const char *const class_names[USAGE_CLASS_COUNT] = {"verified", "asserted", "weak",
                                                            "request"};
 
+uint8_t usage_keyed_class(enum usage_class class, uint32_t year)
+{
+    assert((uint32_t) class < USAGE_CLASS_COUNT);
+    return (uint8_t)((uint32_t) class | (year & 1) << 2);
+}
+
+uint32_t usage_year(const struct usage_name *name)
+{
+    uint32_t year = calendar_month(name->day) / 12;
+    return year % 2 == (name->class & PARITY_BIT) / PARITY_BIT ? year : year + 1;
+}
+
+bool usage_name_holds(const struct usage_name *name)
+{
+    uint32_t years[YEARS_MAX];
+    if (name->scope >> USAGE_SCOPE_BITS != 0 || name->day > CALENDAR_DAY_MAX ||
+        name->class >= USAGE_KEYED_COUNT)
+        return false;
+    uint32_t count = years_of_day(name->day, years);
+    return years[count - 1] >= usage_year(name);
+}
+
 uint64_t usage_counter_id(const struct usage_name *name)
 {
     assert(name->scope >> USAGE_SCOPE_BITS == 0);
     assert(name->day <= CALENDAR_DAY_MAX);
-    assert((uint32_t)name->class < USAGE_CLASS_COUNT);
-    return name->scope << 18 | (uint64_t)name->day << 2 | (uint64_t)name->class;
+    assert(name->class < USAGE_KEYED_COUNT);
+    return name->scope << 19 | (uint64_t)name->day << 3 | (uint64_t)name->class;
 }
 
 struct usage_name usage_counter_name(uint64_t id)
 {
     return (struct usage_name){
-        .scope = id >> 18, .day = (uint32_t)(id >> 2) & 0xffffu, .class = id & 3u};
+        .scope = id >> 19, .day = (uint32_t)(id >> 3) & 0xffffu, .class = id & 7u};
 }
 
 static void file_name(const struct usage_name *name, char ret[NAME_BYTES])
 {
     char day[CALENDAR_TEXT_BYTES];
     calendar_write(name->day, day);
-    (void)snprintf(ret, NAME_BYTES, "day-%012llx-%s-%s.wcn", (unsigned long long)name->scope, day,
-                   class_names[name->class]);
+    (void)snprintf(ret, NAME_BYTES, "day-%012llx-%s-%04u-%s.wcn", (unsigned long long)name->scope,
+                   day, usage_year(name), class_names[name->class & CLASS_BITS]);
 }
 
 static void file_path(const struct usage_folder *folder, const struct usage_name *name,
@@ -82,10 +107,12 @@ int usage_days_open(const struct usage_folder *folder, const struct usage_name *
 {
     char path[USAGE_PATH_BYTES_MAX];
     struct error found = {0};
+    assert(usage_name_holds(name));
     const struct counter_name counter = {.id = usage_counter_id(name),
-                                         .key_id = folder->key_id,
+                                         .key_id =
+                                             year_keys_peek(folder->years, usage_year(name))->id,
                                          .day = name->day,
-                                         .class = (uint8_t)name->class};
+                                         .class = name->class};
     if (!make && !usage_days_exists(folder, name)) {
         *ret = NULL;
         return 0;
@@ -140,10 +167,10 @@ static bool parse_name(const char *file, struct usage_name *ret)
     if (strnlen(file, NAME_BYTES) <= CLASS_AT || !parse_scope(file + SCOPE_AT, &name.scope) ||
         !calendar_parse(file + DAY_AT, &name.day))
         return false;
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++) {
+    for (uint8_t c = 0; c < USAGE_KEYED_COUNT; c++) {
         name.class = c;
         file_name(&name, again);
-        if (strcmp(file, again) == 0) {
+        if (usage_name_holds(&name) && strcmp(file, again) == 0) {
             *ret = name;
             return true;
         }
@@ -182,6 +209,46 @@ int usage_days_list(const struct usage_folder *folder, struct usage_name **ret, 
     *ret = names;
     *ret_count = count;
     return 0;
+}
+
+/* Names that had no year in them: a day's, and a month's. */
+static bool is_yearless(const char *file)
+{
+    char again[NAME_BYTES], day[CALENDAR_TEXT_BYTES];
+    unsigned long long scope;
+    uint32_t number;
+    unsigned month;
+    if (sscanf(file, "month-%12llx-%6u.wsk", &scope, &month) == 2) {
+        (void)snprintf(again, sizeof again, "month-%012llx-%06u.wsk", scope, month);
+        return strcmp(file, again) == 0;
+    }
+    if (sscanf(file, "day-%12llx-", &scope) != 1 || strnlen(file, NAME_BYTES) <= DAY_AT ||
+        !calendar_parse(file + DAY_AT, &number))
+        return false;
+    calendar_write(number, day);
+    for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++) {
+        (void)snprintf(again, sizeof again, "day-%012llx-%s-%s.wcn", scope, day, class_names[c]);
+        if (strcmp(file, again) == 0)
+            return true;
+    }
+    return false;
+}
+
+int usage_days_refuse_yearless(const struct usage_folder *folder, struct error *err)
+{
+    int result = 0;
+    DIR *entries = opendir(folder->path);
+    if (entries == NULL)
+        return error_set_errno(err, errno, "%s", folder->path);
+    for (struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL;)
+        if (is_yearless(entry->d_name))
+            result = error_set(err, ERROR_INVALID,
+                               "%s/%s: counted under one key for all years, and now each year has "
+                               "its own; move day-*, month-* and journal-* out of the folder to "
+                               "begin anew, or go on with the weir that wrote them",
+                               folder->path, entry->d_name);
+    (void)closedir(entries);
+    return result;
 }
 
 /* -- Small files -- */

@@ -49,11 +49,16 @@ uint64_t usage_hash_of_pseudonym(uint64_t pseudonym)
 
 static int add(struct import *import, enum usage_class class, uint64_t hash, struct error *err)
 {
+    struct usage_day *day = import->day;
     struct counter *counter;
     struct journal_record unused; /* the file goes only when the counters are synced */
-    int result = usage_need_counter(import->scope, import->day, class, &counter, err);
-    if (result == 0)
-        result = counter_add(counter, hash, &unused, err);
+    int result = 0;
+    for (uint32_t i = 0; i < day->year_count && result >= 0; i++) {
+        result = usage_need_counter(import->scope, day, usage_keyed_class(class, day->years[i]),
+                                    &counter, err);
+        if (result == 0)
+            result = counter_add(counter, hash, &unused, err);
+    }
     return result < 0 ? result : 0;
 }
 
@@ -139,7 +144,7 @@ static int check_header(const struct usage *usage, int fd, struct import_header 
 static int sync_counters(const struct usage_day *day, struct error *err)
 {
     int result = 0;
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT && result == 0; c++) {
+    for (uint32_t c = 0; c < USAGE_KEYED_COUNT && result == 0; c++) {
         struct counter *counter = atomic_load(&day->counters[c]);
         if (counter != NULL)
             result = counter_sync(counter, err);

@@ -31,8 +31,9 @@ struct usage_tally {
 
 struct usage_day {
     struct usage_tally tallies[USAGE_TALLIES]; /* requests not yet in the scope's totals */
-    _Atomic(struct counter *) counters[USAGE_CLASS_COUNT]; /* set under the scope's lock */
+    _Atomic(struct counter *) counters[USAGE_KEYED_COUNT]; /* set under the scope's lock */
     uint32_t day;
+    uint32_t years[YEARS_MAX], year_count;
     /* under the scope's lock, once retired */
     uint32_t guards_rested;
     struct usage_day *next;
@@ -74,6 +75,7 @@ struct usage {
     /* fixed at start */
     struct usage_folder folder;
     const struct secret *secret; /* borrowed: the caller */
+    struct year_keys *years;
     bool trust_asserted;
     uint32_t keep_days, final_hours;
     struct journal *journal;
@@ -108,8 +110,8 @@ void usage_leave(struct usage *usage, uint32_t guard);
 struct usage_day *usage_live_day(struct usage_scope *scope, uint32_t day);
 /* Under the scope's lock: the day in its slot, taken back or made. NULL: no memory. */
 struct usage_day *usage_need_day(struct usage_scope *scope, uint32_t day);
-/* Under the scope's lock: the counter of a live day, opened or made. */
-int usage_need_counter(struct usage_scope *scope, struct usage_day *day, enum usage_class class,
+/* Under the scope's lock: the counter of a live day, opened or made; of a keyed class. */
+int usage_need_counter(struct usage_scope *scope, struct usage_day *day, uint8_t class,
                        struct counter **ret, struct error *err);
 
 /* usage_totals.c, under the scope's lock; NULL: no memory. */

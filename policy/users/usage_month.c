@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_BYTES     40
+#define NAME_BYTES     48
 #define FILE_BYTES_MAX (USAGE_MONTH_SKETCHES * (size_t)((1u << SKETCH_P) + 64) + 128)
 
 struct month_header {
@@ -33,10 +33,20 @@ void usage_month_release(struct usage_month *month)
     *month = (struct usage_month){0};
 }
 
+static uint32_t year_of(uint32_t month)
+{
+    return years_of_window(USAGE_WINDOW_MONTH, calendar_first_day(month));
+}
+
+static uint64_t key_id_of(const struct usage_folder *folder, uint32_t month)
+{
+    return year_keys_peek(folder->years, year_of(month))->id;
+}
+
 static void name_of(uint64_t scope, uint32_t month, char ret[NAME_BYTES])
 {
-    (void)snprintf(ret, NAME_BYTES, "month-%012llx-%04u%02u.wsk", (unsigned long long)scope,
-                   month / 12, month % 12 + 1);
+    (void)snprintf(ret, NAME_BYTES, "month-%012llx-%04u%02u-%04u.wsk", (unsigned long long)scope,
+                   month / 12, month % 12 + 1, year_of(month));
 }
 
 /* -- Reading -- */
@@ -68,7 +78,7 @@ static int parse(const struct usage_folder *folder, const struct month_header *e
         return error_set(err, ERROR_INVALID, "cut short");
     memcpy(&header, bytes, sizeof header);
     if (memcmp(header.magic, "WMO1", 4) != 0 || header.scope != expected->scope ||
-        header.month != expected->month || header.key_id != folder->key_id)
+        header.month != expected->month || header.key_id != key_id_of(folder, header.month))
         return error_set(err, ERROR_INVALID, "not this month of this model under this key");
     if (header.crc != crc32c(0, bytes + checked, count - checked))
         return error_set(err, ERROR_INVALID, "damaged");
@@ -117,7 +127,7 @@ static int save(const struct usage_folder *folder, uint64_t scope, uint32_t numb
     char name[NAME_BYTES];
     struct text out;
     struct month_header header = {.magic = {'W', 'M', 'O', '1'},
-                                  .key_id = folder->key_id,
+                                  .key_id = key_id_of(folder, number),
                                   .scope = scope,
                                   .month = number,
                                   .upto = month->upto,
@@ -159,17 +169,18 @@ static int join(struct sketch **into, const struct sketch *from, struct error *e
 struct old_day {
     uint64_t scope;
     uint32_t day;
-    struct sketch *classes[USAGE_CLASS_COUNT];
+    struct sketch *classes[USAGE_KEYED_COUNT];
     struct usage_total total;
 };
 
 static int read_old_day(const struct usage *usage, struct old_day *old, struct error *err)
 {
     int result = 0;
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT && result == 0; c++) {
+    for (uint8_t c = 0; c < USAGE_KEYED_COUNT && result == 0; c++) {
         struct counter *counter = NULL;
-        const struct usage_name name = {
-            .scope = old->scope, .day = old->day, .class = (enum usage_class)c};
+        const struct usage_name name = {.scope = old->scope, .day = old->day, .class = c};
+        if (!usage_name_holds(&name))
+            continue;
         result = usage_days_open(&usage->folder, &name, false, &counter, err);
         if (result == 0 && counter != NULL)
             result = counter_sketch(counter, &old->classes[c], err);
@@ -185,9 +196,11 @@ static int fold_into(const struct usage *usage, const struct old_day *old, uint3
     bool is_edge = number != calendar_month(old->day);
     int result = usage_month_load(&usage->folder, old->scope, number, &month, err);
     for (uint32_t c = 0; c < USAGE_CLASS_COUNT && result == 0; c++) {
-        if (old->classes[c] == NULL || (is_edge && c == USAGE_WEAK))
+        const struct sketch *sketch =
+            old->classes[usage_keyed_class((enum usage_class)c, year_of(number))];
+        if (sketch == NULL || (is_edge && c == USAGE_WEAK))
             continue;
-        result = join(&month.sketches[is_edge ? USAGE_EDGE : c], old->classes[c], err);
+        result = join(&month.sketches[is_edge ? USAGE_EDGE : c], sketch, err);
     }
     /* Twice, when an end came between this and the removal of the day, must be once. */
     if (result == 0 && !is_edge && old->day >= month.upto) {
@@ -205,10 +218,10 @@ static int fold_into(const struct usage *usage, const struct old_day *old, uint3
 static int remove_old_day(const struct usage *usage, const struct old_day *old, struct error *err)
 {
     int result = 0;
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT && result == 0; c++) {
-        const struct usage_name name = {
-            .scope = old->scope, .day = old->day, .class = (enum usage_class)c};
-        result = usage_days_remove(&usage->folder, &name, err);
+    for (uint8_t c = 0; c < USAGE_KEYED_COUNT && result == 0; c++) {
+        const struct usage_name name = {.scope = old->scope, .day = old->day, .class = c};
+        if (usage_name_holds(&name))
+            result = usage_days_remove(&usage->folder, &name, err);
     }
     return result;
 }
@@ -225,7 +238,7 @@ static int fold_old_day(struct usage *usage, struct old_day *old, struct error *
         result = fold_into(usage, old, month + 1, err);
     if (result == 0)
         result = remove_old_day(usage, old, err);
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++)
+    for (uint32_t c = 0; c < USAGE_KEYED_COUNT; c++)
         sketch_free(old->classes[c]);
     return result;
 }

@@ -2,11 +2,14 @@
 /* usage_month.h -- what is left of days that are older than daily counters are kept: a file a scope
  * and month, kept for good, since a licence may ask years later. Internal to usage.
  *
- *     month-<scope, 12 hex digits>-<yyyymm>.wsk
- *      0 "WMO1"  4 crc32c of the rest  8 key id  16 scope  24 month  28 days before it are in
- *     32 requests 4 x 8   64 amended  68 bytes of each sketch 5 x 4
+ *     month-<scope, 12 hex digits>-<yyyymm>-<yyyy, whose key>.wsk
+ *      0 "WMO1"  4 crc32c of the rest  8 key id, the year's  16 scope  24 month
+ *     28 days before it are in  32 requests 4 x 8   64 amended  68 bytes of each sketch 5 x 4
  *     88 the sketches: one a class, and the edge: verified, asserted and request of the day before
- *        the month and of the day after it */
+ *        the month and of the day after it
+ *
+ * Of days that were counted under two years' keys a month takes the one that answers for it
+ * (years_of_window), and each month next to them likewise. */
 #ifndef WEIR_POLICY_USERS_USAGE_MONTH_H
 #define WEIR_POLICY_USERS_USAGE_MONTH_H
 

@@ -34,20 +34,33 @@ void usage_retire(struct usage_scope *scope, uint32_t slot)
 
 /* -- Days to come, days gone -- */
 
-static void prepare(struct usage_scope *scope, uint32_t today)
+/* Whether users of the class are counted in the day, under any year. */
+static bool has_class(const struct usage_day *day, enum usage_class class)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < day->year_count; i++)
+        has = has || atomic_load(&day->counters[usage_keyed_class(class, day->years[i])]) != NULL;
+    return has;
+}
+
+static void prepare_class(struct usage_scope *scope, struct usage_day *day, enum usage_class class)
 {
     struct counter *counter;
     struct error err;
+    for (uint32_t i = 0; i < day->year_count; i++)
+        if (usage_need_counter(scope, day, usage_keyed_class(class, day->years[i]), &counter,
+                               &err) != 0)
+            usage_note(&scope->usage->notes, "the coming day's counter: %s", err.text);
+}
+
+static void prepare(struct usage_scope *scope, uint32_t today)
+{
     (void)pthread_mutex_lock(&scope->lock);
     struct usage_day *now = usage_live_day(scope, today);
     struct usage_day *next = now == NULL ? NULL : usage_need_day(scope, today + 1);
-    for (enum usage_class class = 0; next != NULL && class < USAGE_CLASS_COUNT; class ++) {
-        if (atomic_load(&now->counters[class]) == NULL ||
-            atomic_load(&next->counters[class]) != NULL)
-            continue;
-        if (usage_need_counter(scope, next, class, &counter, &err) != 0)
-            usage_note(&scope->usage->notes, "the coming day's counter: %s", err.text);
-    }
+    for (enum usage_class class = 0; next != NULL && class < USAGE_CLASS_COUNT; class ++)
+        if (has_class(now, class))
+            prepare_class(scope, next, class);
     (void)pthread_mutex_unlock(&scope->lock);
 }
 
@@ -74,7 +87,7 @@ static bool at_rest(struct usage *usage, struct usage_day *day)
 static void close_day(struct usage_scope *scope, struct usage_day *day)
 {
     usage_totals_fold_day(scope, day);
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++)
+    for (uint32_t c = 0; c < USAGE_KEYED_COUNT; c++)
         counter_close(atomic_load(&day->counters[c]));
     atomic_fetch_add(&scope->epoch, 1);
     free(day);
@@ -85,7 +98,7 @@ static void close_day(struct usage_scope *scope, struct usage_day *day)
 static bool sync_day(struct usage *usage, struct usage_day *day)
 {
     struct error err;
-    for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++) {
+    for (uint32_t c = 0; c < USAGE_KEYED_COUNT; c++) {
         struct counter *counter = atomic_load(&day->counters[c]);
         if (counter == NULL || counter_sync(counter, &err) == 0)
             continue;

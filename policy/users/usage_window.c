@@ -8,6 +8,8 @@
  * Most models have users of one class only; then all views are that one sketch, and nothing is
  * copied or estimated twice.
  *
+ * All of a window's counters are those under one year's key (years.h).
+ *
  * The three rolling windows lie in each other, so that they are read in one pass, newest first. */
 #include "policy/users/usage_window.h"
 
@@ -189,7 +191,7 @@ static void changes_of(struct usage_scope *scope, uint64_t *epoch, uint64_t *cha
     *epoch += atomic_load(&scope->epoch);
     for (uint32_t slot = 0; slot < USAGE_LIVE_DAYS; slot++) {
         struct usage_day *day = atomic_load(&scope->live[slot]);
-        for (uint32_t c = 0; day != NULL && c < USAGE_CLASS_COUNT; c++) {
+        for (uint32_t c = 0; day != NULL && c < USAGE_KEYED_COUNT; c++) {
             const struct counter *counter =
                 atomic_load_explicit(&day->counters[c], memory_order_acquire);
             if (counter != NULL)
@@ -208,8 +210,9 @@ static void changes_of_group(const struct usage_group *group, uint64_t *epoch, u
 
 /* -- Unions -- */
 
-struct unions { /* NULL: nobody */
-    struct sketch *classes[USAGE_CLASS_COUNT], *edge;
+struct unions {
+    uint32_t year;                                    /* under whose key all of it was counted */
+    struct sketch *classes[USAGE_CLASS_COUNT], *edge; /* NULL: nobody */
 };
 
 static void unions_release(struct unions *unions)
@@ -254,9 +257,11 @@ static const struct usage_day *open_day(struct usage_scope *scope, uint32_t numb
 }
 
 /* Under the scope's lock, so that nobody opens the file meanwhile. */
-static int join_locked(struct usage_scope *scope, uint32_t number, enum usage_class class,
+static int join_locked(struct usage_scope *scope, uint32_t number, uint8_t class,
                        struct sketch **into, struct error *err)
 {
+    if (number > CALENDAR_DAY_MAX) /* that month is cut short */
+        return 0;
     const struct usage_day *day = open_day(scope, number);
     struct counter *counter = day == NULL ? NULL : atomic_load(&day->counters[class]);
     if (counter != NULL)
@@ -270,8 +275,8 @@ static int join_locked(struct usage_scope *scope, uint32_t number, enum usage_cl
     return result;
 }
 
-static int join_day(struct usage_scope *scope, uint32_t number, enum usage_class class,
-                    struct sketch **into, struct error *err)
+static int join_day(struct usage_scope *scope, uint32_t number, uint8_t class, struct sketch **into,
+                    struct error *err)
 {
     (void)pthread_mutex_lock(&scope->lock);
     int result = join_locked(scope, number, class, into, err);
@@ -294,6 +299,7 @@ static int closed_extend(struct usage_scope *scope, uint32_t month, uint32_t tod
                          struct error *err)
 {
     struct usage_closed *closed = &scope->closed;
+    uint32_t year = years_of_window(USAGE_WINDOW_MONTH, calendar_first_day(month));
     int result = 0;
     bool more = true;
     while (more && result == 0) {
@@ -303,7 +309,8 @@ static int closed_extend(struct usage_scope *scope, uint32_t month, uint32_t tod
         uint32_t day = closed->upto;
         more = day < today && open_day(scope, day) == NULL;
         for (uint32_t c = 0; more && c < USAGE_CLASS_COUNT && result == 0; c++)
-            result = join_locked(scope, day, (enum usage_class)c, &closed->sketches[c], err);
+            result = join_locked(scope, day, usage_keyed_class((enum usage_class)c, year),
+                                 &closed->sketches[c], err);
         if (more && result == 0) {
             closed->upto = day + 1;
             if (scope->folded_before <= day)
@@ -324,7 +331,8 @@ static int add_days(struct usage_scope *scope, uint32_t first, uint32_t last, st
     int result = 0;
     for (uint32_t c = 0; c < USAGE_CLASS_COUNT; c++)
         for (uint32_t day = last + 1; day > first && result == 0; day--)
-            result = join_day(scope, day - 1, (enum usage_class)c, &unions->classes[c], err);
+            result = join_day(scope, day - 1, usage_keyed_class((enum usage_class)c, unions->year),
+                              &unions->classes[c], err);
     return result;
 }
 
@@ -334,7 +342,8 @@ static int add_edge(struct usage_scope *scope, uint32_t day, struct unions *unio
     static const enum usage_class classes[] = {USAGE_VERIFIED, USAGE_ASSERTED, USAGE_REQUEST};
     int result = 0;
     for (uint32_t i = 0; i < 3 && result == 0; i++)
-        result = join_day(scope, day, classes[i], &unions->edge, err);
+        result =
+            join_day(scope, day, usage_keyed_class(classes[i], unions->year), &unions->edge, err);
     return result;
 }
 
@@ -521,7 +530,8 @@ static int answer_rolling(const struct usage_question *question, const struct an
                           struct error *err)
 {
     const struct usage_group *group = question->group;
-    struct unions unions = {0};
+    /* The three end on one day. */
+    struct unions unions = {.year = years_of_window(USAGE_WINDOW_ROLLING_31, question->day)};
     uint32_t upto = question->day + 1, day = upto; /* days from here on are in */
     int result = 0;
     for (uint32_t w = USAGE_WINDOW_ROLLING_28; w < USAGE_WINDOW_COUNT && result == 0; w++) {
@@ -546,7 +556,7 @@ static int answer_one(const struct usage_question *question, const struct answer
     const struct usage_group *group = question->group;
     bool is_month = question->window == USAGE_WINDOW_MONTH;
     uint32_t month = calendar_month(question->day);
-    struct unions unions = {0};
+    struct unions unions = {.year = years_of_window(question->window, question->day)};
     struct usage_figures figures = {
         .window = question->window,
         .first_day = is_month ? calendar_first_day(month) : question->day,
@@ -661,7 +671,7 @@ static int to_date_locked(const struct usage_question *question, struct usage_fi
     uint32_t month = calendar_month(question->day), first = calendar_first_day(month);
     struct usage_figures figures = {
         .window = USAGE_WINDOW_MONTH, .first_day = first, .last_day = question->day};
-    struct unions unions = {0};
+    struct unions unions = {.year = years_of_window(USAGE_WINDOW_MONTH, question->day)};
     int result = 0;
     for (uint32_t i = 0; i < group->member_count && result == 0; i++) {
         struct usage_scope *scope = group->members[i];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage_bench.c -- what counting a request costs that was counted before in the day, from one and
- * from two threads, over as many models as one daemon may serve.
+ * from two threads, over as many models as one daemon may serve; in November, and in December,
+ * when users are counted under two years' keys.
  *
- *     usage_count threads=1 models=50 ns=...
+ *     usage_count threads=1 models=50 years=1 ns=...
  */
 #include "base/clock.h"
 #include "policy/users/usage.h"
@@ -17,11 +18,13 @@
 #define MODELS  50u
 #define USERS   40000u /* registers, not hashes */
 #define ROUNDS  4000000u
-#define DAY     20772u
+#define DAY     20772u /* 2026-11-15 */
+#define DAY_TWO 20802u /* 2026-12-15 */
 #define THREADS 2u
 
 struct counting {
     struct usage_scope **scopes;
+    uint32_t day;
     uint64_t ns_each;
 };
 
@@ -34,27 +37,31 @@ static uint64_t hash_of(uint64_t number)
     return hash ^ hash >> 31;
 }
 
+static uint64_t see(struct usage_scope *scope, uint32_t day, uint64_t user)
+{
+    const struct usage_sight sight = {.class = IDENTITY_ASSERTED,
+                                      .hashes = {hash_of(user), ~hash_of(user)}};
+    return usage_count(scope, day, &sight);
+}
+
 static void *count(void *argument)
 {
     struct counting *counting = argument;
     uint64_t changes = 0, started_us = clock_monotonic_us();
-    for (uint64_t i = 0; i < ROUNDS; i++) {
-        const struct usage_sight sight = {.class = IDENTITY_ASSERTED,
-                                          .hash = hash_of(i * 7919 % USERS)};
-        changes += usage_count(counting->scopes[i % MODELS], DAY, &sight) != 0;
-    }
+    for (uint64_t i = 0; i < ROUNDS; i++)
+        changes += see(counting->scopes[i % MODELS], counting->day, i * 7919 % USERS) != 0;
     assert(changes == 0);
     counting->ns_each = (clock_monotonic_us() - started_us) * 1000 / ROUNDS;
     return NULL;
 }
 
-static void bench(struct usage_scope **scopes, uint32_t threads)
+static void bench(struct usage_scope **scopes, uint32_t day, uint32_t threads)
 {
     pthread_t running[THREADS];
     struct counting counting[THREADS];
     uint64_t ns = 0;
     for (uint32_t i = 0; i < threads; i++) {
-        counting[i] = (struct counting){.scopes = scopes};
+        counting[i] = (struct counting){.scopes = scopes, .day = day};
         int failed = pthread_create(&running[i], NULL, count, &counting[i]);
         assert(failed == 0);
     }
@@ -62,8 +69,8 @@ static void bench(struct usage_scope **scopes, uint32_t threads)
         (void)pthread_join(running[i], NULL);
         ns += counting[i].ns_each;
     }
-    (void)printf("usage_count threads=%u models=%u ns=%llu\n", threads, MODELS,
-                 (unsigned long long)(ns / threads));
+    (void)printf("usage_count threads=%u models=%u years=%u ns=%llu\n", threads, MODELS,
+                 day == DAY ? 1u : 2u, (unsigned long long)(ns / threads));
 }
 
 static void clear(const char *folder)
@@ -94,13 +101,16 @@ int main(void)
         int result = usage_scope_add(usage, &name, &scopes[m], NULL);
         assert(result == 0);
         for (uint64_t i = 0; i < USERS; i++) {
-            const struct usage_sight sight = {.class = IDENTITY_ASSERTED, .hash = hash_of(i)};
-            (void)usage_count(scopes[m], DAY, &sight);
+            (void)see(scopes[m], DAY, i);
+            (void)see(scopes[m], DAY_TWO, i);
+            if (i % 10000 == 0)
+                (void)usage_commit(usage, NULL);
         }
-        (void)usage_commit(usage, NULL);
     }
-    for (uint32_t threads = 1; threads <= THREADS; threads++)
-        bench(scopes, threads);
+    for (uint32_t threads = 1; threads <= THREADS; threads++) {
+        bench(scopes, DAY, threads);
+        bench(scopes, DAY_TWO, threads);
+    }
     usage_free(usage);
     clear(folder);
     return 0;

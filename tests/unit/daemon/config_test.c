@@ -211,6 +211,26 @@ static void webhooks_and_products_are_read(void **state)
     config_free(config);
 }
 
+static void clock_skew_is_a_minute_at_most(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        uint32_t ms;
+    } good[] = {{"log: {level: info}\n", 2000},
+                {"users: {clock_skew: 0s}\n", 0},
+                {"users: {clock_skew: 250ms}\n", 250},
+                {"users: {clock_skew: 60s}\n", 60000}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct config *config = parse(good[i].yaml);
+        assert_int_equal(config->clock_skew_ms, good[i].ms);
+        config_free(config);
+    }
+    expect_error("users:\n  clock_skew: 61s\n",
+                 "weir.yaml:2: users.clock_skew: expected a duration such as 30s from 0ms to 1m, "
+                 "got '61s'");
+}
+
 static void webhook_error_names_its_line(void **state)
 {
     (void)state;
@@ -456,6 +476,7 @@ int main(void)
         cmocka_unit_test(broken_yaml_names_its_line),
         cmocka_unit_test(lists_refuse_doubles),
         cmocka_unit_test(webhooks_and_products_are_read),
+        cmocka_unit_test(clock_skew_is_a_minute_at_most),
         cmocka_unit_test(webhook_error_names_its_line),
         cmocka_unit_test(left_out_declaration_is_undeclared),
         cmocka_unit_test(declaration_is_read_and_outlives_the_file),

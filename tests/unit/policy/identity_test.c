@@ -402,9 +402,33 @@ static void few_crafted_ids_do_not_pass_for_many(void **state)
     sketch_free(secret);
 }
 
+static void two_keys_give_what_each_of_them_gives_alone(void **state)
+{
+    (void)state;
+    static const uint8_t other[SIPHASH_KEY_BYTES] = {200, 1};
+    const struct policy_claims claims[] = {
+        {.tenant = "acme", .user = "alice", .api_key = "k"},
+        {.tenant = "acme", .headers = {NULL, "bob"}},
+        {.api_key = "k", .address = "192.0.2.1"},
+        {.address = "192.0.2.1"},
+        {.user = "null"},
+    };
+    const struct identity_keys both = {.key = key, .other = other}, one = {.key = key};
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        struct identity first = identity_of(NULL, &claims[i], key, NOW);
+        struct identity second = identity_of(NULL, &claims[i], other, NOW);
+        struct identity found = identity_of_keys(NULL, &claims[i], &both, NOW);
+        assert_int_equal(found.class, first.class);
+        assert_true(found.hash == first.hash && found.other_hash == second.hash);
+        assert_true(found.class == IDENTITY_NONE || found.hash != found.other_hash);
+        assert_true(identity_of_keys(NULL, &claims[i], &one, NOW).other_hash == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_keys_give_what_each_of_them_gives_alone),
         cmocka_unit_test(siphash_gives_the_reference_vectors),
         cmocka_unit_test(strongest_usable_claim_wins),
         cmocka_unit_test(placeholders_and_overlong_ids_are_no_identity),

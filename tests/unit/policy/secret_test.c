@@ -111,23 +111,6 @@ static void years_and_purposes_share_no_key(void **state)
             assert_memory_not_equal(keys[i], keys[j], SIPHASH_KEY_BYTES);
 }
 
-static void december_is_written_under_two_years(void **state)
-{
-    (void)state;
-    uint32_t years[SECRET_YEARS_MAX] = {0, 0};
-    assert_int_equal(secret_years(1796083199, years), 1); /* 2026-11-30T23:59:59Z */
-    assert_int_equal(years[0], 2026);
-    assert_int_equal(secret_years(1796083200, years), 2); /* 2026-12-01T00:00:00Z */
-    assert_int_equal(years[0], 2026);
-    assert_int_equal(years[1], 2027);
-    assert_int_equal(secret_years(1798761599, years), 2); /* 2026-12-31T23:59:59Z */
-    assert_int_equal(years[0], 2026);
-    assert_int_equal(secret_years(1798761600, years), 1); /* 2027-01-01T00:00:00Z */
-    assert_int_equal(years[0], 2027);
-    assert_int_equal(secret_years(0, years), 1);
-    assert_int_equal(years[0], 1970);
-}
-
 static void missing_key_is_made_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -195,7 +178,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(derived_keys_never_change, setup, teardown),
         cmocka_unit_test_setup_teardown(years_and_purposes_share_no_key, setup, teardown),
-        cmocka_unit_test(december_is_written_under_two_years),
         cmocka_unit_test_setup_teardown(missing_key_is_made_once, setup, teardown),
         cmocka_unit_test_setup_teardown(
             credential_goes_before_the_folders_key_and_after_a_named_one, setup, teardown),

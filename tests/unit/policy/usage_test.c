@@ -96,7 +96,7 @@ static uint64_t see(struct usage_scope *scope, uint32_t day, enum identity_class
                     uint64_t number)
 {
     const struct usage_sight sight = {.class = class,
-                                      .hash = hash_of(number),
+                                      .hashes = {hash_of(number), ~hash_of(number)},
                                       .request_hash = hash_of(number + (UINT64_C(1) << 40))};
     return usage_count(scope, day, &sight);
 }
@@ -244,7 +244,7 @@ static void views_take_anonymous_requests_as_nobody_or_as_everybody(void **state
     (void)see(fixture->scope, NOV_15, IDENTITY_ASSERTED, 2);
     for (uint64_t i = 0; i < 5; i++) {
         const struct usage_sight weak = {
-            .class = IDENTITY_WEAK, .hash = hash_of(3), .request_hash = hash_of(1000 + i)};
+            .class = IDENTITY_WEAK, .hashes = {hash_of(3)}, .request_hash = hash_of(1000 + i)};
         (void)usage_count(fixture->scope, NOV_15, &weak);
         (void)usage_count(fixture->scope, NOV_15, &weak); /* a retry of the same request */
     }
@@ -297,10 +297,11 @@ static void day_is_ready_before_midnight_and_closed_after_it(void **state)
     int64_t midnight_us = (int64_t)(NOV_30 + 1) * CALENDAR_DAY_US;
     see_many(fixture->scope, NOV_30, 0, 3);
     ticks(fixture, midnight_us - 700 * INT64_C(1000000), 1);
-    assert_int_equal(files_of(fixture, "day-", ".wcn"), 1);
+    assert_int_equal(files_of(fixture, "day-", ".wcn"), 2); /* two years' */
     ticks(fixture, midnight_us - 500 * INT64_C(1000000), 1);
-    assert_int_equal(files_of(fixture, "day-", "-20261201-asserted.wcn"), 1);
-    assert_int_equal(files_of(fixture, "day-", ".wcn"), 2); /* of the class that is in use */
+    assert_int_equal(files_of(fixture, "day-", "-20261201-2026-asserted.wcn"), 1);
+    assert_int_equal(files_of(fixture, "day-", "-20261201-2027-asserted.wcn"), 1);
+    assert_int_equal(files_of(fixture, "day-", ".wcn"), 4); /* of the class that is in use */
     ticks(fixture, midnight_us + 1, 1);
     see_many(fixture->scope, NOV_30, 3, 1); /* admitted before midnight */
     see_many(fixture->scope, NOV_30 + 1, 10, 2);
