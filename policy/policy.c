@@ -81,8 +81,6 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     if (result == 0)
         result = secret_open(policy->folder, config->key_file, &policy->secret, err);
     if (result == 0)
-        result = identity_rules_load(&config->identity, &policy->identity, err);
-    if (result == 0)
         result = derive_requests_key(policy, err);
     if (result != 0)
         return result;
@@ -93,6 +91,15 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
                                        .final_hours = config->final_hours};
     policy->usage = usage_new(&usage, err);
     if (policy->usage == NULL)
+        return err->code;
+    const struct policy_ids_config ids = {.rules = &config->identity,
+                                          .folder = policy->folder,
+                                          .key = policy->secret.users_key,
+                                          .key_id = policy->secret.key_id,
+                                          .usage = policy->usage,
+                                          .worker_count = config->worker_count};
+    policy->ids = policy_ids_new(&ids, err);
+    if (policy->ids == NULL)
         return err->code;
     policy->ledger = ledger_open(policy->folder, err);
     if (policy->ledger == NULL)
@@ -157,6 +164,7 @@ void policy_free(struct policy *policy)
         release_model(policy->models);
         policy->models = next;
     }
+    policy_ids_free(policy->ids);
     usage_free(policy->usage);
     ledger_close(policy->ledger);
     (void)pthread_mutex_destroy(&policy->ledger_lock);
@@ -164,7 +172,6 @@ void policy_free(struct policy *policy)
     if (policy->folder_fd >= 0)
         close(policy->folder_fd);
     free(policy->folder);
-    identity_rules_destroy(&policy->identity);
     explicit_bzero(policy->requests_key, sizeof policy->requests_key);
     explicit_bzero(&policy->secret, sizeof policy->secret);
     free(policy);
@@ -230,14 +237,18 @@ static int record_one(struct policy *policy, const struct weighed *weighed, stru
 }
 
 /* The first licence is the model's own; its base models' come after it. */
-static int open_scope(struct policy *policy, struct policy_model *model, struct error *err)
+static const char *family_of(const struct policy_model *model)
 {
     const struct recognition *found = model->newest->assessment->recognition;
     const struct license_record *license =
         found->license_count > 0 ? found->licenses[0].record : NULL;
-    const struct usage_scope_name name = {.product = model->facts->product,
-                                          .model = model->facts->id,
-                                          .family = license == NULL ? "" : license->family};
+    return license == NULL ? "" : license->family;
+}
+
+static int open_scope(struct policy *policy, struct policy_model *model, struct error *err)
+{
+    const struct usage_scope_name name = {
+        .product = model->facts->product, .model = model->facts->id, .family = family_of(model)};
     int result = usage_scope_add(policy->usage, &name, &model->scope, err);
     if (result != 0)
         return result;
@@ -343,6 +354,17 @@ static uint32_t settle(struct policy *policy, bool publishing)
     return count;
 }
 
+/* Users who were counted under the licence before go with the model: they are the model's. */
+static void move_families(struct policy *policy)
+{
+    struct error err;
+    for (struct policy_model *model = policy->models; model != NULL; model = model->next)
+        if (model->scope != NULL && usage_scope_move(model->scope, family_of(model), &err) != 0) {
+            (void)error_wrap(&err, "the licence family of '%s'", model->facts->id);
+            usage_add_note(policy->usage, err.text);
+        }
+}
+
 int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
                     uint32_t *ret_changed, struct error *err)
 {
@@ -368,6 +390,8 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
     }
     if (result == 0)
         *ret_changed = changed;
+    if (result == 0)
+        move_families(policy);
     return result;
 }
 
@@ -375,14 +399,13 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
 
 /* The one place that makes hashes for counters. */
 static void see(struct policy *policy, const struct policy_claims *claims, int64_t now_unix_us,
-                struct usage_sight *ret)
+                struct policy_id *id, struct usage_sight *ret)
 {
     char own_id[REQUEST_ID_BYTES];
     const char *request_id = claims->request_id;
-    struct identity identity =
-        identity_of(&policy->identity, claims, policy->secret.users_key, now_unix_us / 1000000);
-    *ret = (struct usage_sight){.class = identity.class, .hash = identity.hash};
-    if (identity.class != IDENTITY_WEAK && identity.class != IDENTITY_NONE)
+    bool names_request;
+    policy_ids_see(policy->ids, claims, now_unix_us, id, ret, &names_request);
+    if (names_request || (ret->class != IDENTITY_WEAK && ret->class != IDENTITY_NONE))
         return;
     if (request_id == NULL) {
         (void)snprintf(own_id, sizeof own_id, "%lld.%llu", (long long)now_unix_us,
@@ -397,9 +420,11 @@ void policy_admit(struct policy *policy, struct policy_model *model,
                   struct policy_decision *ret)
 {
     struct usage_sight sight;
+    struct policy_id id;
     assert(model->scope != NULL);
-    see(policy, claims, now_unix_us, &sight);
+    see(policy, claims, now_unix_us, &id, &sight);
     ret->sequence = usage_count(model->scope, calendar_day(now_unix_us), &sight);
+    policy_ids_seen(policy->ids, claims, &id, ret->sequence != 0);
     if (ret->sequence != 0 && policy->thread != NULL)
         policy_thread_poke(policy->thread);
     ret->verdict = POLICY_GO;

@@ -38,9 +38,10 @@ struct policy_config {
     const char *key_file; /* 32 bytes or more, secret; NULL: a credential, else made (secret.h) */
     struct policy_identity identity;
     struct policy_rules rules;
-    bool trust_asserted;  /* who a tenant says its users are counts in the lower bound */
-    uint32_t keep_days;   /* of daily counters; then they become months; 0: 92 */
-    uint32_t final_hours; /* after the end of a day its figures are final; 0: 48 */
+    bool trust_asserted;   /* who a tenant says its users are counts in the lower bound */
+    uint32_t keep_days;    /* of daily counters; then they become months; 0: 92 */
+    uint32_t final_hours;  /* after the end of a day its figures are final; 0: 48 */
+    uint32_t worker_count; /* who admits, for policy_claims.worker; 0: 1 */
     const struct policy_webhook *webhooks; /* read at policy_new() */
     uint32_t webhook_count;                /* at most POLICY_WEBHOOKS_MAX */
 };

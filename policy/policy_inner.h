@@ -6,10 +6,10 @@
 #include "policy/ledger.h"
 #include "policy/license/license_match.h"
 #include "policy/policy.h"
+#include "policy/policy_ids.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_thread.h"
 #include "policy/policy_users.h"
-#include "policy/users/identity_rules.h"
 #include "policy/users/secret.h"
 #include "policy/users/usage.h"
 #include "policy/users/usage_window.h"
@@ -44,7 +44,7 @@ struct policy {
     char *folder;
     int folder_fd; /* holds the lock on the folder */
     struct secret secret;
-    struct identity_rules identity;
+    struct policy_ids *ids;
     uint8_t requests_key[SIPHASH_KEY_BYTES];
     struct usage *usage;
     struct policy_thread *thread;              /* NULL before policy_start() */

@@ -6,16 +6,22 @@
 #include "policy/alerts/watch.h"
 #include "policy/license/assessment.h"
 #include "policy/license/month.h"
+#include "policy/policy_identity.h"
 #include "policy/policy_inner.h"
 #include "policy/render/json_writer.h"
 #include "policy/users/calendar.h"
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define EVIDENCE_ALERT    "alert"
+#define EVIDENCE_IDENTITY "identity"
+#define SUBJECT_BYTES     64
+#define NOTE_BYTES        512
+#define WAIT_MS_MAX       1000u /* ids are looked at every few seconds */
 #define ROLLING_AGE_S_MAX 120u
 #define MODEL_LINES_MAX   32u
 #define CATCH_UP_MS       100u /* between steps of a day that is over: others want counters too */
@@ -135,6 +141,60 @@ static int record(void *argument, const struct watch_event *told, struct error *
     return result;
 }
 
+/* The month and the key are the subject: what is the same in a day is no second row. */
+static int record_finding(struct policy *policy, const struct policy_finding *finding,
+                          int64_t now_us, struct error *err)
+{
+    char subject[SUBJECT_BYTES], day[CALENDAR_TEXT_BYTES];
+    struct text body;
+    text_init(&body);
+    calendar_write(finding->day, day);
+    (void)snprintf(subject, sizeof subject, "%.4s-%.2s %s %s", day, day + 4, finding->key,
+                   finding->kind);
+    text_append_char(&body, '{');
+    json_write_string(&body, "finding", finding->kind);
+    json_write_string(&body, "key", finding->key);
+    json_write_string(&body, "tenant", finding->tenant);
+    json_write_string(&body, "day", day);
+    append_number(&body, "requests", (double)finding->requests);
+    append_number(&body, "share", finding->share);
+    text_append_char(&body, '}');
+    const struct ledger_entry entry = {.at_unix = now_us / SECOND_US,
+                                       .kind = EVIDENCE_IDENTITY,
+                                       .model = "",
+                                       .subject = subject,
+                                       .body = text_string(&body)};
+    int result = body.failed ? error_no_memory(err) : 0;
+    if (result == 0) {
+        (void)pthread_mutex_lock(&policy->ledger_lock);
+        result = ledger_append(policy->ledger, &entry, NULL, err);
+        (void)pthread_mutex_unlock(&policy->ledger_lock);
+    }
+    text_destroy(&body);
+    return result;
+}
+
+static void on_finding(void *argument, const struct policy_finding *finding, int64_t now_us)
+{
+    struct policy *policy = argument;
+    struct error err;
+    char line[NOTE_BYTES];
+    bool shared = strcmp(finding->kind, "shared") == 0;
+    (void)snprintf(line, sizeof line,
+                   "identity_suspect %s by key %s of tenant '%s': %s %.0f%% of %s; %s",
+                   finding->kind, finding->key, finding->tenant,
+                   shared ? "one id has" : "ids never seen before are in", 100 * finding->share,
+                   shared ? "its requests of the day" : "its latest requests",
+                   shared ? "many people may be counted as one"
+                          : "made up ids, or a first day; they count in the upper view alone");
+    for (char *at = line; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ')
+            *at = '?'; /* a tenant's name: a note is a line */
+    usage_add_note(policy->usage, line);
+    if (record_finding(policy, finding, now_us, &err) != 0)
+        usage_add_note(policy->usage, err.text);
+}
+
 static void note(void *argument, const char *text)
 {
     struct policy *policy = argument;
@@ -183,8 +243,11 @@ void policy_watch_close(struct policy *policy)
 uint32_t policy_watch_turn(void *argument, int64_t now_us)
 {
     struct policy *policy = argument;
+    const struct policy_ids_listener listener = {.on_finding = on_finding, .argument = policy};
+    policy_ids_turn(policy->ids, now_us, &listener);
     bool more = watch_turn(policy->watch, atomic_load(&policy->generation), now_us);
     uint32_t wait_ms = delivery_turn(policy->delivery, now_us);
+    wait_ms = wait_ms < WAIT_MS_MAX ? wait_ms : WAIT_MS_MAX;
     return more && wait_ms > CATCH_UP_MS ? CATCH_UP_MS : wait_ms;
 }
 
@@ -256,4 +319,22 @@ void policy_messages(const struct policy *policy, struct policy_messages *ret)
     delivery_counts(policy->delivery, &counts);
     *ret = (struct policy_messages){
         .pending = counts.pending, .delivered = counts.delivered, .dead = counts.dead};
+}
+
+/* -- Who proves users, and whose ids cannot be people -- */
+
+uint32_t policy_identity_findings(struct policy *policy, struct policy_finding *ret,
+                                  uint32_t capacity)
+{
+    return policy_ids_findings(policy->ids, ret, capacity);
+}
+
+void policy_identity_suspects(struct policy *policy, uint32_t *ret_shared, uint32_t *ret_sprayed)
+{
+    policy_ids_suspects(policy->ids, ret_shared, ret_sprayed);
+}
+
+void policy_identity_reload(struct policy *policy)
+{
+    policy_ids_read_rules(policy->ids, true);
 }

@@ -329,7 +329,6 @@ struct usage *usage_new(const struct usage_config *config, struct error *err)
         usage->keep_days = USAGE_KEEP_DAYS_LEAST;
     usage->final_hours = config->final_hours == 0 ? USAGE_FINAL_HOURS : config->final_hours;
     usage->scopes_end = &usage->scopes;
-    usage->groups_end = &usage->groups;
     if (open_usage(usage, err) == 0)
         return usage;
     usage_free(usage);

@@ -50,6 +50,11 @@ struct usage_scope_name {
 int usage_scope_add(struct usage *usage, const struct usage_scope_name *name,
                     struct usage_scope **ret, struct error *err);
 
+/* Another licence was recognised: unions of families hold the scope where it is now. Main thread, at
+ * any time. On failure it is as it was. */
+int usage_scope_move(struct usage_scope *scope, const char *family, struct error *err);
+uint32_t usage_scope_count(const struct usage *usage); /* fixed once all were added */
+
 struct usage_sight {
     enum identity_class class;
     uint64_t hash;         /* of the user, keyed; unused for IDENTITY_NONE */

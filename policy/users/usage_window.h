@@ -14,6 +14,7 @@
 
 struct usage;
 struct usage_scope;
+struct sketch;
 struct usage_group; /* borrowed from the usage, lives as long */
 
 enum usage_group_kind {
@@ -36,6 +37,11 @@ struct usage_question {
 };
 int usage_ask(struct usage *usage, const struct usage_question *question, struct usage_figures *ret,
               struct error *err);
+
+/* The verified and asserted users of a scope's day, by its number below usage_scope_count(); *ret
+ * NULL for nobody. Any thread. */
+int usage_named_of_day(struct usage *usage, uint32_t scope, uint32_t day, struct sketch **ret,
+                       struct error *err);
 
 /* Internal to usage: puts the scope into its groups; a new family moves it. */
 int usage_group_join(struct usage *usage, struct usage_scope *scope, struct error *err);
