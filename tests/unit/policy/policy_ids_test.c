@@ -250,6 +250,35 @@ static void one_id_at_an_address_is_no_finding(void **state)
     expect(fixture, 0, 1);
 }
 
+/* Whoever knows the hash picks ids that meet in a sixteenth of the registers, at the lowest rank. */
+static void crafted_ids_move_the_estimate_as_any_others(void **state)
+{
+    enum { IDS = 60000 };
+    struct fixture *fixture = *state;
+    static const uint8_t no_key[SIPHASH_KEY_BYTES];
+    struct sketch_count count;
+    struct sketch *unkeyed = sketch_new(SKETCH_P);
+    uint32_t made = 0;
+    for (uint64_t i = 0; made < IDS; i++) {
+        char user[24], key[24];
+        int length = snprintf(user, sizeof user, "user-%llu", (unsigned long long)i);
+        uint64_t hash = siphash(no_key, user, (size_t)length);
+        if (hash >> 60 != 0 || (hash >> (63 - SKETCH_P) & 1) == 0)
+            continue;
+        assert_int_equal(sketch_add(unkeyed, hash, NULL, NULL), 0);
+        (void)snprintf(key, sizeof key, "sk-%u", made++ / 400); /* no key sprays */
+        (void)ask(fixture, key, user, NOV_28);
+    }
+    sketch_count(unkeyed, &count);
+    assert_true(count.value < 0.8 * IDS);
+    struct usage_figure best = month(fixture, NOV_28).best;
+    print_message("%u crafted ids: %.0f without a key, %.0f with one\n", IDS, count.value,
+                  best.users);
+    assert_false(best.exact);
+    assert_true(best.low <= IDS && IDS <= best.high);
+    sketch_free(unkeyed);
+}
+
 static bool on_row(void *argument, const struct ledger_row *row)
 {
     struct text *rows = argument;
@@ -345,6 +374,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(one_id_at_an_address_is_no_finding, setup, teardown),
         cmocka_unit_test_setup_teardown(ledger_has_a_row_a_finding_and_no_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(crafted_ids_move_the_estimate_as_any_others, setup,
+                                        teardown),
         cmocka_unit_test(flags_end_and_make_room),
         cmocka_unit_test_setup_teardown(threads_spray_while_the_watch_turns, setup, teardown),
     };
