@@ -50,8 +50,8 @@ struct usage_scope_name {
 int usage_scope_add(struct usage *usage, const struct usage_scope_name *name,
                     struct usage_scope **ret, struct error *err);
 
-/* Another licence was recognised: unions of families hold the scope where it is now. Main thread, at
- * any time. On failure it is as it was. */
+/* Another licence was recognised: unions of families hold the scope where it is now. Main thread,
+ * at any time. On failure it is as it was. */
 int usage_scope_move(struct usage_scope *scope, const char *family, struct error *err);
 uint32_t usage_scope_count(const struct usage *usage); /* fixed once all were added */
 

@@ -250,7 +250,7 @@ static void one_id_at_an_address_is_no_finding(void **state)
     expect(fixture, 0, 1);
 }
 
-/* Whoever knows the hash picks ids that meet in a sixteenth of the registers, at the lowest rank. */
+/* Whoever knows the hash picks ids that meet in a sixteenth of the registers at least rank. */
 static void crafted_ids_move_the_estimate_as_any_others(void **state)
 {
     enum { IDS = 60000 };

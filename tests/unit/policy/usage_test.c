@@ -436,6 +436,23 @@ static void model_served_no_more_stays_in_its_family(void **state)
         ask_of(fixture, USAGE_GROUP_FAMILY, "llama", USAGE_WINDOW_MONTH, NOV_15).best.users == 8);
 }
 
+static void family_follows_the_licence(void **state)
+{
+    struct fixture *fixture = *state;
+    see_many(fixture->scope, NOV_15, 0, 5);
+    for (uint32_t i = 0; i < 2; i++) /* the second time it is there already */
+        assert_int_equal(usage_scope_move(fixture->scope, "free", NULL), 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_FAMILY, "llama", USAGE_WINDOW_MONTH, NOV_15).best.users == 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_FAMILY, "free", USAGE_WINDOW_MONTH, NOV_15).best.users == 5);
+    assert_int_equal(usage_scope_move(fixture->scope, "", NULL), 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_FAMILY, "free", USAGE_WINDOW_MONTH, NOV_15).best.users == 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_ORGANISATION, "", USAGE_WINDOW_MONTH, NOV_15).best.users == 5);
+}
+
 /* -- The format before -- */
 
 struct old_record {
@@ -760,6 +777,7 @@ int main(void)
         TEST(final_days_are_amended_upward_and_it_is_told),
         TEST(old_days_become_months_and_no_figure_of_a_month_changes),
         TEST(model_served_no_more_stays_in_its_family),
+        TEST(family_follows_the_licence),
         TEST(files_of_the_format_before_are_taken_up_once),
         TEST(old_file_of_another_key_is_refused_by_name),
         TEST(killed_process_loses_nobody),
