@@ -4,6 +4,9 @@
  * a figure. */
 #include "daemon/metrics_state.h"
 
+#include "daemon/server.h"
+#include "policy/policy_identity.h"
+
 #include <stdio.h>
 
 #define LABEL_BYTES 64
@@ -87,6 +90,15 @@ void render_users(const struct scrape *scrape, struct text *out)
                   "Sights of users for whom there was neither memory nor disk.");
     text_append_format(out, "weir_users_left_out_total %llu\n",
                        (unsigned long long)scrape->models[0].usage.left_out);
+    uint32_t shared, sprayed;
+    policy_identity_suspects(scrape->server->policy, &shared, &sprayed);
+    render_family(out, "weir_identity_suspect_keys", "gauge",
+                  "API keys of today and yesterday whose ids cannot be people: one for many, or a "
+                  "new one each time.");
+    text_append_format(out,
+                       "weir_identity_suspect_keys{finding=\"shared\"} %u\n"
+                       "weir_identity_suspect_keys{finding=\"sprayed\"} %u\n",
+                       shared, sprayed);
     render_family(out, "weir_mau_stale_seconds", "gauge",
                   "Since the view of the whole fleet was last whole; alone it always is.");
     text_append_string(out, "weir_mau_stale_seconds 0\n");

@@ -5,6 +5,7 @@
 #include "daemon/server.h"
 #include "policy/license/catalogue.h"
 #include "policy/license/month.h"
+#include "policy/policy_identity.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -113,6 +114,7 @@ void rules_reload(struct server *server, int64_t now_unix)
 {
     struct error err = {0};
     uint32_t changed = 0;
+    policy_identity_reload(server->policy);
     struct rules *rules = read_again(server, &err);
     if (rules == NULL || weigh(server, &rules->policy, now_unix, &changed, &err) != 0) {
         log_event(server->log, LOG_LEVEL_ERROR, "reload_refused", LOG_STRING("error", err.text),

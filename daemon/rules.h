@@ -26,8 +26,9 @@ void rules_free(struct rules *rules); /* and what they replaced; NULL is fine */
 const struct policy_rules *rules_for_policy(const struct rules *rules);
 
 /* Reads the configuration's file and the catalogue again, weighs all models by them, and logs what
- * changed. Of the file only the declaration and licenses.folder are taken up. What is not sound is
- * refused with a line in the log, and the old rules go on. */
+ * changed. Of the file only the declaration and licenses.folder are taken up; the files that prove
+ * users (policy_identity_reload) are read beside it. What is not sound is refused with a line in
+ * the log, and the old rules go on. */
 void rules_reload(struct server *server, int64_t now_unix);
 
 /* About once a second: weighs all models on the first of a UTC month, when figures that were

@@ -89,6 +89,7 @@ static int open_policy(struct server *server, struct error *err)
         .clock_skew_ms = server->config->clock_skew_ms,
         .keep_days = server->config->keep_days,
         .final_hours = server->config->final_hours,
+        .worker_count = server->worker_count,
         .webhooks = webhooks,
         .webhook_count = server->config->webhook_count,
     };
@@ -284,7 +285,9 @@ static void watch_engine(struct server *server, struct served_model *served, uin
 
 static void log_note(struct log *log, const char *line)
 {
-    static const char *const events[] = {"alert_fired", "alert_cleared", "alert_dead"};
+    static const char *const events[] = {"alert_fired",         "alert_cleared",
+                                         "alert_dead",          "identity_suspect",
+                                         "identity_rules_read", "identity_rules_refused"};
     const char *event = "users";
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         size_t count = strlen(events[i]);

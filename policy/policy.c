@@ -12,6 +12,7 @@
 #include "policy/facts.h"
 #include "policy/license/gate.h"
 #include "policy/policy_inner.h"
+#include "policy/policy_moment.h"
 #include "policy/policy_months.h"
 #include "policy/policy_tokens.h"
 #include "policy/users/calendar.h"
@@ -88,8 +89,6 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     if (result == 0)
         result = secret_open(policy->folder, config->key_file, &policy->secret, err);
     if (result == 0)
-        result = identity_rules_load(&config->identity, &policy->identity, err);
-    if (result == 0)
         result = derive_requests_key(policy, err);
     if (result != 0)
         return result;
@@ -100,6 +99,14 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
                                        .final_hours = config->final_hours};
     policy->usage = usage_new(&usage, err);
     if (policy->usage == NULL)
+        return err->code;
+    const struct policy_ids_config ids = {.rules = &config->identity,
+                                          .folder = policy->folder,
+                                          .key = policy->secret.users_key,
+                                          .usage = policy->usage,
+                                          .worker_count = config->worker_count};
+    policy->ids = policy_ids_new(&ids, err);
+    if (policy->ids == NULL)
         return err->code;
     policy->ledger = ledger_open(policy->folder, err);
     if (policy->ledger == NULL)
@@ -169,6 +176,7 @@ void policy_free(struct policy *policy)
         release_model(policy->models);
         policy->models = next;
     }
+    policy_ids_free(policy->ids);
     usage_free(policy->usage);
     ledger_close(policy->ledger);
     (void)pthread_mutex_destroy(&policy->ledger_lock);
@@ -176,7 +184,6 @@ void policy_free(struct policy *policy)
     if (policy->folder_fd >= 0)
         close(policy->folder_fd);
     free(policy->folder);
-    identity_rules_destroy(&policy->identity);
     explicit_bzero(policy->requests_key, sizeof policy->requests_key);
     explicit_bzero(&policy->secret, sizeof policy->secret);
     free(policy);
@@ -242,14 +249,18 @@ static int record_one(struct policy *policy, const struct weighed *weighed, stru
 }
 
 /* The first licence is the model's own; its base models' come after it. */
-static int open_scope(struct policy *policy, struct policy_model *model, struct error *err)
+static const char *family_of(const struct policy_model *model)
 {
     const struct recognition *found = model->newest->assessment->recognition;
     const struct license_record *license =
         found->license_count > 0 ? found->licenses[0].record : NULL;
-    const struct usage_scope_name name = {.product = model->facts->product,
-                                          .model = model->facts->id,
-                                          .family = license == NULL ? "" : license->family};
+    return license == NULL ? "" : license->family;
+}
+
+static int open_scope(struct policy *policy, struct policy_model *model, struct error *err)
+{
+    const struct usage_scope_name name = {
+        .product = model->facts->product, .model = model->facts->id, .family = family_of(model)};
     int result = usage_scope_add(policy->usage, &name, &model->scope, err);
     if (result != 0)
         return result;
@@ -356,6 +367,17 @@ static uint32_t settle(struct policy *policy, bool publishing)
     return count;
 }
 
+/* Users who were counted under the licence before go with the model: they are the model's. */
+static void move_families(struct policy *policy)
+{
+    struct error err;
+    for (struct policy_model *model = policy->models; model != NULL; model = model->next)
+        if (model->scope != NULL && usage_scope_move(model->scope, family_of(model), &err) != 0) {
+            (void)error_wrap(&err, "the licence family of '%s'", model->facts->id);
+            usage_add_note(policy->usage, err.text);
+        }
+}
+
 int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
                     uint32_t *ret_changed, struct error *err)
 {
@@ -381,52 +403,30 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
     }
     if (result == 0)
         *ret_changed = changed;
+    if (result == 0)
+        move_families(policy);
     return result;
 }
 
 /* -- Users -- */
 
-/* The days that a request counts in, and the years under whose keys they are counted. */
-struct moment {
-    int64_t now_us;
-    uint32_t days[CALENDAR_DAYS_AROUND], day_count;
-    uint32_t years[YEARS_MAX], year_count;
-};
-
-static struct moment moment_of(const struct policy *policy, int64_t now_us)
-{
-    struct moment moment = {.now_us = now_us};
-    moment.day_count = calendar_days_around(now_us, policy->clock_skew_us, moment.days);
-    moment.year_count = years_of_day(moment.days[0], moment.years);
-    /* Of the two days at a midnight one has all years of the other. */
-    if (moment.day_count == 2 && moment.year_count == 1)
-        moment.year_count = years_of_day(moment.days[1], moment.years);
-    return moment;
-}
-
 /* The one place that makes hashes for counters. */
 static void see(struct policy *policy, const struct policy_claims *claims,
-                const struct moment *moment, struct usage_sight *ret)
+                const struct policy_moment *moment, struct policy_id *id, struct usage_sight *ret)
 {
     char own_id[REQUEST_ID_BYTES];
     const char *request_id = claims->request_id;
-    const struct year_keys *years = usage_year_keys(policy->usage);
-    struct identity_keys keys = {.key = year_keys_peek(years, moment->years[0])->users};
-    if (moment->year_count == 2)
-        keys.other = year_keys_peek(years, moment->years[1])->users;
-    struct identity identity =
-        identity_of_keys(&policy->identity, claims, &keys, moment->now_us / 1000000);
-    *ret = (struct usage_sight){.class = identity.class};
-    ret->hashes[moment->years[0] % YEARS_MAX] = identity.hash;
-    ret->hashes[(moment->years[0] + 1) % YEARS_MAX] = identity.other_hash;
-    if (identity.class != IDENTITY_WEAK && identity.class != IDENTITY_NONE)
+    bool names_request;
+    policy_ids_see(policy->ids, claims, moment, id, ret, &names_request);
+    if (names_request || (ret->class != IDENTITY_WEAK && ret->class != IDENTITY_NONE))
         return;
     if (request_id == NULL) {
         (void)snprintf(own_id, sizeof own_id, "%lld.%llu", (long long)moment->now_us,
                        (unsigned long long)atomic_fetch_add(&policy->unnamed, 1));
         request_id = own_id;
     }
-    ret->request_hash = identity_request_hash(policy->requests_key, request_id);
+    uint64_t hash = identity_request_hash(policy->requests_key, request_id);
+    ret->request_hashes[0] = ret->request_hashes[1] = hash; /* nobody can be known by it */
 }
 
 void policy_admit(struct policy *policy, struct policy_model *model,
@@ -434,14 +434,16 @@ void policy_admit(struct policy *policy, struct policy_model *model,
                   struct policy_decision *ret)
 {
     struct usage_sight sight;
+    struct policy_id id;
     assert(model->scope != NULL);
-    const struct moment moment = moment_of(policy, now_unix_us);
-    see(policy, claims, &moment, &sight);
+    const struct policy_moment moment = policy_moment(now_unix_us, policy->clock_skew_us);
+    see(policy, claims, &moment, &id, &sight);
     ret->sequence = usage_count(model->scope, moment.days[0], &sight);
     if (moment.day_count == 2) {
         uint64_t beyond = usage_count_again(model->scope, moment.days[1], &sight);
         ret->sequence = beyond > ret->sequence ? beyond : ret->sequence;
     }
+    policy_ids_seen(policy->ids, claims, &id, ret->sequence != 0);
     if (ret->sequence != 0 && policy->thread != NULL)
         policy_thread_poke(policy->thread);
     ret->verdict = POLICY_GO;

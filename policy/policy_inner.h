@@ -6,10 +6,10 @@
 #include "policy/ledger.h"
 #include "policy/license/license_match.h"
 #include "policy/policy.h"
+#include "policy/policy_ids.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_thread.h"
 #include "policy/policy_users.h"
-#include "policy/users/identity_rules.h"
 #include "policy/users/secret.h"
 #include "policy/users/usage.h"
 #include "policy/users/usage_window.h"
@@ -23,7 +23,7 @@ struct policy_months;
 struct policy_tokens;
 struct watch;
 
-#define POLICY_TURNS 3u /* watch, months, tokens */
+#define POLICY_TURNS 4u /* watch, months, tokens, findings */
 
 struct weighed { /* an assessment, and those before it */
     struct weighed *older;
@@ -49,7 +49,7 @@ struct policy {
     char *folder;
     int folder_fd; /* holds the lock on the folder */
     struct secret secret;
-    struct identity_rules identity;
+    struct policy_ids *ids;
     uint8_t requests_key[SIPHASH_KEY_BYTES];
     int64_t clock_skew_us;
     struct usage *usage;
@@ -82,6 +82,8 @@ void policy_watch_close(struct policy *policy);
 /* Policy thread. Does a bounded piece of what is due of alerts, and returns after how many
  * milliseconds it wants to be called again. */
 uint32_t policy_watch_turn(void *policy, int64_t now_unix_us);
+/* policy_findings.c. Policy thread: keys whose ids cannot be people. */
+uint32_t policy_findings_turn(struct policy *policy, int64_t now_unix_us);
 
 /* policy_turns.c. Policy thread: a bounded piece of what is due of alerts, months or tokens, and
  * after how many milliseconds the next is due. */

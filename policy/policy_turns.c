@@ -21,7 +21,7 @@ static uint32_t turn_months(struct policy *policy, int64_t now_us)
 }
 
 static uint32_t (*const turns[POLICY_TURNS])(struct policy *policy, int64_t now_us) = {
-    turn_watch, turn_months, policy_tokens_turn};
+    turn_watch, turn_months, policy_tokens_turn, policy_findings_turn};
 
 static uint32_t most_due(const struct policy *policy)
 {

@@ -203,10 +203,12 @@ uint64_t identity_request_hash(const uint8_t key[SIPHASH_KEY_BYTES], const char 
 uint64_t identity_key_hash(const uint8_t key[SIPHASH_KEY_BYTES], const struct policy_claims *claims)
 {
     const char *api_key = or_empty(claims->api_key);
+    bool has_key = api_key[0] != '\0';
+    const char *sender = has_key ? api_key : or_empty(claims->address);
     const struct domain domain = {.tenant = or_empty(claims->tenant),
-                                  .name_space = "api key",
+                                  .name_space = has_key ? "api key" : "api address",
                                   .issuer = "",
-                                  .id = api_key,
-                                  .id_count = strnlen(api_key, IDENTITY_BYTES_MAX)};
+                                  .id = sender,
+                                  .id_count = strnlen(sender, IDENTITY_BYTES_MAX)};
     return domain_hash(&domain, key);
 }

@@ -56,7 +56,7 @@ struct identity identity_of_keys(const struct identity_rules *rules,
  * Never 0. */
 uint64_t identity_request_hash(const uint8_t key[SIPHASH_KEY_BYTES], const char *request_id);
 
-/* Tenant and API key, for identity_watch.h. Never 0. */
+/* Tenant and API key, for identity_watch.h; where there is no key, tenant and address. Never 0. */
 uint64_t identity_key_hash(const uint8_t key[SIPHASH_KEY_BYTES],
                            const struct policy_claims *claims);
 

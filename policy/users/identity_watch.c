@@ -12,6 +12,10 @@
  * share of the day's full windows is kept. A key whose requests are spread over many instances
  * fills no window for long: a reader adds up the open and the latest full ones.
  *
+ * Where many millions are known, a new id is recognised by a chance below 1 (identity_known.h). The
+ * share is then what was found over what would have been found had all been new, and a window goes
+ * on until that is IDENTITY_WATCH_EVIDENCE: half of 40 is 4 standard deviations from a quarter.
+ *
  *     instance   heads[8192] -> keys[4096], chained by hash, and a list from newest to oldest
  *
  * Each instance has a flag instead of a lock: a writer who finds it taken goes on without having
@@ -19,6 +23,7 @@
 #include "policy/users/identity_watch.h"
 
 #include <assert.h>
+#include <math.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -36,10 +41,13 @@ struct key_watch {
     uint32_t day;
     uint32_t requests; /* stops at UINT32_MAX, and then everything of the key does */
     struct counted ids[IDENTITY_WATCH_IDS];
-    uint32_t open_requests, open_new; /* the window that is not full yet */
-    uint32_t full_requests, full_new; /* the latest that was */
-    float highest_share;              /* of all full ones of the day */
-    uint16_t chained;                 /* the next of the same head; places count from 1, 0: none */
+    /* Of new ids, those that were found, and how many would have been if all had been new. */
+    uint32_t open_requests,
+        full_requests; /* the window that is not full yet, the latest that was */
+    float open_new, open_chance, full_new, full_chance;
+    float highest_share; /* of all full ones of the day */
+    char tenant[IDENTITY_TENANT_BYTES];
+    uint16_t chained; /* the next of the same head; places count from 1, 0: none */
     uint16_t newer, older;
 };
 
@@ -154,13 +162,15 @@ static struct key_watch *find(struct instance *instance, uint64_t key)
 
 /* -- Counting -- */
 
-static void begin_day(struct key_watch *entry, uint32_t day)
+static void begin_day(struct key_watch *entry, const struct identity_sighting *sighting)
 {
+    const char *tenant = sighting->tenant == NULL ? "" : sighting->tenant;
     *entry = (struct key_watch){.key = entry->key,
-                                .day = day,
+                                .day = sighting->day,
                                 .chained = entry->chained,
                                 .newer = entry->newer,
                                 .older = entry->older};
+    memcpy(entry->tenant, tenant, strnlen(tenant, sizeof entry->tenant - 1));
 }
 
 static void count_id(struct key_watch *entry, uint64_t id)
@@ -177,37 +187,50 @@ static void count_id(struct key_watch *entry, uint64_t id)
     *least = (struct counted){.id = id, .count = least->count + 1, .error = least->count};
 }
 
-static void count_new(struct key_watch *entry, bool first_seen, uint32_t window)
+/* Whether a window is over in which too many were new. */
+static bool count_new(struct key_watch *entry, bool first_seen, float chance,
+                      const struct identity_watch_config *config)
 {
     entry->open_requests++;
-    entry->open_new += first_seen;
-    if (entry->open_requests < window)
-        return;
-    float share = (float)entry->open_new / (float)entry->open_requests;
+    entry->open_new += first_seen ? 1 : 0;
+    entry->open_chance += chance;
+    if (entry->open_requests < config->window)
+        return false;
+    if (entry->open_chance < IDENTITY_WATCH_EVIDENCE &&
+        entry->open_chance < (float)entry->open_requests) /* a small window of what is all sure */
+        return false;
+    float share = entry->open_new / entry->open_chance;
     if (share > entry->highest_share)
         entry->highest_share = share;
     entry->full_requests = entry->open_requests;
     entry->full_new = entry->open_new;
-    entry->open_requests = entry->open_new = 0;
+    entry->full_chance = entry->open_chance;
+    entry->open_requests = 0;
+    entry->open_new = entry->open_chance = 0;
+    return share > config->sprayed_share;
 }
 
-void identity_watch_add(struct identity_watch *watch, uint32_t instance,
+bool identity_watch_add(struct identity_watch *watch, uint32_t instance,
                         const struct identity_sighting *sighting)
 {
     assert(instance < watch->config.instances);
     struct instance *own = watch->instances[instance];
+    bool sprays = false;
     if (atomic_flag_test_and_set_explicit(&own->taken, memory_order_acquire))
-        return;
+        return false;
     struct key_watch *entry = find(own, sighting->key);
     if (entry->day != sighting->day)
-        begin_day(entry, sighting->day);
+        begin_day(entry, sighting);
     if (entry->requests < UINT32_MAX) {
         entry->requests++;
-        if (sighting->id != 0)
+        if (sighting->id != 0 && !sighting->is_person)
             count_id(entry, sighting->id);
-        count_new(entry, sighting->id != 0 && sighting->first_seen, watch->config.window);
+        if (sighting->chance > 0)
+            sprays = count_new(entry, sighting->id != 0 && sighting->first_seen, sighting->chance,
+                               &watch->config);
     }
     atomic_flag_clear_explicit(&own->taken, memory_order_release);
+    return sprays;
 }
 
 /* -- Reading -- */
@@ -217,10 +240,15 @@ struct findings {
     uint32_t count, capacity;
 };
 
-static void tell(struct findings *findings, const struct identity_finding *finding)
+static void tell(struct findings *findings, const struct key_watch *entry,
+                 const struct identity_finding *finding)
 {
-    if (findings->count < findings->capacity)
-        findings->list[findings->count++] = *finding;
+    if (findings->count == findings->capacity)
+        return;
+    struct identity_finding *told = &findings->list[findings->count++];
+    *told = *finding;
+    told->key = entry->key;
+    memcpy(told->tenant, entry->tenant, sizeof told->tenant);
 }
 
 static int by_key(const void *a, const void *b)
@@ -255,11 +283,11 @@ static void judge_sharing(const struct identity_watch_config *config,
             sure += ids[next].count - ids[next].error;
         double share = (double)sure / (double)requests;
         if (share > config->shared_share)
-            tell(findings, &(struct identity_finding){.kind = IDENTITY_SHARED,
-                                                      .key = entries[0].key,
-                                                      .id = ids[i].id,
-                                                      .requests = requests,
-                                                      .share = share});
+            tell(findings, &entries[0],
+                 &(struct identity_finding){.kind = IDENTITY_SHARED,
+                                            .id = ids[i].id,
+                                            .requests = requests,
+                                            .share = share});
     }
 }
 
@@ -267,21 +295,23 @@ static void judge_spraying(const struct identity_watch_config *config,
                            const struct key_watch *entries, uint32_t count, uint64_t requests,
                            struct findings *findings)
 {
-    uint64_t latest = 0, latest_new = 0;
-    double share = 0;
+    uint64_t latest = 0;
+    double latest_new = 0, latest_chance = 0, share = 0;
     for (uint32_t i = 0; i < count; i++) {
         latest += (uint64_t)entries[i].open_requests + entries[i].full_requests;
-        latest_new += (uint64_t)entries[i].open_new + entries[i].full_new;
+        latest_new += (double)entries[i].open_new + entries[i].full_new;
+        latest_chance += (double)entries[i].open_chance + entries[i].full_chance;
         if (entries[i].highest_share > share)
             share = entries[i].highest_share;
     }
-    if (latest >= config->window && (double)latest_new / (double)latest > share)
-        share = (double)latest_new / (double)latest;
+    bool enough = latest >= config->window &&
+                  (latest_chance >= IDENTITY_WATCH_EVIDENCE || latest_chance >= (double)latest);
+    if (enough && latest_new / latest_chance > share)
+        share = latest_new / latest_chance;
     if (share > config->sprayed_share)
-        tell(findings, &(struct identity_finding){.kind = IDENTITY_SPRAYED,
-                                                  .key = entries[0].key,
-                                                  .requests = requests,
-                                                  .share = share});
+        tell(findings, &entries[0],
+             &(struct identity_finding){
+                 .kind = IDENTITY_SPRAYED, .requests = requests, .share = fmin(share, 1)});
 }
 
 /* Returns how many entries of the day were copied. */

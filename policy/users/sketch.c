@@ -231,6 +231,11 @@ void sketch_count(const struct sketch *sketch, struct sketch_count *ret)
         (struct sketch_count){.value = estimate.value, .standard_error = estimate.standard_error};
 }
 
+double sketch_change_chance(const struct sketch *sketch)
+{
+    return sketch->registers == NULL ? 1 : registers_change_chance(sketch->registers, sketch->p);
+}
+
 double sketch_lower(const struct sketch_count *count, double z)
 {
     double lower = count->value - z * count->standard_error;

@@ -47,6 +47,9 @@ void sketch_count(const struct sketch *sketch, struct sketch_count *ret);
 double sketch_lower(const struct sketch_count *count, double z);
 double sketch_upper(const struct sketch_count *count, double z);
 
+/* With which one more user would change it: 1 while exact. */
+double sketch_change_chance(const struct sketch *sketch);
+
 /* Canonical bytes, little endian:
  *     0  "WSK1"   4  form: 1 set, 2 registers   5  p   6  0 0   8  count of hashes, or 0
  *    16  the hashes in rising order, 8 bytes each; or the 2^p registers */

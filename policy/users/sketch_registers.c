@@ -219,3 +219,10 @@ void registers_estimate(const uint8_t *registers, uint32_t p, struct registers_e
     ret->value = count * x / correction;
     ret->standard_error = count / sqrt(information) / correction;
 }
+
+double registers_change_chance(const uint8_t *registers, uint32_t p)
+{
+    struct evidence evidence;
+    collect(registers, p, &evidence);
+    return evidence.alpha / ldexp(1, (int)p);
+}

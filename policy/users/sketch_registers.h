@@ -38,5 +38,7 @@ struct registers_estimate {
     double standard_error; /* from the observed Fisher information at the maximum */
 };
 void registers_estimate(const uint8_t *registers, uint32_t p, struct registers_estimate *ret);
+/* With which one more hash, never added before, would change a register. */
+double registers_change_chance(const uint8_t *registers, uint32_t p);
 
 #endif

@@ -144,7 +144,6 @@ static uint64_t count_in(struct usage_scope *scope, struct usage_day *day, uint8
 static const enum usage_class class_of_identity[IDENTITY_CLASS_COUNT] = {
     USAGE_VERIFIED, USAGE_ASSERTED, USAGE_WEAK, USAGE_REQUEST};
 
-/* A request's hash is the same under each year: nobody can be known by it. */
 static uint64_t count_under(struct usage_scope *scope, struct usage_day *day, uint32_t year,
                             const struct usage_sight *sight)
 {
@@ -155,8 +154,8 @@ static uint64_t count_under(struct usage_scope *scope, struct usage_day *day, ui
             count_in(scope, day, usage_keyed_class(class_of_identity[sight->class], year), hash);
     }
     if (sight->class == IDENTITY_WEAK || sight->class == IDENTITY_NONE)
-        of_request =
-            count_in(scope, day, usage_keyed_class(USAGE_REQUEST, year), sight->request_hash);
+        of_request = count_in(scope, day, usage_keyed_class(USAGE_REQUEST, year),
+                              sight->request_hashes[year % YEARS_MAX]);
     return sequence > of_request ? sequence : of_request;
 }
 
@@ -371,7 +370,6 @@ struct usage *usage_new(const struct usage_config *config, struct error *err)
         usage->keep_days = USAGE_KEEP_DAYS_LEAST;
     usage->final_hours = config->final_hours == 0 ? USAGE_FINAL_HOURS : config->final_hours;
     usage->scopes_end = &usage->scopes;
-    usage->groups_end = &usage->groups;
     if (open_usage(usage, err) == 0)
         return usage;
     usage_free(usage);

@@ -53,13 +53,20 @@ struct usage_scope_name {
 int usage_scope_add(struct usage *usage, const struct usage_scope_name *name,
                     struct usage_scope **ret, struct error *err);
 
+/* Another licence was recognised: unions of families hold the scope where it is now. Main thread,
+ * at any time. On failure it is as it was. */
+int usage_scope_move(struct usage_scope *scope, const char *family, struct error *err);
+uint32_t usage_scope_count(const struct usage *usage); /* fixed once all were added */
+
 struct usage_sight {
     enum identity_class class;
     /* Of the user, under the key of each year that the day is counted under (years_of_day), at the
      * year's parity: so one sight does for both days at a midnight. Never 0; unused for
      * IDENTITY_NONE. */
     uint64_t hashes[YEARS_MAX];
-    uint64_t request_hash; /* of the request, keyed; unused for verified and asserted users */
+    /* Likewise of the request, which may be one hash for all years; unused for verified and asserted
+     * users. */
+    uint64_t request_hashes[YEARS_MAX];
 };
 /* Counts. For a user counted before in the day: no lock, no system call, no allocation. Returns the
  * journal's sequence to wait for, 0 when nothing changed. */

@@ -81,7 +81,7 @@ struct usage {
     struct journal *journal;
     struct usage_scope *scopes, **scopes_end;
     uint32_t scope_count;
-    struct usage_group *groups, **groups_end;
+    _Atomic(struct usage_group *) groups; /* grows at its end, under the windows' lock */
 
     struct usage_notes notes;
     pthread_mutex_t windows_lock;

@@ -90,21 +90,42 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
         result = usage_scope_new(usage, &name, &scope, err);
         if (result == 0)
             result = usage_scopes_save(usage, err);
-    } else if (strcmp(scope->family, name.family) != 0) {
-        char *family = strdup(name.family);
-        if (family == NULL)
-            return error_no_memory(err);
-        free(scope->family);
-        scope->family = family;
-        result = usage_group_join(usage, scope, err);
-        if (result == 0)
-            result = usage_scopes_save(usage, err);
+    } else {
+        result = usage_scope_move(scope, name.family, err);
     }
     if (result == 0)
         result = usage_import(usage, scope, err);
     if (result == 0)
         *ret = scope;
     return result;
+}
+
+int usage_scope_move(struct usage_scope *scope, const char *family, struct error *err)
+{
+    if (strcmp(scope->family, family) == 0)
+        return 0;
+    if (strlen(family) > NAME_BYTES_MAX)
+        return error_set(err, ERROR_INVALID, "a name of more than %u bytes", NAME_BYTES_MAX);
+    char *before = scope->family, *after = strdup(family);
+    if (after == NULL)
+        return error_no_memory(err);
+    scope->family = after;
+    int result = usage_group_join(scope->usage, scope, err);
+    if (result == 0)
+        result = usage_scopes_save(scope->usage, err);
+    if (result != 0) {
+        scope->family = before;
+        (void)usage_group_join(scope->usage, scope, NULL);
+        free(after);
+        return result;
+    }
+    free(before);
+    return 0;
+}
+
+uint32_t usage_scope_count(const struct usage *usage)
+{
+    return usage->scope_count;
 }
 
 /* -- The file -- */

@@ -40,7 +40,7 @@ struct answer {
 };
 
 struct usage_group {
-    struct usage_group *next;
+    _Atomic(struct usage_group *) next; /* set once: readers take no lock */
     enum usage_group_kind kind;
     char *name;
     struct usage_scope **members;
@@ -62,10 +62,19 @@ const char *usage_window_name(enum usage_window window)
 struct usage_group *usage_group_find(struct usage *usage, enum usage_group_kind kind,
                                      const char *name)
 {
-    struct usage_group *group = usage->groups;
+    struct usage_group *group = atomic_load(&usage->groups);
     while (group != NULL && (group->kind != kind || strcmp(group->name, name) != 0))
-        group = group->next;
+        group = atomic_load(&group->next);
     return group;
+}
+
+/* Whole before anybody sees it. */
+static void group_append(struct usage *usage, struct usage_group *group)
+{
+    _Atomic(struct usage_group *) *at = &usage->groups;
+    for (struct usage_group *each; (each = atomic_load(at)) != NULL;)
+        at = &each->next;
+    atomic_store(at, group);
 }
 
 static struct usage_group *group_need(struct usage *usage, enum usage_group_kind kind,
@@ -83,8 +92,7 @@ static struct usage_group *group_need(struct usage *usage, enum usage_group_kind
     }
     group->kind = kind;
     group->name = copy;
-    *usage->groups_end = group;
-    usage->groups_end = &group->next;
+    group_append(usage, group);
     return group;
 }
 
@@ -114,7 +122,8 @@ static void group_drop(struct usage_group *group, const struct usage_scope *scop
 
 static void group_leave_all(struct usage *usage, const struct usage_scope *scope)
 {
-    for (struct usage_group *group = usage->groups; group != NULL; group = group->next)
+    for (struct usage_group *group = atomic_load(&usage->groups); group != NULL;
+         group = atomic_load(&group->next))
         group_drop(group, scope);
 }
 
@@ -141,12 +150,13 @@ int usage_group_join(struct usage *usage, struct usage_scope *scope, struct erro
 
 void usage_groups_free(struct usage *usage)
 {
-    while (usage->groups != NULL) {
-        struct usage_group *next = usage->groups->next;
-        free(usage->groups->members);
-        free(usage->groups->name);
-        free(usage->groups);
-        usage->groups = next;
+    struct usage_group *group = atomic_load(&usage->groups);
+    while (group != NULL) {
+        struct usage_group *next = atomic_load(&group->next);
+        free(group->members);
+        free(group->name);
+        free(group);
+        group = next;
     }
 }
 
@@ -282,6 +292,28 @@ static int join_day(struct usage_scope *scope, uint32_t number, uint8_t class, s
     int result = join_locked(scope, number, class, into, err);
     (void)pthread_mutex_unlock(&scope->lock);
     return result;
+}
+
+int usage_named_of_day(struct usage *usage, uint32_t number, uint32_t day, struct sketch **ret,
+                       struct error *err)
+{
+    struct usage_scope *scope = usage->scopes;
+    struct sketch *users = NULL;
+    for (uint32_t i = 0; scope != NULL && i < number; i++)
+        scope = scope->next;
+    uint32_t years[YEARS_MAX], year_count = scope == NULL ? 0 : years_of_day(day, years);
+    int result = 0;
+    for (uint32_t i = 0; i < year_count && result == 0; i++) {
+        result = join_day(scope, day, usage_keyed_class(USAGE_VERIFIED, years[i]), &users, err);
+        if (result == 0)
+            result = join_day(scope, day, usage_keyed_class(USAGE_ASSERTED, years[i]), &users, err);
+    }
+    if (result != 0) {
+        sketch_free(users);
+        return result;
+    }
+    *ret = users;
+    return 0;
 }
 
 /* -- The month's closed days -- */
@@ -737,7 +769,8 @@ void usage_window_refresh(struct usage *usage, int64_t now_us)
     uint32_t today = calendar_day(now_us);
     if (extend_next(usage, today))
         return;
-    for (struct usage_group *group = usage->groups; group != NULL; group = group->next) {
+    for (struct usage_group *group = atomic_load(&usage->groups); group != NULL;
+         group = atomic_load(&group->next)) {
         (void)pthread_mutex_lock(&usage->windows_lock);
         const struct answer *answer = &group->answers[USAGE_WINDOW_ROLLING_31];
         bool due = group->rolls && (!answer->known || answer->day != today ||

@@ -14,6 +14,7 @@
 
 struct usage;
 struct usage_scope;
+struct sketch;
 struct usage_group; /* borrowed from the usage, lives as long */
 
 enum usage_group_kind {
@@ -68,6 +69,10 @@ struct usage_group_name {
 };
 void usage_group_name(struct usage *usage, const struct usage_group *group,
                       struct usage_group_name *ret);
+/* The verified and asserted users of a scope's day, by its number below usage_scope_count(), under
+ * each year of the day; *ret NULL for nobody. Any thread. */
+int usage_named_of_day(struct usage *usage, uint32_t scope, uint32_t day, struct sketch **ret,
+                       struct error *err);
 
 /* Internal to usage: puts the scope into its groups; a new family moves it. */
 int usage_group_join(struct usage *usage, struct usage_scope *scope, struct error *err);

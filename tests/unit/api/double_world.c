@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/policy_tokens.h"
 #include "tests/unit/api/doubles.h"
 
 uint64_t clock_monotonic_us(void)
@@ -48,6 +49,16 @@ void policy_admit(struct policy *policy, struct policy_model *model,
 bool policy_durable(const struct policy *policy, uint64_t sequence)
 {
     return sequence <= policy->durable;
+}
+
+void policy_tokens_add(struct policy *policy, const struct policy_model *model,
+                       const struct policy_tokens_use *use)
+{
+    (void)model;
+    assert_string_equal(use->tenant, policy->tenant);
+    policy->tokens.requests += use->counts.requests;
+    policy->tokens.prompt += use->counts.prompt;
+    policy->tokens.generated += use->counts.generated;
 }
 
 const struct assessment *policy_model_assessment(const struct policy_model *model)

@@ -12,6 +12,7 @@
 #include "daemon/server.h"
 #include "policy/license/assessment.h"
 #include "policy/policy_users.h"
+#include "policy/tokens_store.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -104,6 +105,7 @@ struct policy {
     uint32_t admissions;
     char user[64], header[64], tenant[64], address[64]; /* of the last claims, "" for NULL */
     uint64_t sequence, durable;                         /* of decisions; what is on disk */
+    struct token_counts tokens;                         /* of all that ended */
 };
 
 struct policy_model {

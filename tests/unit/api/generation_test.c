@@ -486,6 +486,9 @@ static void the_policy_hears_the_claims_and_its_word_counts(void **state)
     assert_true(asked->tenant != 0);
     assert_true(asked->cache_salt != asked->tenant);
     token(world, TOKEN_EOS, FINISH_STOP);
+    assert_int_equal(world->policy.tokens.requests, 1);
+    assert_int_equal(world->policy.tokens.generated, 1);
+    assert_true(world->policy.tokens.prompt > 0);
     assert_true(contains(&world->exchange.headers, "x-weir-attribution: Built with Tiny\n"));
     assert_true(
         contains(&world->exchange.headers, "link: </v1/models/tiny/license>; rel=\"license\"\n"));

@@ -15,6 +15,7 @@
 #include "daemon/server.h"
 #include "daemon/worker.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_identity.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_users.h"
 
@@ -83,6 +84,13 @@ uint32_t policy_lines(struct policy *policy, const struct policy_model *model, i
                                   .days = NAN,
                                   .days_late = NAN};
     return 2;
+}
+
+void policy_identity_suspects(struct policy *policy, uint32_t *ret_shared, uint32_t *ret_sprayed)
+{
+    (void)policy;
+    *ret_shared = 1;
+    *ret_sprayed = 2;
 }
 
 void policy_messages(const struct policy *policy, struct policy_messages *ret)
@@ -240,6 +248,8 @@ static void users_are_told_by_window_and_bound(void **state)
     expect_line(fixture, "weir_identity_coverage_ratio{model=\"plain\"} 0.8");
     expect_line(fixture, "weir_users_unsaved 3");
     expect_line(fixture, "weir_mau_stale_seconds 0");
+    expect_line(fixture, "weir_identity_suspect_keys{finding=\"shared\"} 1");
+    expect_line(fixture, "weir_identity_suspect_keys{finding=\"sprayed\"} 2");
 }
 
 static void a_line_is_told_by_what_is_left_and_by_its_dates(void **state)

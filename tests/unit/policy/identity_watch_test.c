@@ -36,8 +36,8 @@ static void see(struct identity_watch *watch, uint32_t instance, uint64_t key, u
                 bool first_seen)
 {
     const struct identity_sighting sighting = {
-        .key = key, .id = id, .first_seen = first_seen, .day = DAY};
-    identity_watch_add(watch, instance, &sighting);
+        .key = key, .id = id, .first_seen = first_seen, .chance = 1, .day = DAY};
+    (void)identity_watch_add(watch, instance, &sighting);
 }
 
 static uint32_t read_day(struct identity_watch *watch, uint32_t day,

@@ -18,7 +18,9 @@
 #include "policy/evidence.h"
 #include "policy/license/assessment.h"
 #include "policy/policy.h"
+#include "policy/policy_inner.h"
 #include "policy/policy_users.h"
+#include "policy/users/calendar.h"
 #include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
 
@@ -282,6 +284,29 @@ static void new_declaration_changes_what_depends_on_it(void **state)
     policy_usage(fixture->policy, one, NOW * 1000000, &usage); /* it goes on being served */
 }
 
+/* Users counted before go with the model. */
+static void family_of_another_licence_takes_the_users_over(void **state)
+{
+    static const char card[] = "---\nlicense: free-1\n---\n";
+    struct fixture *fixture = *state;
+    struct policy_decision decision;
+    struct usage_figures figures;
+    const struct policy_claims claims = {.user = "ada"};
+    struct policy_model *model = add_served(fixture, "m", NULL);
+    policy_admit(fixture->policy, model, &claims, NOW * 1000000, &decision);
+    assert_null(usage_group_find(fixture->policy->usage, USAGE_GROUP_FAMILY, "test"));
+    scratch_write(fixture->folder, "README.md", card, sizeof card - 1);
+    assert_int_equal(reassess(fixture, &fixture->declaration), 1);
+    const struct usage_question question = {
+        .group = usage_group_find(fixture->policy->usage, USAGE_GROUP_FAMILY, "test"),
+        .window = USAGE_WINDOW_MONTH,
+        .day = calendar_day(NOW * 1000000),
+        .now_unix_us = NOW * 1000000};
+    assert_non_null(question.group);
+    assert_int_equal(usage_ask(fixture->policy->usage, &question, &figures, NULL), 0);
+    assert_true(figures.best.users == 1);
+}
+
 static void same_answers_keep_nothing_of_the_new_rules(void **state)
 {
     struct fixture *fixture = *state;
@@ -376,6 +401,8 @@ int main(void)
         TEST(several_acknowledgements_are_each_written_once),
         TEST(ledger_that_is_damaged_stops_the_start),
         TEST(new_declaration_changes_what_depends_on_it),
+        cmocka_unit_test_setup_teardown(family_of_another_licence_takes_the_users_over, setup,
+                                        teardown),
         TEST(same_answers_keep_nothing_of_the_new_rules),
         TEST(refused_model_can_be_cleared_by_a_reload),
         TEST(failed_reassessment_changes_nothing),

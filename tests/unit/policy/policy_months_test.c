@@ -105,9 +105,10 @@ static void see_as(struct usage_scope *scope, uint32_t day, enum identity_class 
                    uint32_t first, uint32_t count)
 {
     for (uint32_t i = first; i < first + count; i++) {
-        const struct usage_sight sight = {.class = class,
-                                          .hashes = {hash_of(i), ~hash_of(i)},
-                                          .request_hash = hash_of(i + 1000000)};
+        const struct usage_sight sight = {
+            .class = class,
+            .hashes = {hash_of(i), ~hash_of(i)},
+            .request_hashes = {hash_of(i + 1000000), hash_of(i + 1000000)}};
         (void)usage_count(scope, day, &sight);
     }
 }

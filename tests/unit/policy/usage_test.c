@@ -97,7 +97,8 @@ static uint64_t see(struct usage_scope *scope, uint32_t day, enum identity_class
 {
     const struct usage_sight sight = {.class = class,
                                       .hashes = {hash_of(number), ~hash_of(number)},
-                                      .request_hash = hash_of(number + (UINT64_C(1) << 40))};
+                                      .request_hashes = {hash_of(number + (UINT64_C(1) << 40)),
+                                                         hash_of(number + (UINT64_C(1) << 40))}};
     return usage_count(scope, day, &sight);
 }
 
@@ -243,8 +244,9 @@ static void views_take_anonymous_requests_as_nobody_or_as_everybody(void **state
     (void)see(fixture->scope, NOV_15, IDENTITY_VERIFIED, 1);
     (void)see(fixture->scope, NOV_15, IDENTITY_ASSERTED, 2);
     for (uint64_t i = 0; i < 5; i++) {
-        const struct usage_sight weak = {
-            .class = IDENTITY_WEAK, .hashes = {hash_of(3)}, .request_hash = hash_of(1000 + i)};
+        const struct usage_sight weak = {.class = IDENTITY_WEAK,
+                                         .hashes = {hash_of(3)},
+                                         .request_hashes = {hash_of(1000 + i), hash_of(1000 + i)}};
         (void)usage_count(fixture->scope, NOV_15, &weak);
         (void)usage_count(fixture->scope, NOV_15, &weak); /* a retry of the same request */
     }
@@ -435,6 +437,23 @@ static void model_served_no_more_stays_in_its_family(void **state)
     reopen(fixture);
     assert_true(
         ask_of(fixture, USAGE_GROUP_FAMILY, "llama", USAGE_WINDOW_MONTH, NOV_15).best.users == 8);
+}
+
+static void family_follows_the_licence(void **state)
+{
+    struct fixture *fixture = *state;
+    see_many(fixture->scope, NOV_15, 0, 5);
+    for (uint32_t i = 0; i < 2; i++) /* the second time it is there already */
+        assert_int_equal(usage_scope_move(fixture->scope, "free", NULL), 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_FAMILY, "llama", USAGE_WINDOW_MONTH, NOV_15).best.users == 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_FAMILY, "free", USAGE_WINDOW_MONTH, NOV_15).best.users == 5);
+    assert_int_equal(usage_scope_move(fixture->scope, "", NULL), 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_FAMILY, "free", USAGE_WINDOW_MONTH, NOV_15).best.users == 0);
+    assert_true(
+        ask_of(fixture, USAGE_GROUP_ORGANISATION, "", USAGE_WINDOW_MONTH, NOV_15).best.users == 5);
 }
 
 /* -- The format before -- */
@@ -761,6 +780,7 @@ int main(void)
         TEST(final_days_are_amended_upward_and_it_is_told),
         TEST(old_days_become_months_and_no_figure_of_a_month_changes),
         TEST(model_served_no_more_stays_in_its_family),
+        TEST(family_follows_the_licence),
         TEST(files_of_the_format_before_are_taken_up_once),
         TEST(old_file_of_another_key_is_refused_by_name),
         TEST(killed_process_loses_nobody),

@@ -88,7 +88,7 @@ static uint64_t hash_under(const struct usage *usage, uint32_t year, uint64_t us
 static uint64_t see(struct fixture *fixture, uint32_t day, enum identity_class class, uint64_t user)
 {
     uint32_t years[YEARS_MAX], count = years_of_day(day, years);
-    struct usage_sight sight = {.class = class, .request_hash = ~user};
+    struct usage_sight sight = {.class = class, .request_hashes = {~user, ~user}};
     for (uint32_t i = 0; i < count; i++)
         sight.hashes[years[i] % YEARS_MAX] = hash_under(fixture->usage, years[i], user);
     return usage_count(fixture->scope, day, &sight);
