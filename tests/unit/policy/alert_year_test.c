@@ -183,7 +183,8 @@ static void assert_event(const struct life *life, const struct alert_event *even
     uint32_t day = event->day - FIRST_DAY, crossing = first_crossing(life, level);
     if (!event->fires) {
         assert_true(day > YEAR);
-        assert_true(event->rule >= ALERT_LEVELS || life->truth[day] < CLEAR_SHARE * level);
+        for (uint32_t i = 0; i < ALERT_CLEAR_AFTER && event->rule < ALERT_LEVELS; i++)
+            assert_true(life->truth[day - i] < CLEAR_SHARE * level);
         return;
     }
     assert_true(day < crossing);
