@@ -44,7 +44,8 @@ struct journal_recovery {
 };
 
 /* Replays every record in order through on_record (negative stops), then opens for appending.
- * ERROR_INVALID: another key's file, or none of ours; the text names the file and the remedy. */
+ * ERROR_INVALID: another key's file, or none of ours, or numbered so high that there would be no
+ * numbers to go on; the text names the file and the remedy. */
 int journal_open(const struct journal_config *config,
                  int (*on_record)(void *argument, const struct journal_record *record,
                                   struct error *err),

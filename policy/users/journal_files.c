@@ -207,6 +207,10 @@ static int replay_file(const struct journal_files *files, uint32_t index, struct
     if (result != 0)
         return result;
     result = read_frames(reading, file_bytes, err);
+    if (result == 0 && reading->next > JOURNAL_SEQUENCE_RESUMED_MAX)
+        result = error_set(err, ERROR_INVALID,
+                           "numbered beyond what anybody counted: move the file away and lose the "
+                           "users in it");
     if (result == 0)
         result = end_file(reading, file_bytes, index == files->count - 1, err);
     if (result != 0) {

@@ -11,6 +11,9 @@
 #define JOURNAL_FRAME_RECORDS 169u /* (4096 - 32) / 24 */
 /* Far beyond what can be counted, and far enough below 2^64 that sums do not wrap. */
 #define JOURNAL_SEQUENCE_MAX ((uint64_t)1 << 62)
+/* What opening may go on from: so far below the other that no life of a process comes from here to
+ * there, and all that it writes can be read back. */
+#define JOURNAL_SEQUENCE_RESUMED_MAX ((uint64_t)1 << 61)
 
 struct journal_frame {
     uint64_t sequence; /* of its first record, from 1; the others follow without a gap */

@@ -144,14 +144,11 @@ static double probability(const struct evidence *evidence, uint32_t rank)
     return ldexp(1, -(int)(rank < evidence->last ? rank : evidence->last - 1));
 }
 
-static void collect(const uint8_t *registers, uint32_t p, struct evidence *ret)
+static void collect(const uint32_t counts[REGISTER_VALUES], uint32_t p, struct evidence *ret)
 {
-    uint32_t histogram[256] = {0};
-    for (size_t i = 0; i < (size_t)1 << p; i++)
-        histogram[registers[i]]++;
-    *ret = (struct evidence){.last = 65 - p, .alpha = histogram[0]};
-    for (uint32_t value = 4 * (p - 1); value < 256; value++) {
-        double count = histogram[value];
+    *ret = (struct evidence){.last = 65 - p, .alpha = counts[0]};
+    for (uint32_t value = 4 * (p - 1); value < REGISTER_VALUES; value++) {
+        double count = counts[value];
         if (count == 0)
             continue;
         uint32_t rank = (value >> 2) + 2 - p;
@@ -205,9 +202,18 @@ static double solve(const struct evidence *evidence, double *ret_information)
 
 void registers_estimate(const uint8_t *registers, uint32_t p, struct registers_estimate *ret)
 {
+    uint32_t counts[REGISTER_VALUES] = {0};
+    for (size_t i = 0; i < (size_t)1 << p; i++)
+        counts[registers[i]]++;
+    registers_estimate_counted(counts, p, ret);
+}
+
+void registers_estimate_counted(const uint32_t counts[REGISTER_VALUES], uint32_t p,
+                                struct registers_estimate *ret)
+{
     struct evidence evidence;
     double count = ldexp(1, (int)p), information;
-    collect(registers, p, &evidence);
+    collect(counts, p, &evidence);
     *ret = (struct registers_estimate){0};
     if (evidence.alpha == count) /* all are empty */
         return;

@@ -38,6 +38,10 @@ struct registers_estimate {
     double standard_error; /* from the observed Fisher information at the maximum */
 };
 void registers_estimate(const uint8_t *registers, uint32_t p, struct registers_estimate *ret);
+/* The same of how many registers hold each byte, which is all that it depends on. */
+#define REGISTER_VALUES 256u
+void registers_estimate_counted(const uint32_t counts[REGISTER_VALUES], uint32_t p,
+                                struct registers_estimate *ret);
 /* With which one more hash, never added before, would change a register. */
 double registers_change_chance(const uint8_t *registers, uint32_t p);
 

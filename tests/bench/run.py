@@ -8,9 +8,16 @@ less, and the median of several is what is printed and written to build/bench/su
 `limit` is what this machine could do at best for the workload: for decoding, memory bandwidth over
 the bytes of weights that a step must read (times the streams that share the reading); for prefill,
 8-bit arithmetic over the multiply-adds of a token. Both are measured in the same run.
+
+What counting users costs stands beside what cannot be had for less, under names of its own (--users
+prints nothing else): a user known in the day beside the hash of an id, in ns, the limit of a
+request being 1000; a new user beside a known one; two workers beside one, in users a microsecond;
+the memory of 50 models' counters, full ones for the day and for the month, beside their registers,
+in MiB.
 """
 import argparse
 import csv
+import itertools
 import json
 import os
 import pathlib
@@ -33,6 +40,9 @@ STREAMS = (1, 8, 32)
 # One request a connection: llama-server closes after a streamed answer, which h2load takes ill.
 HTTP_CLIENTS, HTTP_TOKENS, HTTP_REQUESTS = 32, 64, 32
 HTTP_PORT = 18431
+COUNT_NS_MOST = 1000  # of a request
+MEMORY_MIB_MOST = 26  # of 50 models' counters
+REGISTERS_MIB = 0.25  # of a counter
 
 
 def log(message):
@@ -179,29 +189,69 @@ def measure(args, tools, limits):
            min(decode_limit * HTTP_CLIENTS, prefill_limit))
 
 
+def word_lines(command):
+    """Lines of "name key=value ...", as a name and its values; those that are numbers are."""
+    out = subprocess.run([str(command)], check=True, text=True, stdout=subprocess.PIPE).stdout
+    for line in out.splitlines():
+        name, *words = line.split()
+        values = dict(word.split("=") for word in words)
+        yield name, {key: float(value) if re.fullmatch(r"[\d.]+", value) else value
+                     for key, value in values.items()}
+
+
+def counting():
+    """A workload's (ours, peer), of one run of each bench."""
+    lines = list(word_lines(BUILD / "bench" / "usage_bench"))
+    ns = {line["threads"]: line["ns"] for name, line in lines if name == "usage_count" and line["years"] == 1}
+    siphash = next(line["ns"] for name, line in lines if name == "usage_siphash")
+    memory = next(line for name, line in lines if name == "usage_memory")
+    adds = {line["users"]: line["ns"] for _, line in word_lines(BUILD / "bench" / "count_bench")
+            if (line["form"], line["threads"], line["counters"]) == ("registers", 1, 50)}
+    return {"count_known_user": (ns[1], siphash),
+            "count_new_user": (adds["new"], adds["known"]),
+            "count_2_workers": (2000 / ns[2], 1000 / ns[1]),
+            "count_memory": (memory["counters_mib"], 2 * REGISTERS_MIB * memory["models"])}
+
+
+def measure_users(repeats):
+    log("bench: counting users")
+    runs = [counting() for _ in range(repeats)]
+    median = {name: sorted((run[name] for run in runs),
+                           key=lambda pair: pair[0] / pair[1])[repeats // 2] for name in runs[0]}
+    yield "count_known_user", *median["count_known_user"], "hash of an id", COUNT_NS_MOST
+    yield "count_new_user", *median["count_new_user"], "known user", COUNT_NS_MOST
+    two, one = median["count_2_workers"]
+    yield "count_2_workers", two, one, "1 worker", 2 * one
+    yield "count_memory", *median["count_memory"], "registers", MEMORY_MIB_MOST
+
+
 def main():
     parser = argparse.ArgumentParser(description="throughput beside llama.cpp, as ratios")
     parser.add_argument("--model", default=os.environ.get("WEIR_TEST_MODEL"))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--users", action="store_true", help="what counting users costs, no more")
     args = parser.parse_args()
-    if not args.model:
+    if not args.model and not args.users:
         parser.error("--model or WEIR_TEST_MODEL must name a GGUF; `make bench` does")
-    tools = peer_tools()
-    limits = json_lines([BUILD / "bench" / "limits"])[-1]
+    model = "" if args.users else pathlib.Path(args.model).name
+    rows = measure_users(args.repeats)
+    if not args.users:
+        rows = itertools.chain(rows, measure(args, peer_tools(),
+                                             json_lines([BUILD / "bench" / "limits"])[-1]))
     summary = BUILD / "bench" / "summary.csv"
     print(f"{'workload':<18}{'ours':>10}{'peer':>10}{'ratio':>8}{'limit':>10}{'share':>8}  peer")
     with open(summary, "w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
         table.writerow(["workload", "model", "ours", "peer", "peer_name", "ratio", "limit",
                         "share_of_limit"])
-        for workload, ours, peer, name, limit in measure(args, tools, limits):
-            table.writerow([workload, pathlib.Path(args.model).name, f"{ours:.1f}", f"{peer:.1f}",
+        for workload, ours, peer, name, limit in rows:
+            table.writerow([workload, model, f"{ours:.1f}", f"{peer:.1f}",
                             name, f"{ours / peer:.2f}", f"{limit:.0f}", f"{ours / limit:.2f}"])
             out.flush()
             print(f"{workload:<18}{ours:>10.1f}{peer:>10.1f}{ours / peer:>8.2f}{limit:>10.0f}"
                   f"{ours / limit:>8.2f}  {name}", flush=True)
-    print(f"tokens a second; written to {summary.relative_to(ROOT)}")
+    print(f"tokens a second, but for count_*; written to {summary.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

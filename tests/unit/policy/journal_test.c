@@ -403,6 +403,30 @@ static void nonsense_under_a_right_checksum_is_damage(void **state)
     }
 }
 
+/* Else what is written next could not be read back. */
+static void numbers_that_leave_no_room_are_refused_and_not_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t frame[JOURNAL_FRAME_BYTES];
+    for (uint8_t high = 0x20; high <= 0x40; high += 0x20) {
+        sealed_frame(frame);
+        frame[8] = 0;
+        frame[15] = high; /* 2^61, 2^62 */
+        plant(fixture, frame);
+        assert_int_equal(try_open(fixture, KEY, 1 << 20), ERROR_INVALID);
+        assert_non_null(strstr(fixture->err.text, FIRST_NAME));
+        assert_non_null(strstr(fixture->err.text, "move the file away"));
+        assert_int_equal(size_of(fixture, FIRST_NAME), 4096);
+    }
+    sealed_frame(frame);
+    frame[15] = 0x1f;
+    plant(fixture, frame);
+    reopen(fixture);
+    frames(fixture, 1, 1);
+    reopen(fixture);
+    assert_int_equal(fixture->seen->count, 2);
+}
+
 static void files_rotate_and_are_forgotten_when_safe_elsewhere(void **state)
 {
     struct fixture *fixture = *state;
@@ -630,6 +654,7 @@ int main(void)
         JOURNAL_TEST(another_keys_journal_is_refused_with_the_remedy),
         JOURNAL_TEST(a_newer_journal_is_refused_and_not_cut),
         JOURNAL_TEST(nonsense_under_a_right_checksum_is_damage),
+        JOURNAL_TEST(numbers_that_leave_no_room_are_refused_and_not_cut),
         JOURNAL_TEST(files_rotate_and_are_forgotten_when_safe_elsewhere),
         JOURNAL_TEST(a_full_disk_keeps_records_for_the_next_commit),
         JOURNAL_TEST(a_failed_sync_acknowledges_nothing_and_leaves_its_file),

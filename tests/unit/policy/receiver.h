@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RECEIVER_MESSAGES_MAX 4096u
+#define RECEIVER_MESSAGES_MAX 32768u
 #define RECEIVER_HEADER_BYTES 256u
 #define RECEIVER_BODY_BYTES   512u
 

@@ -19,6 +19,12 @@ void scratch_make(char ret[SCRATCH_PATH_BYTES])
     assert_non_null(mkdtemp(ret));
 }
 
+void scratch_make_in_memory(char ret[SCRATCH_PATH_BYTES])
+{
+    (void)snprintf(ret, SCRATCH_PATH_BYTES, "/dev/shm/weir-policy-XXXXXX");
+    assert_non_null(mkdtemp(ret));
+}
+
 void scratch_remove(const char *folder)
 {
     DIR *entries = opendir(folder);

@@ -8,7 +8,8 @@
 #define SCRATCH_PATH_BYTES 512
 
 void scratch_make(char ret[SCRATCH_PATH_BYTES]);
-void scratch_remove(const char *folder); /* its files, and it */
+void scratch_make_in_memory(char ret[SCRATCH_PATH_BYTES]); /* where nothing waits for a disk */
+void scratch_remove(const char *folder);                   /* its files, and it */
 void scratch_write(const char *folder, const char *name, const void *bytes, size_t count);
 /* The path of the only file whose name begins so. */
 void scratch_find(const char *folder, const char *prefix, char ret[SCRATCH_PATH_BYTES]);
