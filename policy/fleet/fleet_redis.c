@@ -7,6 +7,7 @@
 #include <hiredis.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct fleet_redis {
     redisContext *connection; /* NULL: none now */
     uint64_t deadline_us;     /* of the call that runs */
     size_t received;          /* bytes, by the call that runs */
+    _Atomic uint64_t end_us;  /* any thread's: no call goes on after; 0: none said so */
 };
 
 /* Arguments of one command. */
@@ -144,13 +146,24 @@ static int send_command(struct fleet_redis *redis, const struct command *command
     return fail_line(redis, err);
 }
 
+static bool is_late(const struct fleet_redis *redis)
+{
+    uint64_t now_us = clock_monotonic_us(), end_us = atomic_load(&redis->end_us);
+    return now_us > redis->deadline_us || (end_us != 0 && now_us > end_us);
+}
+
+void fleet_redis_end_at(struct fleet_redis *redis, uint64_t monotonic_us)
+{
+    atomic_store(&redis->end_us, monotonic_us);
+}
+
 static int flush(struct fleet_redis *redis, struct error *err)
 {
     int done = 0;
     while (!done) {
         if (redisBufferWrite(redis->connection, &done) != REDIS_OK)
             return fail_line(redis, err);
-        if (clock_monotonic_us() > redis->deadline_us)
+        if (is_late(redis))
             return fail(redis, "takes too long", err);
     }
     return 0;
@@ -173,7 +186,7 @@ static int receive(struct fleet_redis *redis, redisReply **ret, struct error *er
         redis->received += reader->len - before;
         if (redis->received > REPLY_BYTES_MAX)
             return fail(redis, "says more than it was asked for", err);
-        if (clock_monotonic_us() > redis->deadline_us)
+        if (is_late(redis))
             return fail(redis, "takes too long", err);
     }
     *ret = reply;
@@ -219,6 +232,8 @@ static int begin(struct fleet_redis *redis, struct error *err)
     const struct timeval silence = {.tv_usec = FLEET_REDIS_SILENCE_MS * 1000};
     redis->deadline_us = clock_monotonic_us() + FLEET_REDIS_CALL_MS * UINT64_C(1000);
     redis->received = 0;
+    if (is_late(redis))
+        return fail(redis, "is not asked any more: this replica ends", err);
     if (redis->connection != NULL)
         return 0;
     redis->connection = redis->port == 0
