@@ -90,4 +90,7 @@ void render_labelled(struct text *out, const struct scrape_model *model, const c
 /* How many people are served. */
 void render_users(const struct scrape *scrape, struct text *out);
 
+/* What was decided at thresholds. */
+void render_enforcement(const struct scrape *scrape, struct text *out);
+
 #endif

@@ -87,6 +87,8 @@ static int open_policy(struct server *server, struct error *err)
         .rules = *rules_for_policy(server->rules),
         .trust_asserted = server->config->trust_asserted,
         .keep_days = server->config->keep_days,
+        .enforce_on = server->config->enforce_on,
+        .cap_open = server->config->cap_open,
         .fleet = {.redis = server->config->fleet_redis,
                   .redis_user = server->config->fleet_redis_user,
                   .redis_password_file = server->config->fleet_redis_password_file,
@@ -287,7 +289,8 @@ static void watch_engine(struct server *server, struct served_model *served, uin
 
 static void log_note(struct log *log, const char *line)
 {
-    static const char *const events[] = {"alert_fired", "alert_cleared", "alert_dead"};
+    static const char *const events[] = {"alert_fired", "alert_cleared", "alert_dead",
+                                         "enforcement_began", "enforcement_ended"};
     const char *event = "users";
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         size_t count = strlen(events[i]);

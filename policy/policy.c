@@ -10,6 +10,7 @@
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/license/gate.h"
+#include "policy/policy_enforce_inner.h"
 #include "policy/policy_fleet_inner.h"
 #include "policy/policy_inner.h"
 #include "policy/users/calendar.h"
@@ -100,7 +101,9 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
         return err->code;
     policy->matcher = license_matcher_new(policy->rules.catalogue, err);
     result = policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
-    return result == 0 ? policy_fleet_open(policy, config, &policy->fleet, err) : result;
+    if (result == 0)
+        result = policy_fleet_open(policy, config, &policy->fleet, err);
+    return result == 0 ? policy_enforce_open(policy, config, err) : result;
 }
 
 struct policy *policy_new(const struct policy_config *config, struct error *err)
@@ -144,6 +147,7 @@ static void release_weighed(struct weighed *weighed)
 static void release_model(struct policy_model *model)
 {
     release_weighed(model->newest);
+    policy_enforced_free(model->enforced);
     arena_free(model->arena);
     free(model);
 }
@@ -155,6 +159,7 @@ void policy_free(struct policy *policy)
     policy_stop(policy);
     policy_watch_close(policy);
     policy_fleet_close(policy->fleet);
+    policy_enforce_close(policy);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;
         release_model(policy->models);
@@ -269,6 +274,8 @@ int policy_model_add(struct policy *policy, const struct policy_model_facts *fac
     bool refused = result == 0 && weighed->assessment->verdict == VERDICT_BREACH;
     if (result == 0 && !refused)
         result = open_scope(policy, model, err);
+    if (result == 0 && !refused)
+        result = policy_enforce_add(policy, model, now_unix * 1000000, err);
     if (result != 0) {
         release_model(model);
         return result;
@@ -402,13 +409,14 @@ void policy_admit(struct policy *policy, struct policy_model *model,
     struct usage_sight sight;
     assert(model->scope != NULL);
     see(policy, claims, now_unix_us, &sight);
-    ret->sequence = usage_count(model->scope, calendar_day(now_unix_us), &sight);
+    uint32_t day = calendar_day(now_unix_us);
+    ret->identity = sight.class;
+    ret->sequence = 0;
+    if (!policy_enforce_admit(policy, model, &sight, claims->worker, day, ret))
+        return; /* not served, and so not counted */
+    ret->sequence = usage_count(model->scope, day, &sight);
     if (ret->sequence != 0 && policy->thread != NULL)
         policy_thread_poke(policy->thread);
-    ret->verdict = POLICY_GO;
-    ret->identity = sight.class;
-    ret->attribution[0] = '\0';
-    ret->reason[0] = '\0';
 }
 
 int policy_start(struct policy *policy, void (*on_durable)(void *argument), void *argument,

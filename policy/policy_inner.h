@@ -18,6 +18,8 @@
 #include <stdatomic.h>
 
 struct arena;
+struct enforce;
+struct enforced;
 struct delivery;
 struct policy_fleet;
 struct watch;
@@ -34,6 +36,7 @@ struct policy_model {
     struct usage_scope *scope;              /* NULL where the licence refuses the model */
     struct usage_group *group;              /* of the model, whatever the product */
     struct usage_group *product;            /* NULL where it is part of no named one */
+    struct enforced *enforced;              /* NULL where the licence refuses the model */
     /* main thread */
     struct weighed *newest;
     struct weighed *pending; /* made, and not yet told; NULL outside of policy_reassess() */
@@ -64,6 +67,7 @@ struct policy {
     struct watch *watch;        /* likewise, but for watch_forecast() */
     struct delivery *delivery;  /* likewise, but for delivery_counts() */
     struct policy_fleet *fleet; /* NULL: alone */
+    struct enforce *enforce;    /* likewise, but for policy_enforce_admit() */
     struct usage_group *all;    /* the organisation; NULL before a model is served */
 };
 

@@ -6,6 +6,7 @@
 #include "policy/alerts/watch.h"
 #include "policy/license/assessment.h"
 #include "policy/license/month.h"
+#include "policy/policy_enforce_inner.h"
 #include "policy/policy_inner.h"
 #include "policy/render/json_writer.h"
 #include "policy/users/calendar.h"
@@ -185,6 +186,8 @@ uint32_t policy_watch_turn(void *argument, int64_t now_us)
     struct policy *policy = argument;
     bool more = watch_turn(policy->watch, atomic_load(&policy->generation), now_us);
     uint32_t wait_ms = delivery_turn(policy->delivery, now_us);
+    uint32_t enforce_ms = policy_enforce_turn(policy, now_us);
+    wait_ms = enforce_ms < wait_ms ? enforce_ms : wait_ms;
     return more && wait_ms > CATCH_UP_MS ? CATCH_UP_MS : wait_ms;
 }
 

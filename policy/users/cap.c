@@ -192,9 +192,9 @@ bool user_cap_would_refuse(const struct user_cap *cap, uint64_t hash)
            !cap_filter_has(month->filter, hash);
 }
 
-void user_cap_learn(struct user_cap *cap, uint64_t hash)
+bool user_cap_learn(struct user_cap *cap, uint64_t hash)
 {
-    (void)cap_filter_add(current_month(cap)->filter, hash);
+    return cap_filter_add(current_month(cap)->filter, hash);
 }
 
 void user_cap_grant(struct user_cap *cap, uint64_t tickets)

@@ -61,7 +61,7 @@ enum user_cap_answer user_cap_admit(struct user_cap *cap, uint64_t hash);
 /* What user_cap_admit() would say, were it asked now, and changes nothing. Any thread. */
 bool user_cap_would_refuse(const struct user_cap *cap, uint64_t hash);
 /* Let in by another replica: known here from now on, without a ticket. Any thread. */
-void user_cap_learn(struct user_cap *cap, uint64_t hash);
+bool user_cap_learn(struct user_cap *cap, uint64_t hash); /* whether it was not */
 
 /* Tickets for this month. */
 void user_cap_grant(struct user_cap *cap, uint64_t tickets);
