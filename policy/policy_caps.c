@@ -157,6 +157,7 @@ int enforce_cap_find(struct policy *policy, enum line_scope scope, const char *n
     cap->next = first;
     atomic_store(&enforce->caps, cap);
     enforce->cap_count++;
+    *ret = cap;
     return 0;
 }
 

@@ -30,6 +30,20 @@ static bool needs_license(enum threshold_consequence consequence)
            consequence == CONSEQUENCE_TERMINATE;
 }
 
+/* Said by the operator, be it that nobody has to say it yet: the assessment has it only where the
+ * condition asks for something today. */
+static bool is_acknowledged(const struct declaration *declaration, const char *model,
+                            const char *id)
+{
+    for (uint32_t i = 0; declaration != NULL && i < declaration->acknowledge_count; i++) {
+        const struct declared_acknowledgement *one = &declaration->acknowledge[i];
+        bool all = one->model == NULL || one->model[0] == '\0';
+        if (strcmp(one->condition, id) == 0 && (all || strcmp(one->model, model) == 0))
+            return true;
+    }
+    return false;
+}
+
 /* The limb that the line was made from says whether the line itself is past it. */
 static bool is_at_least(const struct license_condition *condition, const struct line *line)
 {
@@ -54,7 +68,8 @@ void enforce_rules_of(const struct line_source *source, enum policy_enforce mode
         if (assessed == NULL || by_reading(assessment, assessed) == VERDICT_MET)
             continue;
         bool shows = assessed->condition->consequence == CONSEQUENCE_ATTRIBUTE;
-        bool stops = mode > POLICY_ENFORCE_ATTRIBUTE && assessed->acknowledged[0] == '\0' &&
+        bool stops = mode > POLICY_ENFORCE_ATTRIBUTE &&
+                     !is_acknowledged(source->declaration, assessment->model, assessed->id) &&
                      needs_license(assessed->condition->consequence);
         if (shows || stops)
             ret->rules[ret->rule_count++] =
@@ -96,8 +111,8 @@ void enforce_words(const struct assessment *assessment, const struct enforce_pla
     for (uint32_t i = 0; i < plan->rule_count; i++) {
         const struct enforce_rule *rule = &plan->rules[i];
         if (rule->shows && rule->due)
-            add_words(rule->condition->text[0] != '\0' ? rule->condition->text
-                                                       : rule->condition->summary,
+            add_words(rule->condition->words[0] != '\0' ? rule->condition->words
+                                                        : rule->condition->summary,
                       ret);
     }
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/policy_enforce.h"
 #include "tests/unit/api/doubles.h"
 
 uint64_t clock_monotonic_us(void)
