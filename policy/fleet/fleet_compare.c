@@ -103,8 +103,7 @@ static int on_merge(void *argument, const void *bytes, size_t count, struct text
         fleet_refuse(fleet, &why);
         return result == ERROR_REFUSED ? 0 : write_local(merge, out, err);
     }
-    result =
-        fleet_judge(fleet, merge->local, merge->theirs, merge->track->view != NULL, &suspect, err);
+    result = fleet_judge(fleet, merge->local, merge->theirs, merge->track->known, &suspect, err);
     if (result < 0)
         return result;
     if (result == 1)
@@ -181,6 +180,9 @@ int fleet_compare(struct fleet *fleet, struct fleet_track *track, struct error *
     if (!fleet_day_streams(fleet, track->name.day)) { /* no deltas, so no view */
         sketch_free(track->view);
         track->view = NULL;
+    } else if (result == 0) {
+        track->known = true;
+        fleet_view_set(fleet, track);
     }
     text_destroy(&sealed);
     sketch_free(local);

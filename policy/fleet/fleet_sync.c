@@ -69,7 +69,11 @@ static int absorb(struct fleet *fleet, struct fleet_track *track, const struct s
 {
     const struct fleet_store *store = &fleet->config.store;
     int result = store->join(store->self, &track->name, news, err);
-    return result == 0 ? sketch_join(track->view, news, err) : result;
+    if (result == 0)
+        result = sketch_join(track->view, news, err);
+    if (result == 0)
+        fleet_view_used(fleet, track);
+    return result;
 }
 
 static int gather_entry(struct batch *batch, const struct batch_entry *entry,
@@ -258,6 +262,7 @@ int fleet_publish(struct fleet *fleet, struct fleet_track *track, struct error *
         sketch_free(track->view);
         track->view = local;
         local = NULL;
+        fleet_view_used(fleet, track);
     }
     sketch_free(local);
     return result;

@@ -20,7 +20,6 @@ TOOLS = ROOT / "build/tools/usr"
 CONVERGED_S = 120
 
 
-
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
