@@ -153,6 +153,7 @@ static int merge_snapshot(struct fleet *fleet, struct fleet_track *track, struct
         return error_set(err, result, "%s", why.text);
     fleet->status.races_lost += lost ? 1 : 0;
     fleet->status.snapshots_written += merge->wrote && !lost ? 1 : 0;
+    track->untold = track->untold || (merge->wrote && !lost);
     track->due = lost;
     result = merge->theirs == NULL ? 0 : store->join(store->self, &track->name, merge->theirs, err);
     return result == 0 ? widen_view(fleet, track, merge->theirs, err) : result;

@@ -16,6 +16,7 @@ struct fleet_track {
     struct sketch *view; /* what the others can know of it; NULL: to be asked */
     int64_t used_us;     /* when the view was last needed */
     bool known;          /* we were in touch all the time since it was compared, view or not */
+    bool untold;         /* a snapshot was written with what no delta may have told */
     bool due;            /* is to be compared with its snapshot */
 };
 
