@@ -9,12 +9,14 @@
 #include <math.h>
 #include <openssl/crypto.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #define TICK_US            1000000u
+#define SYNC_MS            5000u
 #define BUSY_US            20000u   /* between ticks while counters wait to be compared */
 #define END_US             1000000u /* for what is still to be told when the daemon ends */
 #define TURN_MS_LEAST      5u
@@ -45,15 +47,20 @@ static void note_suspects(struct policy_fleet *fleet)
     fleet->suspect_noted = newest;
 }
 
+static void note_refusal(struct policy_fleet *fleet, const char *refusal)
+{
+    if (refusal[0] == '\0' || strcmp(refusal, fleet->refusal_noted) == 0)
+        return;
+    (void)snprintf(fleet->refusal_noted, sizeof fleet->refusal_noted, "%s", refusal);
+    policy_fleet_note(fleet, "fleet: refused: %s", refusal);
+}
+
 static void note_changes(struct policy_fleet *fleet)
 {
     struct fleet_status status;
     fleet_status(fleet->fleet, &status);
-    if (status.refused > fleet->seen.refused &&
-        strcmp(status.last_refusal, fleet->refusal_noted) != 0) {
-        memcpy(fleet->refusal_noted, status.last_refusal, sizeof fleet->refusal_noted);
-        policy_fleet_note(fleet, "fleet: refused: %s", status.last_refusal);
-    }
+    note_refusal(fleet, status.last_refusal);
+    note_refusal(fleet, fleet_registry_last_refusal(fleet->members.registry));
     if (status.epoch_changes > fleet->seen.epoch_changes)
         policy_fleet_note(fleet, "fleet: the store was emptied; it is filled again from here");
     if (status.left_out > 0 && fleet->seen.left_out == 0)
@@ -101,11 +108,17 @@ static uint64_t tick(struct policy_fleet *fleet)
 {
     struct error err = {0};
     struct fleet_status status;
-    int result = fleet_tick(fleet->fleet, clock_unix_us(), &err);
+    int result = fleet->failing ? 0 : policy_fleet_names_step(fleet, &err);
+    if (result == 0)
+        result = fleet_tick(fleet->fleet, clock_unix_us(), &err);
+    if (result == 0)
+        result = policy_fleet_members_step(fleet, &err);
     note_outcome(fleet, result, &err);
     note_changes(fleet);
     fleet_status(fleet->fleet, &status);
-    return result == 0 && status.due > 0 ? BUSY_US : TICK_US;
+    if (result == 0 && status.due > 0)
+        return BUSY_US;
+    return fleet->sync_ms < TICK_US / 1000 ? fleet->sync_ms * UINT64_C(1000) : TICK_US;
 }
 
 static uint64_t take_turn(struct policy_fleet *fleet, bool last)
@@ -120,9 +133,15 @@ static uint64_t take_turn(struct policy_fleet *fleet, bool last)
 static void tell_last(struct policy_fleet *fleet)
 {
     struct error err = {0};
+    struct fleet_status status;
+    int64_t now_us = clock_unix_us();
     (void)take_turn(fleet, true);
     fleet_hurry(fleet->fleet);
-    if (!fleet->failing && fleet_tick(fleet->fleet, clock_unix_us(), &err) != 0)
+    int result = fleet->failing ? 0 : fleet_tick(fleet->fleet, now_us, &err);
+    fleet_status(fleet->fleet, &status);
+    if (status.synced_unix_us == now_us)
+        policy_fleet_members_leave(fleet); /* nobody has to wait for us */
+    if (result != 0)
         policy_fleet_note(fleet,
                           "%s: the others lack what was counted since the last exchange "
                           "until this daemon begins again",
@@ -230,7 +249,8 @@ static int open_store(struct policy_fleet *fleet, const struct policy_fleet_conf
 static int open_fleet(struct policy_fleet *fleet, const struct policy_config *config,
                       struct error *err)
 {
-    const struct usage_fleet_config counters = {.usage = fleet->policy->usage};
+    const struct usage_fleet_config counters = {
+        .usage = fleet->policy->usage, .find_name = policy_fleet_find_name, .argument = fleet};
     uint8_t key[FLEET_KEY_BYTES];
     if (!secret_is_shared(config->key_file))
         return error_set(err, ERROR_REFUSED,
@@ -252,10 +272,11 @@ static int open_fleet(struct policy_fleet *fleet, const struct policy_config *co
                                           .replica = fleet->replica,
                                           .store = usage_fleet_store(fleet->counters),
                                           .transport = fleet_redis_transport(fleet->redis),
-                                          .sync_ms = config->fleet.sync_ms};
+                                          .sync_ms = fleet->sync_ms};
     fleet->fleet = fleet_new(&exchange, err);
+    result = fleet->fleet == NULL ? ERROR_NO_MEMORY : policy_fleet_members_open(fleet, key, err);
     OPENSSL_cleanse(key, sizeof key);
-    return fleet->fleet == NULL ? ERROR_NO_MEMORY : 0;
+    return result;
 }
 
 int policy_fleet_open(struct policy *policy, const struct policy_config *config,
@@ -268,6 +289,7 @@ int policy_fleet_open(struct policy *policy, const struct policy_config *config,
     if (fleet == NULL)
         return error_no_memory(err);
     fleet->policy = policy;
+    fleet->sync_ms = config->fleet.sync_ms == 0 ? SYNC_MS : config->fleet.sync_ms;
     fleet->told.status.clock_offset_seconds = (double)NAN;
     (void)pthread_mutex_init(&fleet->lock, NULL); /* these cannot fail */
     (void)pthread_condattr_init(&attributes);
@@ -294,6 +316,7 @@ void policy_fleet_close(struct policy_fleet *fleet)
         return;
     policy_fleet_stop(fleet);
     fleet_free(fleet->fleet);
+    policy_fleet_members_close(fleet);
     usage_fleet_free(fleet->counters);
     fleet_redis_free(fleet->redis);
     (void)pthread_cond_destroy(&fleet->bell);

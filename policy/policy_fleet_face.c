@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOTE_BYTES 1024
+#define NOTE_BYTES          1024
+#define STALE_GRACE_SECONDS 3u
 
 void policy_fleet_note(struct policy_fleet *fleet, const char *format, ...)
 {
@@ -53,7 +54,12 @@ void policy_fleet_tell(struct policy_fleet *fleet)
     told->status.complete = status.complete;
     told->status.published = status.published;
     told->status.received = status.received;
-    told->status.refused = status.refused;
+    told->status.refused = status.refused + fleet_registry_refused(fleet->members.registry);
+    told->status.replicas = fleet->members.replicas;
+    told->status.replicas_current = fleet->members.current;
+    if (fleet->members.offset_us != INT64_MIN)
+        told->status.clock_offset_seconds = (double)fleet->members.offset_us / 1e6;
+    told->heard_unix_us = fleet->members.heard_us;
     told->status.set_aside = status.set_aside;
     told->status.left_out = status.left_out + usage_fleet_unnamed(fleet->counters);
     told->status.suspects = told->suspect_count = fleet_suspects(fleet->fleet);
@@ -75,10 +81,12 @@ void policy_fleet_status(const struct policy *policy, int64_t now_unix_us,
     int64_t synced_us = fleet->told.synced_unix_us;
     (void)pthread_mutex_unlock(&fleet->lock);
     ret->together = true;
-    ret->complete = ret->complete && ret->replicas_current == ret->replicas;
     ret->stale_seconds = synced_us == 0            ? UINT64_MAX
                          : now_unix_us > synced_us ? (uint64_t)(now_unix_us - synced_us) / 1000000
                                                    : 0;
+    if (ret->stale_seconds > (3 * (uint64_t)fleet->sync_ms) / 1000 + STALE_GRACE_SECONDS)
+        ret->replicas_current = 0; /* who is cut off hears nobody */
+    ret->complete = ret->complete && ret->replicas > 0 && ret->replicas_current == ret->replicas;
 }
 
 bool policy_fleet_heard_past(const struct policy *policy, int64_t unix_us)

@@ -5,6 +5,7 @@
  *     PREFIX:{DAY}:deltas       a stream of some 65,536 entries, one field "b"
  *     PREFIX:{DAY}:names        a set of SCOPE-CLASS
  *     PREFIX:{DAY}:SCOPE-CLASS  a snapshot
+ *     PREFIX:replicas, :scopes  fleet_registry.h
  *
  * DAY is days since 1970, SCOPE 16 hexadecimal digits. The braces keep a day in one slot of a
  * cluster, whose redirections need a proxy: none is followed here. A day's keys expire.
