@@ -13,6 +13,7 @@
 #include "policy/policy_enforce_inner.h"
 #include "policy/policy_fleet_inner.h"
 #include "policy/policy_inner.h"
+#include "policy/policy_tickets.h"
 #include "policy/users/calendar.h"
 #include "policy/users/identity.h"
 
@@ -103,7 +104,9 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     result = policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
     if (result == 0)
         result = policy_fleet_open(policy, config, &policy->fleet, err);
-    return result == 0 ? policy_enforce_open(policy, config, err) : result;
+    if (result == 0)
+        result = policy_enforce_open(policy, config, err);
+    return result == 0 ? policy_tickets_open(policy, err) : result;
 }
 
 struct policy *policy_new(const struct policy_config *config, struct error *err)
@@ -159,6 +162,7 @@ void policy_free(struct policy *policy)
     policy_stop(policy);
     policy_watch_close(policy);
     policy_fleet_close(policy->fleet);
+    policy_tickets_close(policy->tickets);
     policy_enforce_close(policy);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;

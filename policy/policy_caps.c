@@ -186,7 +186,7 @@ static bool count(struct policy *policy, struct enforce_cap *cap, int64_t now_us
     if (question.group == NULL || usage_ask(policy->usage, &question, &figures, NULL) != 0)
         return false;
     atomic_store(&cap->counted, (uint64_t)ceil(figures.best.high));
-    atomic_store(&cap->known, true);
+    atomic_store(&cap->counted_month, calendar_month(question.day)); /* after: it vouches for it */
     return true;
 }
 
@@ -194,7 +194,7 @@ static void turn_one(struct policy *policy, struct enforce_cap *cap, int64_t now
 {
     uint32_t month = calendar_month(calendar_day(now_us));
     uint64_t limit = atomic_load(&cap->limit);
-    bool turns = month > user_cap_month(cap->users);
+    bool turns = policy->fleet == NULL && month > user_cap_month(cap->users);
     if (limit == UINT64_MAX)
         return; /* no plan has it yet */
     if (!turns && !counts)

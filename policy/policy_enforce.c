@@ -399,7 +399,8 @@ static void watch_caps(struct policy *policy, int64_t now_us)
     for (struct enforce_cap *cap = atomic_load(&policy->enforce->caps); cap != NULL;
          cap = cap->next)
         if (atomic_load(&cap->full_since_unix) == 0 && user_cap_month(cap->users) != 0 &&
-            atomic_load(&cap->known) && user_cap_tickets(cap->users) == 0 &&
+            atomic_load(&cap->counted_month) == user_cap_month(cap->users) &&
+            user_cap_tickets(cap->users) == 0 &&
             (policy->fleet == NULL || atomic_load(&cap->counted) >= atomic_load(&cap->limit)))
             tell_full(policy, cap, now_us / SECOND_US);
 }

@@ -59,7 +59,7 @@ struct enforce_cap {
     /* any thread; written by the policy thread */
     _Atomic uint64_t limit, counted;
     _Atomic int64_t full_since_unix; /* 0: there is room */
-    _Atomic bool known;              /* `counted` is */
+    _Atomic uint32_t counted_month;  /* whose `counted` is; 0: of none yet */
 };
 
 struct enforce_bound { /* a cap, as a model has it */

@@ -22,6 +22,7 @@ struct enforce;
 struct enforced;
 struct delivery;
 struct policy_fleet;
+struct policy_tickets;
 struct watch;
 
 struct weighed { /* an assessment, and those before it */
@@ -63,12 +64,13 @@ struct policy {
     /* of the rules, for other threads; generation rises when anything is weighed otherwise */
     _Atomic(const struct declaration *) declaration;
     _Atomic uint64_t generation;
-    struct outbox *outbox;      /* the policy thread's, once it runs */
-    struct watch *watch;        /* likewise, but for watch_forecast() */
-    struct delivery *delivery;  /* likewise, but for delivery_counts() */
-    struct policy_fleet *fleet; /* NULL: alone */
-    struct enforce *enforce;    /* likewise, but for policy_enforce_admit() */
-    struct usage_group *all;    /* the organisation; NULL before a model is served */
+    struct outbox *outbox;          /* the policy thread's, once it runs */
+    struct watch *watch;            /* likewise, but for watch_forecast() */
+    struct delivery *delivery;      /* likewise, but for delivery_counts() */
+    struct policy_fleet *fleet;     /* NULL: alone */
+    struct policy_tickets *tickets; /* the fleet's thread's; NULL: alone */
+    struct enforce *enforce;        /* likewise, but for policy_enforce_admit() */
+    struct usage_group *all;        /* the organisation; NULL before a model is served */
 };
 
 /* policy_watch.c. Main thread, before others: outbox, watch and delivery, from a policy that has a

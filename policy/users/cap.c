@@ -33,7 +33,7 @@
 
 struct cap_month {
     struct cap_filter *filter;
-    uint32_t number; /* arming thread only; 0 before the first */
+    _Atomic uint32_t number; /* 0 before the first arming */
     _Alignas(64) _Atomic uint64_t tickets;
     _Atomic uint64_t opens; /* left to pass open */
 };

@@ -47,7 +47,7 @@ void user_cap_free(struct user_cap *cap); /* NULL is fine */
  * under way at the turn is judged by the old month. */
 bool user_cap_arm(struct user_cap *cap, uint32_t month, uint64_t counted);
 
-uint32_t user_cap_month(const struct user_cap *cap); /* armed; 0: none. Arming thread */
+uint32_t user_cap_month(const struct user_cap *cap); /* armed; 0: none. Any thread */
 
 enum user_cap_answer {
     USER_CAP_KNOWN,
