@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from conftest import BUILD, MODEL, MODEL_ID, Server
+from test_fleet import Redis
 
 HEAD = {"family": "test", "category": "threshold", "grade": "P", "verified": True,
         "sources": ["a test"], "summary": "A licence of a test."}
@@ -33,11 +34,11 @@ def threshold(users, **rest):
             "test": "continuing", "entity": "licensee", "scope": "product_using_model", **rest}
 
 
-def configure(folder, license_id, enforce, users=None, **sections):
+def configure(folder, license_id, enforce, most=None, **sections):
     config = folder / "weir.yaml"
     model = {"path": MODEL, "license": license_id, "enforce": enforce}
-    if users:
-        model["cap"] = users
+    if most:
+        model["cap"] = most
     sections = {"licenses": {"folder": str(folder / "licenses")}, **sections}
     sections["users"] = {"trust_asserted": True, **sections.get("users", {})}
     config.write_text(json.dumps({"models": [model], **sections}))
@@ -163,6 +164,69 @@ def test_who_is_refused_too_often_is_told_to_wait(start, tmp_path):
     assert answers[-1][2]["error"]["code"] == "refusals_limited"
     assert chat(server, "known", "sk-one-one")[0] == 200
     assert chat(server, "another", "sk-two-two")[0] == 403
+
+
+CAP, STRANGERS = 300, 420
+
+
+@pytest.fixture
+def redis():
+    server = Redis()
+    yield server
+    server.end()
+
+
+def test_three_daemons_share_a_cap(start, redis, tmp_path):
+    name = licence(tmp_path / "licenses", "stop-1", [
+        threshold(700000000, consequence="separate_license")])
+    key = tmp_path / "users.key"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    config = configure(tmp_path, name, "cap", CAP, users={"key_file": str(key)},
+                       fleet={"redis": redis.socket, "sync": "300ms"})
+
+    def begin(index):
+        return start("--config", config, "--threads", 1, "--workers", 1, "--kv-memory", "32MiB",
+                     "--context", 64, model=False,
+                     env={"XDG_STATE_HOME": str(tmp_path / f"state-{index}")})
+
+    def passes(daemon, user):
+        # The smallest answer that is counted; a stranger may be told to wait, or to come again.
+        status, _, body = daemon.post("/v1/completions", {"prompt": "a", "max_tokens": 1,
+                                                          "user": f"person-{user}"})
+        assert status == 200 or body["error"]["code"] in ("user_cap", "refusals_limited")
+        return status == 200
+
+    def users():
+        return [daemon.metric("weir_mau", window="month", bound="best") for daemon in daemons]
+
+    daemons = [begin(index) for index in range(3)]
+    let_in = set()
+    deadline = time.monotonic() + 120
+    while len(let_in) < CAP:  # who finds no ticket just now finds one a little later
+        assert time.monotonic() < deadline, f"{len(let_in)} are in, {users()}"
+        for user in range(STRANGERS):
+            if user not in let_in and passes(daemons[(user + len(let_in)) % 3], user):
+                let_in.add(user)
+    until(lambda: users() == [CAP] * 3, 120)
+    # Full: nobody new anywhere; and who is in is in everywhere, be it after kill -9.
+    strangers = [user for user in range(STRANGERS) if user not in let_in]
+    assert not any(passes(daemon, user) for daemon in daemons for user in strangers[:20])
+    known = sorted(let_in)
+    until(lambda: all(passes(daemon, user) for daemon in daemons for user in known[-5:]))
+    assert all(passes(daemon, user) for daemon in daemons for user in known)
+    daemons[0].process.send_signal(signal.SIGKILL)
+    daemons[0].stop(-signal.SIGKILL)
+    start.forget(daemons[0])
+    daemons[0] = begin(0)
+    assert all(passes(daemons[0], user) for user in known)
+    assert not any(passes(daemon, user) for daemon in daemons for user in strangers[20:30])
+    assert len(let_in) == CAP and users() == [CAP] * 3
+    # Without the store the known go on, and nobody new comes in.
+    redis.kill()
+    assert all(passes(daemon, user) for daemon in daemons for user in known[:50])
+    assert not any(passes(daemon, user) for daemon in daemons for user in strangers[:20])
+    assert daemons[0].metric("weir_cap_limit") == CAP
 
 
 def test_a_wrong_setting_names_its_key_and_what_would_be_right(tmp_path):
