@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy_caps.c -- caps by whose users they hold: a model's, a product's, all. Models of one product
- * share a cap, for its users are counted once.
+/* policy_caps.c -- caps by whose users they hold: a model's, a product's, all. Models of one
+ * product share a cap, for its users are counted once.
  *
  * Alone, tickets are settled against the count every few seconds: limit - counted. So a ticket that
  * was taken for somebody who was counted before the cap was armed comes back, and a false positive
@@ -120,15 +120,14 @@ static void note_made(struct policy *policy, const struct enforce_cap *cap, bool
     usage_add_note(policy->usage, line);
 }
 
-int enforce_cap_find(struct policy *policy, enum line_scope scope, const char *name,
-                     uint64_t users_max, int64_t now_us, struct enforce_cap **ret,
-                     struct error *err)
+int enforce_cap_find(struct policy *policy, const struct enforce_wish *wish, int64_t now_us,
+                     struct enforce_cap **ret, struct error *err)
 {
     struct enforce *enforce = policy->enforce;
     struct enforce_cap *first = atomic_load(&enforce->caps);
-    const char *of = scope == LINE_ORGANISATION ? "" : name;
+    const char *of = wish->scope == LINE_ORGANISATION ? "" : wish->name;
     for (struct enforce_cap *cap = first; cap != NULL; cap = cap->next)
-        if (cap->scope == scope && strcmp(cap->name, of) == 0) {
+        if (cap->scope == wish->scope && strcmp(cap->name, of) == 0) {
             *ret = cap;
             return 0;
         }
@@ -140,9 +139,9 @@ int enforce_cap_find(struct policy *policy, enum line_scope scope, const char *n
     struct enforce_cap *cap = calloc(1, sizeof *cap);
     if (cap == NULL)
         return error_no_memory(err);
-    cap->scope = scope;
+    cap->scope = wish->scope;
     cap->name = of;
-    cap->users_max = users_max;
+    cap->users_max = wish->users_max;
     cap->wanted = UINT64_MAX;
     atomic_store(&cap->limit, UINT64_MAX);
     if (policy->fleet != NULL && (cap->news = ring_new(NEWS_MAX)) == NULL)
@@ -199,6 +198,7 @@ static void turn_one(struct policy *policy, struct enforce_cap *cap, int64_t now
         return; /* no plan has it yet */
     if (!turns && !counts)
         return;
+    uint64_t left = user_cap_tickets(cap->users); /* before it is counted what they went to */
     bool counted = count(policy, cap, now_us);
     uint64_t users = atomic_load(&cap->counted);
     if (turns) {
@@ -207,7 +207,7 @@ static void turn_one(struct policy *policy, struct enforce_cap *cap, int64_t now
         (void)user_cap_arm(cap->users, month, counted ? users + kept : cap->users_max);
         atomic_store(&cap->full_since_unix, 0);
     } else if (counted && policy->fleet == NULL) {
-        user_cap_settle(cap->users, limit, users);
+        user_cap_settle(cap->users, limit, users, left);
     }
 }
 

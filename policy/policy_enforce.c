@@ -81,8 +81,9 @@ static int plan_caps(struct policy *policy, const struct policy_model *model,
     if (enforced->mode != POLICY_ENFORCE_CAP)
         return 0;
     if (enforced->cap_users > 0) { /* a number of the operator's stands for the licence's */
-        result = enforce_cap_find(policy, LINE_MODEL, model->facts->id, enforced->cap_users, now_us,
-                                  &plan->own_cap, err);
+        const struct enforce_wish wish = {
+            .scope = LINE_MODEL, .name = model->facts->id, .users_max = enforced->cap_users};
+        result = enforce_cap_find(policy, &wish, now_us, &plan->own_cap, err);
         if (result == 0)
             want(plan->own_cap, enforced->cap_users);
         return result;
@@ -91,10 +92,11 @@ static int plan_caps(struct policy *policy, const struct policy_model *model,
         struct enforce_rule *rule = &plan->rules[i];
         if (rule->shows || rule->line.daily) /* who is of a day is not known by a month's filter */
             continue;
-        const char *name =
-            rule->line.scope == LINE_PRODUCT ? model->facts->product : model->facts->id;
-        result = enforce_cap_find(policy, rule->line.scope, name, (uint64_t)rule->line.threshold,
-                                  now_us, &rule->cap, err);
+        const struct enforce_wish wish = {
+            .scope = rule->line.scope,
+            .name = rule->line.scope == LINE_PRODUCT ? model->facts->product : model->facts->id,
+            .users_max = (uint64_t)rule->line.threshold};
+        result = enforce_cap_find(policy, &wish, now_us, &rule->cap, err);
         if (result == 0)
             want(rule->cap, enforce_cap_limit(policy, rule->cap, (uint64_t)rule->line.threshold,
                                               rule->at_least));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy_enforce_inner.h -- what happens at a threshold beyond alerts: rules (what a line asks for),
- * caps (who may come in), states (what the next request is told). Internal to policy*.c.
+/* policy_enforce_inner.h -- what happens at a threshold beyond alerts: rules (what a line asks
+ * for), caps (who may come in), states (what the next request is told). Internal to policy*.c.
  *
  * The policy thread weighs figures against rules every few seconds and publishes a state a model;
  * requests read it. */
@@ -141,10 +141,14 @@ int64_t enforce_began(struct policy *policy, const struct enforce_event *event);
 /* -- policy_caps.c -- */
 
 struct usage_group *enforce_group(struct policy *policy, enum line_scope scope, const char *name);
-/* Finds or makes the scope's cap, armed for the month of now. users_max: what it is sized for. */
-int enforce_cap_find(struct policy *policy, enum line_scope scope, const char *name,
-                     uint64_t users_max, int64_t now_unix_us, struct enforce_cap **ret,
-                     struct error *err);
+struct enforce_wish {
+    enum line_scope scope;
+    const char *name;   /* of the model or product; outlives the policy's models */
+    uint64_t users_max; /* what a cap that is made is sized for */
+};
+/* Finds or makes the scope's cap, which takes up the month of now where it was left. */
+int enforce_cap_find(struct policy *policy, const struct enforce_wish *wish, int64_t now_unix_us,
+                     struct enforce_cap **ret, struct error *err);
 /* What may be let in before a line: less what a sketch and a filter may be wrong by. */
 uint64_t enforce_cap_limit(const struct policy *policy, const struct enforce_cap *cap,
                            uint64_t threshold, bool at_least);

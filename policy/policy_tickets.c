@@ -11,7 +11,7 @@
  * was spent, and is counted, is held against the month twice. Users who came in within the last
  * exchange are counted by nobody else yet: so many more may come in.
  *
- * Who came in and was not told before a kill -9 is known here alone, and takes a ticket elsewhere. */
+ * Who came in and was not told before a kill -9 is known here alone: elsewhere a ticket is needed. */
 #include "policy/policy_tickets.h"
 
 #include "base/clock.h"

@@ -215,15 +215,14 @@ uint64_t user_cap_return(struct user_cap *cap, uint64_t keep)
     return 0;
 }
 
-void user_cap_settle(struct user_cap *cap, uint64_t users_cap, uint64_t counted)
+void user_cap_settle(struct user_cap *cap, uint64_t users_cap, uint64_t counted, uint64_t left)
 {
-    _Atomic uint64_t *pool = &current_month(cap)->tickets;
     uint64_t wanted = counted < users_cap ? users_cap - counted : 0;
-    uint64_t left = atomic_load_explicit(pool, memory_order_relaxed);
     if (left < wanted)
-        (void)atomic_fetch_add_explicit(pool, wanted - left, memory_order_relaxed);
+        (void)atomic_fetch_add_explicit(&current_month(cap)->tickets, wanted - left,
+                                        memory_order_relaxed);
     else
-        (void)user_cap_return(cap, wanted);
+        (void)user_cap_return(cap, wanted); /* what came in meanwhile has taken its own */
 }
 
 uint64_t user_cap_tickets(const struct user_cap *cap)

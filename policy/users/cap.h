@@ -69,9 +69,10 @@ void user_cap_grant(struct user_cap *cap, uint64_t tickets);
 uint64_t user_cap_return(struct user_cap *cap, uint64_t keep);
 uint64_t user_cap_tickets(const struct user_cap *cap); /* any thread */
 /* For a cap that is not leased: as many tickets as are missing from `counted` to the cap, so that
- * what was taken for somebody counted already comes back. Users between their ticket and their
- * count, one a thread, may be given it twice. */
-void user_cap_settle(struct user_cap *cap, uint64_t users_cap, uint64_t counted);
+ * what was taken for somebody counted already comes back. `left`: user_cap_tickets() as it was
+ * before the counting began; only who was between ticket and count then, one a thread, may be given
+ * a ticket twice. */
+void user_cap_settle(struct user_cap *cap, uint64_t users_cap, uint64_t counted, uint64_t left);
 /* Whether the store is out of reach, so that new users without a ticket may pass open. */
 void user_cap_cut_off(struct user_cap *cap, bool cut_off);
 

@@ -466,10 +466,42 @@ static void example_holds_every_key_and_its_default(void **state)
     }
 }
 
+static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
+{
+    (void)state;
+    struct config *config = parse("users: {enforce: attribute, enforce_on: best, cap_open: 7}\n"
+                                  "models:\n  - {path: a.gguf, enforce: cap, cap: 300}\n"
+                                  "  - {path: b.gguf}\n");
+    assert_int_equal(config->enforce, POLICY_ENFORCE_ATTRIBUTE);
+    assert_int_equal(config->enforce_on, POLICY_VIEW_BEST);
+    assert_int_equal(config->cap_open, 7);
+    assert_true(config->models[0].has_enforcement);
+    assert_int_equal(config->models[0].enforcement, POLICY_ENFORCE_CAP);
+    assert_int_equal(config->models[0].cap_users, 300);
+    assert_false(config->models[1].has_enforcement);
+    config_free(config);
+    static const char *const wrong[][2] = {
+        {"models:\n  - {path: a.gguf, enforce: block}\n",
+         "enforce: expected one of alert, attribute, cap, refuse, got 'block'"},
+        {"models:\n  - {path: a.gguf, cap: 300}\n", "cap: needs 'enforce: cap' beside it"},
+        {"models:\n  - {path: a.gguf, enforce: cap, cap: 0}\n", "cap: expected users from 1 to"},
+        {"users: {enforce_on: most}\n", "expected one of lower, best, upper, got 'most'"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct error err = {0};
+        struct config *none = NULL;
+        assert_int_not_equal(
+            config_parse_yaml("weir.yaml", wrong[i][0], strlen(wrong[i][0]), &none, &err), 0);
+        if (strstr(err.text, wrong[i][1]) == NULL || strstr(err.text, "weir.yaml") == NULL)
+            fail_msg("%s", err.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_file_gives_the_defaults),
+        cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(value_error_names_file_line_key_and_remedy),
         cmocka_unit_test(shape_error_names_file_line_key_and_remedy),

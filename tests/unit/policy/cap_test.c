@@ -458,7 +458,8 @@ static void known_users_outlive_the_process_but_not_their_month_or_key(void **st
     assert_true(user_cap_arm(cap, NOVEMBER, 0));
     for (uint64_t seed = 1, i = 0; i < 100; i++)
         assert_int_equal(user_cap_admit(cap, next_hash(&seed)), USER_CAP_TAKEN);
-    /* A second map of the files, as a process that was killed leaves them; other size, same users. */
+    /* A second map of the files, as a process that was killed leaves them; another size, but the
+     * same users. */
     struct user_cap *again = cap_in(folder, 50, 7, NOVEMBER);
     assert_int_equal(user_cap_month(again), NOVEMBER);
     assert_int_equal(user_cap_tickets(again), 0);
@@ -466,10 +467,10 @@ static void known_users_outlive_the_process_but_not_their_month_or_key(void **st
         assert_int_equal(user_cap_admit(again, next_hash(&seed)), USER_CAP_KNOWN);
     assert_int_equal(user_cap_admit(again, 99), USER_CAP_REFUSED);
     assert_true(user_cap_would_refuse(again, 99));
-    user_cap_settle(again, 50, 49);
+    user_cap_settle(again, 50, 49, 0);
     assert_false(user_cap_would_refuse(again, 99));
     assert_int_equal(user_cap_admit(again, 99), USER_CAP_TAKEN);
-    user_cap_settle(again, 50, 60);
+    user_cap_settle(again, 50, 60, 0);
     assert_int_equal(user_cap_tickets(again), 0);
     assert_true(user_cap_arm(again, DECEMBER, 0));
     assert_int_equal(user_cap_admit(again, 99), USER_CAP_TAKEN);

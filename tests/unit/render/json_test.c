@@ -157,7 +157,7 @@ static void what_stands_before_is_kept_and_no_comma_is_made_up(void **state)
     struct text out;
     text_init(&out);
     text_append_string(&out, "{\"license\":");
-    render_license_object(sample_plain(), &out);
+    render_license_object(sample_plain(), "", &out);
     text_append_string(&out, ",\"all\":[");
     render_json(sample_plain(), &out);
     text_append_char(&out, ',');
