@@ -15,6 +15,7 @@
 #include "daemon/server.h"
 #include "daemon/worker.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_enforce.h"
 #include "policy/policy_fleet.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_users.h"
@@ -84,6 +85,22 @@ uint32_t policy_lines(struct policy *policy, const struct policy_model *model, i
                                   .days = NAN,
                                   .days_late = NAN};
     return 2;
+}
+
+const char *policy_outcome_name(enum policy_outcome outcome)
+{
+    static const char *const names[] = {"passed", "attributed", "capped", "refused"};
+    return names[outcome];
+}
+
+void policy_enforcement(const struct policy_model *model, struct policy_enforcement *ret)
+{
+    (void)model;
+    *ret = (struct policy_enforcement){
+        .mode = POLICY_ENFORCE_CAP,
+        .outcomes = {7, 0, 3, 0},
+        .caps = {{.scope = "model", .limit = 300, .counted = 299, .tickets = 1}},
+        .cap_count = 1};
 }
 
 void policy_fleet_status(const struct policy *policy, int64_t now_unix_us,
@@ -254,6 +271,11 @@ static void users_are_told_by_window_and_bound(void **state)
     expect_line(fixture, "weir_identity_coverage_ratio{model=\"plain\"} 0.8");
     expect_line(fixture, "weir_users_unsaved 3");
     expect_line(fixture, "weir_mau_stale_seconds 12");
+    expect_line(fixture, "weir_enforcement_decisions_total{model=\"plain\",decision=\"passed\"} 7");
+    expect_line(fixture, "weir_enforcement_decisions_total{model=\"plain\",decision=\"capped\"} 3");
+    expect_line(fixture, "weir_cap_users{model=\"plain\",scope=\"model\"} 299");
+    expect_line(fixture, "weir_cap_tickets{model=\"plain\",scope=\"model\"} 1");
+    expect_line(fixture, "weir_cap_limit{model=\"plain\",scope=\"model\"} 300");
     expect_line(fixture, "weir_fleet_complete 0");
     expect_line(fixture, "weir_fleet_replicas 3");
     expect_line(fixture, "weir_fleet_replicas_current 2");
