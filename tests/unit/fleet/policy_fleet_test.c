@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +281,47 @@ static void somebody_else_gets_turns_and_is_told_of_the_last(void **state)
     assert_int_equal(turns.last, 1);
 }
 
+static void order(const struct fixture *fixture, const char *format, const char *argument)
+{
+    redisContext *line = redisConnectUnix(fixture->server.socket);
+    assert_non_null(line);
+    redisReply *reply = redisCommand(line, format, argument);
+    assert_true(reply != NULL && reply->type != REDIS_REPLY_ERROR);
+    freeReplyObject(reply);
+    redisFree(line);
+}
+
+static void entries_that_are_not_ours_are_refused_and_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct replica *replica = &fixture->replicas[0];
+    char key[FLEET_HEADER_BYTES * 2];
+    (void)snprintf(key, sizeof key, "WFB1%060d", 0);
+    order(fixture, "HSET weir:replicas 0000000000000007 %s", key);
+    order(fixture, "HSET weir:scopes 0000000000000007 %s", "");
+    replica_begin(fixture, 0, "", "small");
+    wait_replicas(replica, 1);
+    while (status_of(replica).refused < 3) /* again at each reading */
+        pause_a_little();
+    struct text notes;
+    text_init(&notes);
+    usage_take_notes(replica->policy->usage, &notes);
+    assert_non_null(strstr(text_string(&notes), "fleet: refused: "));
+    text_destroy(&notes);
+    order(fixture, "DEL %s", "weir:replicas");
+    order(fixture, "SET %s 1", "weir:replicas"); /* no hash at all: an error of the line */
+    text_init(&notes);
+    while (strstr(text_string(&notes), "WRONGTYPE") == NULL) {
+        usage_take_notes(replica->policy->usage, &notes);
+        pause_a_little();
+    }
+    text_destroy(&notes);
+    order(fixture, "DEL %s", "weir:replicas");
+    while (status_of(replica).stale_seconds > 0 || !status_of(replica).complete)
+        pause_a_little();
+    replica_end(replica);
+}
+
 static void a_key_of_this_folder_alone_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -343,6 +385,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_end_does_not_wait_for_a_store_that_hangs, before,
                                         after),
         cmocka_unit_test_setup_teardown(somebody_else_gets_turns_and_is_told_of_the_last, before,
+                                        after),
+        cmocka_unit_test_setup_teardown(entries_that_are_not_ours_are_refused_and_told, before,
                                         after),
         cmocka_unit_test_setup_teardown(a_key_of_this_folder_alone_is_refused, before, after),
     };
