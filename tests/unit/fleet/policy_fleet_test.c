@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <hiredis.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,49 @@ static void a_model_served_elsewhere_counts_in_family_and_organisation(void **st
     replica_begin(fixture, 0, "chat", "small"); /* it has kept what it was told */
     assert_true(users_of(&replicas[0], USAGE_GROUP_ORGANISATION, "") == 1700);
     replica_end(&replicas[0]);
+}
+
+struct ticker { /* stands for the policy thread */
+    struct usage *usage;
+    pthread_t thread;
+    _Atomic bool ending;
+};
+
+static void *tick_and_commit(void *argument)
+{
+    struct ticker *ticker = argument;
+    while (!ticker->ending) {
+        usage_tick(ticker->usage, clock_unix_us());
+        (void)usage_commit(ticker->usage, NULL);
+        pause_a_little();
+    }
+    return NULL;
+}
+
+static void two_count_and_commit_while_each_takes_up_what_the_other_serves(void **state)
+{
+    struct fixture *fixture = *state;
+    struct replica *replicas = fixture->replicas;
+    struct ticker tickers[2] = {0};
+    replica_begin(fixture, 0, "chat", "small");
+    replica_begin(fixture, 1, "search", "large");
+    for (uint32_t i = 0; i < 2; i++) {
+        tickers[i].usage = replicas[i].policy->usage;
+        assert_int_equal(pthread_create(&tickers[i].thread, NULL, tick_and_commit, &tickers[i]), 0);
+    }
+    for (uint64_t round = 0; round < 40; round++) {
+        count(&replicas[0], round * 100, 100);
+        count(&replicas[1], round * 100 + 50, 100);
+        (void)users_of(&replicas[round % 2], USAGE_GROUP_ORGANISATION, "");
+        pause_a_little();
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        wait_users(&replicas[i], USAGE_GROUP_ORGANISATION, "", 4050);
+    for (uint32_t i = 0; i < 2; i++) {
+        tickers[i].ending = true;
+        assert_int_equal(pthread_join(tickers[i].thread, NULL), 0);
+        replica_end(&replicas[i]);
+    }
 }
 
 static void all_are_heard_past_a_moment_only_when_all_have_told(void **state)
@@ -378,6 +422,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_model_served_elsewhere_counts_in_family_and_organisation,
                                         before, after),
+        cmocka_unit_test_setup_teardown(
+            two_count_and_commit_while_each_takes_up_what_the_other_serves, before, after),
         cmocka_unit_test_setup_teardown(all_are_heard_past_a_moment_only_when_all_have_told, before,
                                         after),
         cmocka_unit_test_setup_teardown(what_is_set_aside_is_told_and_dropped_on_order, before,
