@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "policy/fleet/fleet_redis.h"
+#include "policy/fleet/fleet_registry.h"
 #include "policy/policy_fleet.h"
 #include "policy/policy_fleet_inner.h"
 #include "policy/policy_inner.h"
@@ -366,6 +367,58 @@ static void entries_that_are_not_ours_are_refused_and_told(void **state)
     replica_end(replica);
 }
 
+static void wait_note(const struct replica *replica, struct text *notes, const char *words)
+{
+    uint64_t end_us = clock_monotonic_us() + PATIENT_S * UINT64_C(1000000);
+    while (strstr(text_string(notes), words) == NULL) {
+        usage_take_notes(replica->policy->usage, notes);
+        if (clock_monotonic_us() > end_us)
+            fail_msg("'%s' is not in: %s", words, text_string(notes));
+        pause_a_little();
+    }
+}
+
+static void who_is_silent_is_missed_by_name_and_after_a_week_no_more(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct replica *self = &fixture->replicas[0];
+    const struct fleet_redis_config line = {.address = fixture->server.socket, .keep_days = 40};
+    int64_t now_us = clock_unix_us();
+    struct fleet_replica other = {.id = 77, .process = 1, .host = "rack-7"};
+    uint8_t key[FLEET_KEY_BYTES];
+    struct text notes;
+    text_init(&notes);
+    replica_begin(fixture, 0, "", "small");
+    wait_replicas(self, 1);
+    assert_int_equal(secret_purpose(&self->policy->secret, "weir fleet 1", key, NULL), 0);
+    struct fleet_redis *redis = fleet_redis_new(&line, NULL);
+    const struct fleet_registry_config config = {
+        .key = key, .key_id = self->policy->secret.key_id, .replica = 1, .redis = redis};
+    struct fleet_registry *registry = fleet_registry_new(&config, NULL);
+    assert_non_null(registry);
+
+    other.seen_unix_us = other.counted_unix_us = now_us - 120 * SECOND_US;
+    assert_int_equal(fleet_registry_write(registry, &other, NULL), 0);
+    wait_note(self, &notes, "(rack-7) is missing");
+    while (status_of(self).replicas != 2)
+        pause_a_little();
+    assert_int_equal(status_of(self).replicas_current, 1);
+    assert_false(status_of(self).complete);
+
+    other.seen_unix_us = clock_unix_us();
+    assert_int_equal(fleet_registry_write(registry, &other, NULL), 0);
+    wait_note(self, &notes, "(rack-7) is heard again");
+
+    other.seen_unix_us = now_us - 8 * DAY_SECONDS * SECOND_US;
+    assert_int_equal(fleet_registry_write(registry, &other, NULL), 0);
+    wait_note(self, &notes, "(rack-7) was not heard for a week");
+    wait_replicas(self, 1);
+    text_destroy(&notes);
+    replica_end(&fixture->replicas[0]);
+    fleet_registry_free(registry);
+    fleet_redis_free(redis);
+}
+
 static void a_key_of_this_folder_alone_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -434,6 +487,8 @@ int main(void)
                                         after),
         cmocka_unit_test_setup_teardown(entries_that_are_not_ours_are_refused_and_told, before,
                                         after),
+        cmocka_unit_test_setup_teardown(who_is_silent_is_missed_by_name_and_after_a_week_no_more,
+                                        before, after),
         cmocka_unit_test_setup_teardown(a_key_of_this_folder_alone_is_refused, before, after),
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
