@@ -9,8 +9,9 @@
 #include "base/error.h"
 #include "policy/fleet/fleet_redis.h"
 
-#include <hiredis.h>
 #include <stddef.h>
+
+struct redisReply; /* hiredis.h */
 
 #define FLEET_ARGUMENTS_MAX  12u
 #define FLEET_KEY_NAME_BYTES 160u
@@ -27,7 +28,7 @@ void fleet_command_string(struct fleet_command *command, const char *string);
 /* Connects if need be. *ret is freeReplyObject()'s to free, and never of the type ERROR: what the
  * server calls one is an error here, and the connection is closed. */
 int fleet_redis_call(struct fleet_redis *redis, const struct fleet_command *command,
-                     redisReply **ret, struct error *err);
+                     struct redisReply **ret, struct error *err);
 /* For an answer that is none: closes the connection, for who knows what comes next. */
 int fleet_redis_confused(struct fleet_redis *redis, const char *what, struct error *err);
 /* "PREFIX:what". Put a hash tag into `what` where several keys are changed at one stroke. */

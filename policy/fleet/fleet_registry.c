@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

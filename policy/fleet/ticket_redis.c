@@ -5,6 +5,7 @@
 #include "policy/fleet/fleet_redis_line.h"
 
 #include <assert.h>
+#include <hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/unit/fleet/redis_server.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +6,6 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
-#include <hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Debian's redis-tools has the server's program under the last name, and no service that begins. */
-static const char *program(void)
+#include "redis_server.h"
+
+/* Debian's redis-tools has the server's program under this name, and no service that begins. */
+const char *redis_server_program(void)
 {
     static const char *const programs[] = {"/usr/bin/redis-server", "/usr/bin/valkey-server",
                                            "/usr/bin/redis-check-rdb"};
@@ -28,11 +27,7 @@ static const char *program(void)
     return NULL;
 }
 
-bool redis_server_is_there(void)
-{
-    return program() != NULL;
-}
-
+/* It says when it listens. */
 static void wait_until_ready(int fd)
 {
     char said[8192] = "";
@@ -46,12 +41,9 @@ static void wait_until_ready(int fd)
     }
 }
 
-void redis_server_begin(struct redis_server *server)
+void redis_server_begin(struct redis_server *server, const char *password)
 {
     int out[2];
-    (void)snprintf(server->folder, sizeof server->folder, "/tmp/weir-tickets-XXXXXX");
-    assert_non_null(mkdtemp(server->folder));
-    (void)snprintf(server->socket, sizeof server->socket, "%s/socket", server->folder);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     pid_t parent = getpid();
     server->pid = fork();
@@ -60,8 +52,9 @@ void redis_server_begin(struct redis_server *server)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)dup2(out[1], STDOUT_FILENO);
         if (getppid() == parent)
-            (void)execl(program(), "redis-server", "--port", "0", "--unixsocket", server->socket,
-                        "--save", "", "--appendonly", "no", "--dir", server->folder, (char *)NULL);
+            (void)execl(redis_server_program(), "redis-server", "--port", "0", "--unixsocket",
+                        server->socket, "--save", "", "--appendonly", "no", "--dir", server->folder,
+                        "--requirepass", password, (char *)NULL);
         _exit(127);
     }
     close(out[1]);
@@ -69,20 +62,16 @@ void redis_server_begin(struct redis_server *server)
     close(out[0]);
 }
 
-void redis_server_end(struct redis_server *server)
+void redis_server_kill(struct redis_server *server)
 {
     assert_int_equal(kill(server->pid, SIGKILL), 0);
     assert_int_equal(waitpid(server->pid, NULL, 0), server->pid);
     (void)unlink(server->socket);
-    assert_int_equal(rmdir(server->folder), 0);
 }
 
-void redis_server_empty(const struct redis_server *server)
+void redis_server_folder(struct redis_server *server)
 {
-    redisContext *context = redisConnectUnix(server->socket);
-    assert_non_null(context);
-    redisReply *reply = redisCommand(context, "FLUSHALL");
-    assert_non_null(reply);
-    freeReplyObject(reply);
-    redisFree(context);
+    (void)snprintf(server->folder, sizeof server->folder, "/tmp/weir-fleet-XXXXXX");
+    assert_non_null(mkdtemp(server->folder));
+    (void)snprintf(server->socket, sizeof server->socket, "%s/socket", server->folder);
 }

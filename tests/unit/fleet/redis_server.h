@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* redis_server.h -- a real server on a socket in a folder of its own, that dies with the test. */
+/* redis_server.h -- a real server without a disk, on a socket in a folder of its own. */
 #ifndef WEIR_TESTS_UNIT_FLEET_REDIS_SERVER_H
 #define WEIR_TESTS_UNIT_FLEET_REDIS_SERVER_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct redis_server {
@@ -11,9 +10,9 @@ struct redis_server {
     pid_t pid;
 };
 
-bool redis_server_is_there(void);
-void redis_server_begin(struct redis_server *server); /* fails the test when it does not */
-void redis_server_end(struct redis_server *server);
-void redis_server_empty(const struct redis_server *server);
+const char *redis_server_program(void); /* NULL: there is none here */
+void redis_server_folder(struct redis_server *server);
+void redis_server_begin(struct redis_server *server, const char *password); /* "": none */
+void redis_server_kill(struct redis_server *server);
 
 #endif

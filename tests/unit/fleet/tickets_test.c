@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/ring.h"
 #include "policy/fleet/fleet_redis.h"
@@ -200,6 +202,16 @@ static void replicas_fill_a_cap_together_and_know_each_other_s_users(void **stat
     }
 }
 
+static void empty(const struct redis_server *server)
+{
+    redisContext *context = redisConnectUnix(server->socket);
+    assert_non_null(context);
+    redisReply *reply = redisCommand(context, "FLUSHALL");
+    assert_non_null(reply);
+    freeReplyObject(reply);
+    redisFree(context);
+}
+
 static void a_store_that_lost_all_gives_out_what_the_count_says_is_left(void **state)
 {
     const struct redis_server *server = *state;
@@ -209,7 +221,7 @@ static void a_store_that_lost_all_gives_out_what_the_count_says_is_left(void **s
         replica_begin(&replicas[i], server, i);
     step_all(replicas, 3);
     assert_int_equal(fill(replicas, 1u << 20, 200, in), 200);
-    redis_server_empty(server);
+    empty(server);
     for (uint32_t r = 0; r < REPLICAS; r++)
         atomic_store(&replicas[r].cap.counted, 200);
     for (uint32_t r = 0; r < REPLICAS; r++)
@@ -246,15 +258,18 @@ static void who_ends_gives_its_tickets_back(void **state)
 static int setup(void **state)
 {
     struct redis_server *server = calloc(1, sizeof *server);
-    redis_server_begin(server);
+    redis_server_folder(server);
+    redis_server_begin(server, "");
     *state = server;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    redis_server_end(*state);
-    free(*state);
+    struct redis_server *server = *state;
+    redis_server_kill(server);
+    assert_int_equal(rmdir(server->folder), 0);
+    free(server);
     return 0;
 }
 
@@ -268,7 +283,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(who_ends_gives_its_tickets_back, setup, teardown),
     };
-    if (!redis_server_is_there()) {
+    if (redis_server_program() == NULL) {
         puts("no server of Redis or Valkey here: skipped");
         return 0;
     }
