@@ -11,7 +11,7 @@
  * was spent, and is counted, is held against the month twice. Users who came in within the last
  * exchange are counted by nobody else yet: so many more may come in.
  *
- * Who came in and was not told before a kill -9 is known here alone: elsewhere a ticket is needed. */
+ * Who came in and was not told before a kill -9 is known here alone, a stranger elsewhere. */
 #include "policy/policy_tickets.h"
 
 #include "base/clock.h"
@@ -285,16 +285,18 @@ static uint32_t on_turn(void *argument, struct fleet_redis *redis, int64_t now_u
     struct error err = {0};
     int result = 0;
     bool more = false;
-    for (struct enforce_cap *cap = atomic_load(&all->policy->enforce->caps);
-         cap != NULL && result == 0; cap = cap->next) {
+    for (struct enforce_cap *cap = atomic_load(&all->policy->enforce->caps); cap != NULL;
+         cap = cap->next) {
         struct tickets *tickets =
             atomic_load(&cap->limit) == UINT64_MAX ? NULL : tickets_of(all, cap);
         if (tickets == NULL)
             continue;
-        result = tickets_step(tickets, &turn, &err);
+        /* All of them, whatever fails: leases run out without the store, and months turn. */
+        int failed = tickets_step(tickets, &turn, &err);
+        result = failed != 0 ? failed : result;
         more = more || tickets->more ||
-               (user_cap_tickets(cap->users) * 2 <= ticket_lease_batch(tickets->lease) &&
-                atomic_load(&cap->full_since_unix) == 0);
+               (tickets->lease != NULL && atomic_load(&cap->full_since_unix) == 0 &&
+                user_cap_tickets(cap->users) * 2 <= ticket_lease_batch(tickets->lease));
     }
     note(all, result, &err);
     return result == 0 && more ? BUSY_MS : TURN_MS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_tickets.h -- caps that a fleet shares: tickets leased from its store, and users who came
- * in elsewhere made known here. The fleet's thread, which alone arms, grants and takes back there. */
+ * in elsewhere made known here. The fleet's thread, which alone arms, grants and takes back. */
 #ifndef WEIR_POLICY_POLICY_TICKETS_H
 #define WEIR_POLICY_POLICY_TICKETS_H
 
