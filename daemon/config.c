@@ -4,6 +4,7 @@
 
 #include "daemon/config_keys.h"
 #include "policy/alerts/webhook.h"
+#include "policy/users/cap_filter.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -81,6 +82,15 @@ const struct config_key config_keys[] = {
     {"users", "clock_skew", NULL, "2s", CONFIG_DURATION, false, AT(clock_skew_ms), 0, MINUTE_MS},
     {"users", "keep_days", NULL, "92", CONFIG_U32, false, AT(keep_days), 40, 3660},
     {"users", "final_hours", NULL, "48", CONFIG_U32, false, AT(final_hours), 1, 720},
+    {"fleet", "redis", NULL, "", CONFIG_TEXT, false, AT(fleet_redis), 0, 255},
+    {"fleet", "redis_user", NULL, "", CONFIG_TEXT, false, AT(fleet_redis_user), 0, 255},
+    {"fleet", "redis_password_file", NULL, "", CONFIG_TEXT, false, AT(fleet_redis_password_file), 0,
+     PATH_BYTES_MAX},
+    {"fleet", "prefix", NULL, "weir", CONFIG_TEXT, false, AT(fleet_prefix), 1, 63},
+    {"fleet", "sync", NULL, "5s", CONFIG_DURATION, false, AT(fleet_sync_ms), 100, 60 * MINUTE_MS},
+    {"users", "enforce", NULL, "alert", CONFIG_ENFORCE, false, AT(enforce), 0, 0},
+    {"users", "enforce_on", NULL, "lower", CONFIG_VIEW, false, AT(enforce_on), 0, 0},
+    {"users", "cap_open", NULL, "0", CONFIG_U32, false, AT(cap_open), 0, 1000000000},
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
@@ -89,8 +99,9 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {"",       "server", "server.tls", "server.limits", "engine",
-                                       "access", "users",  "alerts",     "licenses",      "log"};
+const char *const config_sections[] = {"",       "server",   "server.tls", "server.limits",
+                                       "engine", "access",   "users",      "fleet",
+                                       "alerts", "licenses", "log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");
 
@@ -220,6 +231,10 @@ static const char *const switch_words[] = {"false", "true", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
+static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
+static const char *const view_words[] = {"lower", "best", "upper", NULL};
+static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
+static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
@@ -247,6 +262,16 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
         result = read_choice(value, format_words, &choice, err);
         if (result == 0)
             *(enum log_format *)place = (enum log_format)choice;
+        return result;
+    case CONFIG_ENFORCE:
+        result = read_choice(value, enforce_words, &choice, err);
+        if (result == 0)
+            *(enum policy_enforce *)place = (enum policy_enforce)choice;
+        return result;
+    case CONFIG_VIEW:
+        result = read_choice(value, view_words, &choice, err);
+        if (result == 0)
+            *(enum policy_view *)place = (enum policy_view)choice;
         return result;
     default:
         return set_number(place, key, value, err);
@@ -278,6 +303,8 @@ void config_clear_models(struct config *config)
         free(config->models[i].path);
         free(config->models[i].license);
         free(config->models[i].product);
+        free(config->models[i].enforce);
+        free(config->models[i].cap);
     }
     free(config->models);
     config->models = NULL;
@@ -323,6 +350,25 @@ static char *id_of_path(const char *path)
     return strndup(base, count);
 }
 
+/* What "enforce" and "cap" say; both may be left out. */
+static int read_enforcement(struct config_model *model, struct error *err)
+{
+    int choice = 0;
+    if (model->enforce[0] != '\0' && read_choice(model->enforce, enforce_words, &choice, err) != 0)
+        return error_wrap(err, "enforce");
+    model->has_enforcement = model->enforce[0] != '\0';
+    model->enforcement = (enum policy_enforce)choice;
+    if (model->cap[0] == '\0')
+        return 0;
+    if (!read_number(model->cap, no_units, &model->cap_users) || model->cap_users == 0 ||
+        model->cap_users > CAP_USERS_MAX)
+        return error_set(err, ERROR_INVALID, "cap: expected users from 1 to %llu, got '%.64s'",
+                         (unsigned long long)CAP_USERS_MAX, model->cap);
+    if (model->enforcement != POLICY_ENFORCE_CAP)
+        return error_set(err, ERROR_INVALID, "cap: needs 'enforce: cap' beside it");
+    return 0;
+}
+
 int config_add_model(struct config *config, const struct config_model *model, struct error *err)
 {
     if (model->path[0] == '\0' || model->path[strlen(model->path) - 1] == '/')
@@ -340,11 +386,13 @@ int config_add_model(struct config *config, const struct config_model *model, st
                                                            : id_of_path(model->path),
                                 .path = strdup(model->path),
                                 .license = strdup(model->license),
-                                .product = strdup(model->product)};
-    int result =
-        copy.id == NULL || copy.path == NULL || copy.license == NULL || copy.product == NULL
-            ? error_no_memory(err)
-            : 0;
+                                .product = strdup(model->product),
+                                .enforce = strdup(model->enforce == NULL ? "" : model->enforce),
+                                .cap = strdup(model->cap == NULL ? "" : model->cap)};
+    int result = copy.id == NULL || copy.path == NULL || copy.license == NULL ||
+                         copy.product == NULL || copy.enforce == NULL || copy.cap == NULL
+                     ? error_no_memory(err)
+                     : read_enforcement(&copy, err);
     for (uint32_t i = 0; result == 0 && i < config->model_count; i++)
         if (strcmp(config->models[i].id, copy.id) == 0)
             result = error_set(err, ERROR_INVALID,
@@ -363,6 +411,8 @@ int config_add_model(struct config *config, const struct config_model *model, st
     free(copy.path);
     free(copy.license);
     free(copy.product);
+    free(copy.enforce);
+    free(copy.cap);
     return result;
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon/http/listener.h"
 #include "policy/license/declaration.h"
+#include "policy/policy_config.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,12 @@ struct config_model {
     char *path;    /* of the GGUF */
     char *license; /* a licence's id, said by the operator; "" to find it out */
     char *product; /* that uses it; "" where it has no name */
+    char *enforce; /* as written; "" for users.enforce */
+    char *cap;     /* likewise; "" for the licence's own lines */
+    /* from these two, by config_add_model() */
+    bool has_enforcement;
+    enum policy_enforce enforcement;
+    uint64_t cap_users;
 };
 
 struct config_webhook {
@@ -69,6 +76,13 @@ struct config {
     bool trust_asserted;
     uint32_t clock_skew_ms;
     uint32_t keep_days, final_hours;
+    enum policy_enforce enforce; /* of models that say nothing of their own */
+    enum policy_view enforce_on;
+    uint32_t cap_open;
+    /* fleet */
+    char *fleet_redis; /* "": alone */
+    char *fleet_redis_user, *fleet_redis_password_file, *fleet_prefix;
+    uint32_t fleet_sync_ms;
     /* alerts */
     struct config_webhook *webhooks;
     uint32_t webhook_count;

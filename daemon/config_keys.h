@@ -22,6 +22,8 @@ enum config_kind {
     CONFIG_SWITCH,   /* bool: true or false */
     CONFIG_SHARING,  /* bool: all or tenant */
     CONFIG_LEVEL,    /* enum log_level */
+    CONFIG_ENFORCE,  /* enum policy_enforce */
+    CONFIG_VIEW,     /* enum policy_view */
     CONFIG_FORMAT    /* enum log_format */
 };
 

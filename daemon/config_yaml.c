@@ -37,7 +37,7 @@ struct raw {
 
 struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
-    cyaml_schema_field_t model_fields[5], api_key_fields[3], webhook_fields[4];
+    cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
     cyaml_schema_value_t model, api_key, webhook, root;
 };
 
@@ -143,6 +143,10 @@ static void schema_fill(struct schema *schema)
         text_field("license", offsetof(struct config_model, license), CYAML_FLAG_OPTIONAL);
     schema->model_fields[3] =
         text_field("product", offsetof(struct config_model, product), CYAML_FLAG_OPTIONAL);
+    schema->model_fields[4] =
+        text_field("enforce", offsetof(struct config_model, enforce), CYAML_FLAG_OPTIONAL);
+    schema->model_fields[5] =
+        text_field("cap", offsetof(struct config_model, cap), CYAML_FLAG_OPTIONAL);
     schema->model = entry_value(schema->model_fields, sizeof(struct config_model));
     schema->fields[0][used[0]++] =
         list_field("models", offsetof(struct raw, models), offsetof(struct raw, model_count),

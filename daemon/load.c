@@ -49,6 +49,8 @@ static int add_to_policy(struct server *server, const struct config_model *model
         facts.facts.path = model->path;
         facts.facts.chosen_license = model->license;
         facts.facts.product = model->product;
+        facts.facts.enforce = model->has_enforcement ? model->enforcement : server->config->enforce;
+        facts.facts.cap_users = model->cap_users;
         result = policy_model_add(server->policy, &facts.facts, now_unix, ret, err);
         model_facts_destroy(&facts);
     }

@@ -340,6 +340,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_users(scrape, out);
     render_licenses(server, out);
     render_near(server, clock_unix_us(), out);
+    render_enforcement(scrape, out);
     render_family(out, "weir_build_info", "gauge", "The version that runs.");
     text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
     render_network(scrape, out);

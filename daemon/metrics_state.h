@@ -79,6 +79,8 @@ void render_label(struct text *out, const char *name, const char *value);
 void render_licenses(const struct server *server, struct text *out);
 /* weir_license_headroom_ratio and its like, of models that are served. */
 void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
+/* weir_fleet_*, and how old the view of all is. */
+void render_fleet(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 
@@ -89,5 +91,8 @@ void render_labelled(struct text *out, const struct scrape_model *model, const c
                      const char *key_value, double value);
 /* How many people are served. */
 void render_users(const struct scrape *scrape, struct text *out);
+
+/* What was decided at thresholds. */
+void render_enforcement(const struct scrape *scrape, struct text *out);
 
 #endif

@@ -99,7 +99,5 @@ void render_users(const struct scrape *scrape, struct text *out)
                        "weir_identity_suspect_keys{finding=\"shared\"} %u\n"
                        "weir_identity_suspect_keys{finding=\"sprayed\"} %u\n",
                        shared, sprayed);
-    render_family(out, "weir_mau_stale_seconds", "gauge",
-                  "Since the view of the whole fleet was last whole; alone it always is.");
-    text_append_string(out, "weir_mau_stale_seconds 0\n");
+    render_fleet(scrape->server, out);
 }

@@ -90,6 +90,13 @@ static int open_policy(struct server *server, struct error *err)
         .keep_days = server->config->keep_days,
         .final_hours = server->config->final_hours,
         .worker_count = server->worker_count,
+        .enforce_on = server->config->enforce_on,
+        .cap_open = server->config->cap_open,
+        .fleet = {.redis = server->config->fleet_redis,
+                  .redis_user = server->config->fleet_redis_user,
+                  .redis_password_file = server->config->fleet_redis_password_file,
+                  .prefix = server->config->fleet_prefix,
+                  .sync_ms = server->config->fleet_sync_ms},
         .webhooks = webhooks,
         .webhook_count = server->config->webhook_count,
     };
@@ -285,9 +292,9 @@ static void watch_engine(struct server *server, struct served_model *served, uin
 
 static void log_note(struct log *log, const char *line)
 {
-    static const char *const events[] = {"alert_fired",         "alert_cleared",
-                                         "alert_dead",          "identity_suspect",
-                                         "identity_rules_read", "identity_rules_refused"};
+    static const char *const events[] = {
+        "alert_fired",       "alert_cleared",    "alert_dead",          "enforcement_began",
+        "enforcement_ended", "identity_suspect", "identity_rules_read", "identity_rules_refused"};
     const char *event = "users";
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         size_t count = strlen(events[i]);

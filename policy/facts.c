@@ -46,6 +46,8 @@ const struct policy_model_facts *facts_copy(struct arena *arena,
         if (bases[i].name == NULL || bases[i].organization == NULL || bases[i].repo_url == NULL)
             return NULL;
     }
+    kept->enforce = facts->enforce;
+    kept->cap_users = facts->cap_users;
     kept->base_models = bases;
     kept->base_model_count = facts->base_model_count;
     return kept;

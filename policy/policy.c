@@ -11,9 +11,12 @@
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/license/gate.h"
+#include "policy/policy_enforce_inner.h"
+#include "policy/policy_fleet_inner.h"
 #include "policy/policy_inner.h"
 #include "policy/policy_moment.h"
 #include "policy/policy_months.h"
+#include "policy/policy_tickets.h"
 #include "policy/policy_tokens.h"
 #include "policy/users/calendar.h"
 #include "policy/users/identity.h"
@@ -115,7 +118,12 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     if (policy->tokens == NULL)
         return err->code;
     policy->matcher = license_matcher_new(policy->rules.catalogue, err);
-    return policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
+    result = policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
+    if (result == 0)
+        result = policy_fleet_open(policy, config, &policy->fleet, err);
+    if (result == 0)
+        result = policy_enforce_open(policy, config, err);
+    return result == 0 ? policy_tickets_open(policy, err) : result;
 }
 
 struct policy *policy_new(const struct policy_config *config, struct error *err)
@@ -159,6 +167,7 @@ static void release_weighed(struct weighed *weighed)
 static void release_model(struct policy_model *model)
 {
     release_weighed(model->newest);
+    policy_enforced_free(model->enforced);
     arena_free(model->arena);
     free(model);
 }
@@ -171,6 +180,9 @@ void policy_free(struct policy *policy)
     policy_tokens_stop(policy, clock_unix_us()); /* answers end after the thread has */
     policy_watch_close(policy);
     policy_tokens_close(policy->tokens);
+    policy_fleet_close(policy->fleet);
+    policy_tickets_close(policy->tickets);
+    policy_enforce_close(policy);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;
         release_model(policy->models);
@@ -289,6 +301,8 @@ int policy_model_add(struct policy *policy, const struct policy_model_facts *fac
     bool refused = result == 0 && weighed->assessment->verdict == VERDICT_BREACH;
     if (result == 0 && !refused)
         result = open_scope(policy, model, err);
+    if (result == 0 && !refused)
+        result = policy_enforce_add(policy, model, now_unix * 1000000, err);
     if (result != 0) {
         release_model(model);
         return result;
@@ -438,6 +452,10 @@ void policy_admit(struct policy *policy, struct policy_model *model,
     assert(model->scope != NULL);
     const struct policy_moment moment = policy_moment(now_unix_us, policy->clock_skew_us);
     see(policy, claims, &moment, &id, &sight);
+    ret->identity = sight.class;
+    ret->sequence = 0;
+    if (!policy_enforce_admit(policy, model, &sight, claims->worker, moment.days[0], ret))
+        return; /* not served, and so not counted */
     ret->sequence = usage_count(model->scope, moment.days[0], &sight);
     if (moment.day_count == 2) {
         uint64_t beyond = usage_count_again(model->scope, moment.days[1], &sight);
@@ -446,10 +464,6 @@ void policy_admit(struct policy *policy, struct policy_model *model,
     policy_ids_seen(policy->ids, claims, &id, ret->sequence != 0);
     if (ret->sequence != 0 && policy->thread != NULL)
         policy_thread_poke(policy->thread);
-    ret->verdict = POLICY_GO;
-    ret->identity = sight.class;
-    ret->attribution[0] = '\0';
-    ret->reason[0] = '\0';
 }
 
 int policy_start(struct policy *policy, void (*on_durable)(void *argument), void *argument,
@@ -467,11 +481,14 @@ int policy_start(struct policy *policy, void (*on_durable)(void *argument), void
                                                 .turn = policy_turn,
                                                 .turn_argument = policy};
     policy->thread = policy_thread_new(&config, err);
-    return policy->thread == NULL ? (err == NULL ? ERROR_IO : err->code) : 0;
+    if (policy->thread == NULL)
+        return err == NULL ? ERROR_IO : err->code;
+    return policy_fleet_start(policy->fleet, err);
 }
 
 void policy_stop(struct policy *policy)
 {
+    policy_fleet_stop(policy->fleet); /* first: what it joins is synced by what ends after it */
     policy_thread_free(policy->thread);
     policy->thread = NULL;
     if (policy->months != NULL)

@@ -51,6 +51,8 @@ struct policy_model_facts {
     const char *license, *license_name, *license_link; /* general.license*, lists joined with "," */
     const struct policy_base_model *base_models;
     uint32_t base_model_count;
+    enum policy_enforce enforce;
+    uint64_t cap_users; /* of this model in a month, said by the operator; 0: by its licence */
 };
 
 /* Recognises and weighs the model; the ledger keeps the verdict and what was acknowledged.

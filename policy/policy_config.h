@@ -34,6 +34,26 @@ struct policy_webhook {
 #define POLICY_WEBHOOKS_MAX 16u
 #define POLICY_SKEW_MS_MAX  60000u
 
+/* The store that replicas share; redis NULL or "": there are none. */
+struct policy_fleet_config {
+    const char *redis; /* "host:port" or "/path/of/socket" */
+    const char *redis_user, *redis_password_file;
+    const char *prefix; /* of keys; NULL or "": "weir" */
+    uint32_t sync_ms;   /* between exchanges; 0: 5000 */
+};
+
+/* What happens at a threshold of users beyond alerts. Each does what those before it do, but that
+ * cap and refuse exclude each other. */
+enum policy_enforce {
+    POLICY_ENFORCE_ALERT,     /* nothing */
+    POLICY_ENFORCE_ATTRIBUTE, /* answers carry the words that a licence asks for, while it does */
+    POLICY_ENFORCE_CAP,   /* new users of the month are refused near a line that needs a licence */
+    POLICY_ENFORCE_REFUSE /* past such a line everybody is */
+};
+/* Which figure has to be past a line before anybody is refused: what surely is, probably is, or
+ * may be. Words are shown as soon as they may be due. */
+enum policy_view { POLICY_VIEW_LOWER, POLICY_VIEW_BEST, POLICY_VIEW_UPPER };
+
 struct policy_config {
     const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
     const char *key_file; /* 32 bytes or more, secret; NULL: a credential, else made (secret.h) */
@@ -46,6 +66,9 @@ struct policy_config {
     uint32_t worker_count;  /* who admits, for policy_claims.worker; 0: 1 */
     const struct policy_webhook *webhooks; /* read at policy_new() */
     uint32_t webhook_count;                /* at most POLICY_WEBHOOKS_MAX */
+    struct policy_fleet_config fleet;
+    enum policy_view enforce_on;
+    uint32_t cap_open; /* users a month that a replica lets in while it is cut off from tickets */
 };
 
 #endif

@@ -18,12 +18,16 @@
 #include <stdatomic.h>
 
 struct arena;
+struct enforce;
+struct enforced;
 struct delivery;
 struct policy_months;
 struct policy_tokens;
+struct policy_fleet;
+struct policy_tickets;
 struct watch;
 
-#define POLICY_TURNS 4u /* watch, months, tokens, findings */
+#define POLICY_TURNS 5u /* watch, months, tokens, findings, enforcement */
 
 struct weighed { /* an assessment, and those before it */
     struct weighed *older;
@@ -38,6 +42,7 @@ struct policy_model {
     struct usage_scope *scope;              /* NULL where the licence refuses the model */
     struct usage_group *group;              /* of the model, whatever the product */
     struct usage_group *product;            /* NULL where it is part of no named one */
+    struct enforced *enforced;              /* NULL where the licence refuses the model */
     /* main thread */
     struct weighed *newest;
     struct weighed *pending; /* made, and not yet told; NULL outside of policy_reassess() */
@@ -66,11 +71,14 @@ struct policy {
     /* of the rules, for other threads; generation rises when anything is weighed otherwise */
     _Atomic(const struct declaration *) declaration;
     _Atomic uint64_t generation;
-    struct outbox *outbox;        /* the policy thread's, once it runs */
-    struct watch *watch;          /* likewise, but for watch_forecast() */
-    struct delivery *delivery;    /* likewise, but for delivery_counts() */
-    struct usage_group *all;      /* the organisation; NULL before a model is served */
-    struct policy_months *months; /* the policy thread's; NULL before policy_start() */
+    struct outbox *outbox;          /* the policy thread's, once it runs */
+    struct watch *watch;            /* likewise, but for watch_forecast() */
+    struct delivery *delivery;      /* likewise, but for delivery_counts() */
+    struct policy_fleet *fleet;     /* NULL: alone */
+    struct policy_tickets *tickets; /* the fleet's thread's; NULL: alone */
+    struct enforce *enforce;        /* likewise, but for policy_enforce_admit() */
+    struct usage_group *all;        /* the organisation; NULL before a model is served */
+    struct policy_months *months;   /* the policy thread's; NULL before policy_start() */
     struct policy_tokens *tokens;
     int64_t due_us[POLICY_TURNS]; /* the policy thread's */
 };

@@ -2,6 +2,7 @@
 /* policy_turns.c -- what the policy thread does besides commits: pieces of several things that each
  * say when they want to go on. One piece a turn, of that which has been due for longest, so that a
  * commit waits for one piece at most. */
+#include "policy/policy_enforce_inner.h"
 #include "policy/policy_inner.h"
 #include "policy/policy_months.h"
 #include "policy/policy_tokens.h"
@@ -21,7 +22,7 @@ static uint32_t turn_months(struct policy *policy, int64_t now_us)
 }
 
 static uint32_t (*const turns[POLICY_TURNS])(struct policy *policy, int64_t now_us) = {
-    turn_watch, turn_months, policy_tokens_turn, policy_findings_turn};
+    turn_watch, turn_months, policy_tokens_turn, policy_findings_turn, policy_enforce_turn};
 
 static uint32_t most_due(const struct policy *policy)
 {

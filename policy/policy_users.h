@@ -37,17 +37,31 @@ struct policy_claims {
 
 enum policy_verdict { POLICY_GO, POLICY_GO_WITH_ATTRIBUTION, POLICY_REFUSE };
 
+#define POLICY_ATTRIBUTION_BYTES 512u
+#define POLICY_REASON_BYTES      640u
+
+/* By what somebody is refused. Strings are the policy's, and "" where there is none. */
+struct policy_refusal {
+    const char *license, *condition, *clause;
+    uint64_t users;     /* the threshold or the cap */
+    bool capped;        /* a new user beyond a cap; else the model is not served at all */
+    int64_t since_unix; /* when this began */
+    int64_t until_unix; /* the month's turn; 0: nobody can say */
+};
+
 struct policy_decision {
     enum policy_verdict verdict;
     enum identity_class identity;
-    char attribution[96]; /* to show, "" when none is due */
-    char reason[256];     /* of a refusal: licence and clause */
-    uint64_t sequence;    /* for policy_durable(), before the answer begins */
+    uint64_t sequence;       /* for policy_durable(), before the answer begins */
+    const char *attribution; /* words to show; the policy's, "" when none are due */
+    /* of POLICY_REFUSE, else unset */
+    struct policy_refusal refusal;
+    char reason[POLICY_REASON_BYTES]; /* all of it in a sentence or two */
 };
 
-/* Counts the user for the model in the UTC day of now, next to a midnight (policy_config.h,
- * clock_skew_ms) in the day beyond it too, and decides. Where the user was counted in
- * the day before: no lock, no system call, and no allocation but to check a proof. */
+/* Decides, and counts the user for the model in the UTC day of now, next to a midnight
+ * (policy_config.h, clock_skew_ms) in the day beyond it too, unless it is refused. Where the user
+ * was counted in the day before: no lock, no system call, and no allocation but to check a proof. */
 void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,
                   struct policy_decision *ret);

@@ -95,7 +95,8 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
     text_init(&body);
     fault_write(fault, &body);
     struct answer_headers head;
-    answer_headers_init(&head, call, "application/json");
+    answer_headers_init(&head, call,
+                        fault->refusal != NULL ? "application/problem+json" : "application/json");
     char retry_after[16];
     if (fault->retry_after_s > 0) {
         (void)snprintf(retry_after, sizeof retry_after, "%u", fault->retry_after_s);

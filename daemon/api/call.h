@@ -6,6 +6,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/auth.h"
 #include "daemon/api/claims.h"
+#include "daemon/api/refusals.h"
 
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct api {
     struct exchange_handler handler;
     struct auth *auth;
     struct claim_names claims;
+    struct refusals refusals;
     /* random bytes, drawn many at a time */
     unsigned char entropy[512];
     size_t entropy_left;

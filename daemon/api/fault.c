@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/api/fault.h"
 
+#include "policy/policy_users.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static void fill(struct fault *fault, uint32_t status, const char *format, va_list args)
 {
@@ -78,9 +81,45 @@ static void append_or_null(struct text *out, const char *string)
         text_append_json(out, string, strlen(string));
 }
 
+static void append_string(struct text *out, const char *key, const char *value)
+{
+    text_append_format(out, "\"%s\":", key);
+    append_or_null(out, value);
+    text_append_char(out, ',');
+}
+
+static void append_time(struct text *out, const char *key, int64_t unix_s)
+{
+    char value[32] = "";
+    struct tm utc;
+    time_t at = (time_t)unix_s;
+    if (unix_s != 0 && gmtime_r(&at, &utc) != NULL)
+        (void)strftime(value, sizeof value, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    append_string(out, key, value);
+}
+
+/* No type of its own: `code` tells kinds apart, and "about:blank" has the status' own title. */
+static void append_problem(struct text *out, const struct fault *fault)
+{
+    const struct policy_refusal *refusal = fault->refusal;
+    text_append_format(out, "\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":%u,",
+                       fault->status);
+    append_string(out, "detail", fault->message);
+    append_string(out, "code", fault->code);
+    append_string(out, "license", refusal->license);
+    append_string(out, "condition", refusal->condition);
+    append_string(out, "clause", refusal->clause);
+    text_append_format(out, "\"users\":%llu,", (unsigned long long)refusal->users);
+    append_time(out, "since", refusal->since_unix);
+    append_time(out, "until", refusal->until_unix);
+}
+
 void fault_write(const struct fault *fault, struct text *out)
 {
-    text_append_string(out, "{\"error\":{\"message\":");
+    text_append_char(out, '{');
+    if (fault->refusal != NULL)
+        append_problem(out, fault);
+    text_append_string(out, "\"error\":{\"message\":");
     text_append_json(out, fault->message, strlen(fault->message));
     text_append_format(out, ",\"type\":\"%s\",\"param\":", fault_type(fault->status));
     append_or_null(out, fault->param);

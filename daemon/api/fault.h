@@ -11,15 +11,18 @@
 
 #include <stdint.h>
 
+struct policy_refusal;
+
 #define FAULT_PARAM_MAX   96
 #define FAULT_MESSAGE_MAX 900
 
 struct fault {
     uint32_t status;
-    const char *code;            /* a constant such as "model_not_found", or NULL */
-    const char *allow;           /* 405: a constant for the Allow header, else NULL */
-    uint32_t retry_after_s;      /* 0: no Retry-After */
-    char param[FAULT_PARAM_MAX]; /* the parameter at fault, "" when none is */
+    const char *code;                     /* a constant such as "model_not_found", or NULL */
+    const char *allow;                    /* 405: a constant for the Allow header, else NULL */
+    uint32_t retry_after_s;               /* 0: no Retry-After */
+    const struct policy_refusal *refusal; /* by a licence; borrowed: whoever answers. NULL else */
+    char param[FAULT_PARAM_MAX];          /* the parameter at fault, "" when none is */
     char message[FAULT_MESSAGE_MAX];
 };
 
@@ -33,7 +36,8 @@ int fault_code(struct fault *fault, uint32_t status, const char *code, const cha
 int fault_from_error(struct fault *fault, const struct error *err);
 int fault_no_memory(struct fault *fault);
 
-/* {"error":{"message":...,"type":...,"param":...,"code":...}} */
+/* {"error":{"message":...,"type":...,"param":...,"code":...}}; before it, with a refusal, what RFC
+ * 9457 has of a problem, and what it is refused by: clients of either kind find their own. */
 void fault_write(const struct fault *fault, struct text *out);
 
 #endif

@@ -88,6 +88,27 @@ static int check_length(const struct generation_plan *plan, size_t prompt_count,
     return 0;
 }
 
+/* A refusal tells whether somebody was here this month, and costs its asker nothing: whoever asks
+ * on and on is told to wait. Who is known passes, however often others were refused. */
+static int refuse(const struct call *call, const struct policy_claims *claims,
+                  const struct policy_decision *decision, struct fault *fault)
+{
+    const char *code = decision->refusal.capped ? "user_cap" : "license_threshold";
+    uint32_t wait_s =
+        refusals_note(&call->api->refusals,
+                      claims->api_key != NULL ? claims->api_key : claims->address, call->now_us);
+    if (wait_s > 0) {
+        (void)fault_code(fault, 429, "refusals_limited",
+                         "More than %u requests were refused within a minute; ask again in %u s",
+                         REFUSALS_A_MINUTE, wait_s);
+        fault->retry_after_s = wait_s;
+        return -1;
+    }
+    (void)fault_code(fault, 403, code, "%s", decision->reason);
+    fault->refusal = &decision->refusal;
+    return -1;
+}
+
 static int admit_user(const struct generation_plan *plan, struct policy_decision *ret,
                       struct fault *fault)
 {
@@ -96,9 +117,26 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
     claims_read(call, plan->request, &claims);
     policy_admit(call->api->server->policy, plan->model->policy, &claims.policy, plan->now_unix_us,
                  ret);
-    if (ret->verdict == POLICY_REFUSE)
-        return fault_code(fault, 403, "license_refused", "%s", ret->reason);
-    return 0;
+    return ret->verdict == POLICY_REFUSE ? refuse(call, &claims.policy, ret, fault) : 0;
+}
+
+/* Printable ASCII as it is, all else by percent and two digits, as in a URI: words of a licence may
+ * be of any script, and a header's value is not. */
+static void write_header_value(const char *text, char ret[GENERATION_ATTRIBUTION_BYTES])
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t used = 0;
+    for (; *text != '\0' && used + 4 <= GENERATION_ATTRIBUTION_BYTES; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c >= ' ' && c < 0x7f && c != '%') {
+            ret[used++] = (char)c;
+            continue;
+        }
+        ret[used++] = '%';
+        ret[used++] = digits[c >> 4];
+        ret[used++] = digits[c & 15];
+    }
+    ret[used] = '\0';
 }
 
 static void write_chunk_head(struct generation *generation)
@@ -154,7 +192,7 @@ static struct generation *generation_new(const struct generation_plan *plan,
     generation->prompt_only = request->max_tokens == 0;
     generation->created_unix = plan->now_unix_us / 1000000;
     generation->sequence = decision->sequence;
-    memcpy(generation->attribution, decision->attribution, sizeof generation->attribution);
+    write_header_value(decision->attribution, generation->attribution);
     (void)snprintf(generation->id, sizeof generation->id, "%s%016llx%08llx", plan->shape->id_prefix,
                    (unsigned long long)api_random_u64(plan->call->api),
                    (unsigned long long)(api_random_u64(plan->call->api) >> 32));

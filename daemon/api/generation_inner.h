@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* An octet that no header may have takes three: of a longer text, what fits. */
+#define GENERATION_ATTRIBUTION_BYTES 1024u
+
 /* One prompt: a generation of the engine's. */
 struct part {
     struct generation *generation;
@@ -33,7 +36,7 @@ struct generation {
     bool prompt_only; /* echo and max_tokens 0: the engine's one token is not the answer's */
     char id[48];
     int64_t created_unix;
-    char attribution[96];
+    char attribution[GENERATION_ATTRIBUTION_BYTES]; /* as a header's value */
     uint32_t part_count, choices_per_part;
     struct part *parts;     /* [part_count] */
     struct choice *choices; /* [part_count * choices_per_part] */

@@ -4,6 +4,7 @@
 #include "daemon/api/answer.h"
 #include "daemon/api/handlers.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_enforce.h"
 #include "policy/render/render.h"
 
 #include <string.h>
@@ -25,7 +26,8 @@ static void append_model(struct text *out, const struct served_model *model)
     append_member(out, "root", model->id);
     text_append_format(
         out, ",\"parent\":null,\"max_model_len\":%u,\"license\":", engine_context(model->engine));
-    render_license_object(policy_model_assessment(model->policy), out);
+    render_license_object(policy_model_assessment(model->policy), policy_attribution(model->policy),
+                          out);
     text_append_char(out, '}');
 }
 

@@ -44,6 +44,8 @@
 #define DEFAULT_JUMP_USERS  1e7
 #define DEFAULT_JUMP_FACTOR 2.0
 #define DEFAULT_USERS_MAX   1e10
+#define DEFAULT_VIEW_BYTES  ((size_t)16 << 20)
+#define DEFAULT_IDLE        600u
 
 /* -- The object -- */
 
@@ -77,6 +79,10 @@ static void fill_defaults(struct fleet_config *config)
         config->jump_factor = DEFAULT_JUMP_FACTOR;
     if (config->users_max <= 0)
         config->users_max = DEFAULT_USERS_MAX;
+    if (config->view_bytes == 0)
+        config->view_bytes = DEFAULT_VIEW_BYTES;
+    if (config->idle_seconds == 0)
+        config->idle_seconds = DEFAULT_IDLE;
 }
 
 struct fleet *fleet_new(const struct fleet_config *config, struct error *err)
@@ -180,6 +186,63 @@ static void drop_view(struct fleet_track *track)
     track->view = NULL;
 }
 
+static void forget(struct fleet_track *track)
+{
+    drop_view(track);
+    track->known = false;
+}
+
+/* Of the days that stream, which come first, the others have no view: what they hold, and who of
+ * them was needed longest ago; NULL: nobody but `but`. */
+static struct fleet_track *oldest_view(struct fleet *fleet, const struct fleet_track *but)
+{
+    struct fleet_track *oldest = NULL;
+    fleet->status.views = 0;
+    fleet->status.view_bytes = 0;
+    for (uint32_t i = 0; i < fleet->track_count; i++) {
+        struct fleet_track *track = &fleet->tracks[i];
+        if (!fleet_day_streams(fleet, track->name.day))
+            break;
+        if (track->view == NULL)
+            continue;
+        fleet->status.views++;
+        fleet->status.view_bytes += sketch_memory(track->view);
+        if (track != but && (oldest == NULL || track->used_us < oldest->used_us))
+            oldest = track;
+    }
+    return oldest;
+}
+
+void fleet_view_used(struct fleet *fleet, struct fleet_track *track)
+{
+    track->used_us = fleet->now_us;
+    fleet_view_set(fleet, track);
+}
+
+void fleet_view_set(struct fleet *fleet, const struct fleet_track *track)
+{
+    struct fleet_track *oldest = oldest_view(fleet, track);
+    while (oldest != NULL && fleet->status.view_bytes > fleet->config.view_bytes) {
+        drop_view(oldest);
+        fleet->status.views_dropped++;
+        oldest = oldest_view(fleet, track);
+    }
+}
+
+/* Most counters of a fleet are quiet most of the time. */
+static void drop_idle_views(struct fleet *fleet)
+{
+    int64_t idle_us = (int64_t)fleet->config.idle_seconds * 1000000;
+    for (uint32_t i = 0; i < fleet->track_count; i++) {
+        struct fleet_track *track = &fleet->tracks[i];
+        if (track->view == NULL || fleet->now_us - track->used_us < idle_us)
+            continue;
+        drop_view(track);
+        fleet->status.views_dropped++;
+    }
+    (void)oldest_view(fleet, NULL);
+}
+
 /* Days pass: old counters are let go, streams are those of the days around today. */
 static void move_to(struct fleet *fleet, uint32_t today)
 {
@@ -189,7 +252,7 @@ static void move_to(struct fleet *fleet, uint32_t today)
     for (uint32_t i = 0; i < fleet->track_count; i++) {
         struct fleet_track *track = &fleet->tracks[i];
         if (!fleet_day_streams(fleet, track->name.day))
-            drop_view(track);
+            forget(track);
         if (day_is_followed(fleet, track->name.day))
             fleet->tracks[kept++] = *track;
     }
@@ -290,7 +353,11 @@ void fleet_set_aside(struct fleet *fleet, const struct fleet_suspect *suspect, c
     struct fleet_held *held = find_held(fleet, suspect);
     if (held == NULL)
         return;
+    bool same = held->bytes.count == count && count > 0 && !held->bytes.failed &&
+                memcmp(held->bytes.bytes, bytes, count) == 0;
+    uint64_t number = same ? held->suspect.number : ++fleet->held_number;
     held->suspect = *suspect;
+    held->suspect.number = number;
     text_reset(&held->bytes);
     text_append(&held->bytes, bytes, count);
 }
@@ -350,7 +417,7 @@ int fleet_suspect_settle(struct fleet *fleet, uint32_t index, bool accept, struc
 static void forget_views(struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->track_count; i++)
-        drop_view(&fleet->tracks[i]);
+        forget(&fleet->tracks[i]);
     fleet->compare_unix_us = 0;
     fleet->status.complete = false;
 }
@@ -448,6 +515,7 @@ int fleet_tick(struct fleet *fleet, int64_t now_unix_us, struct error *err)
     int64_t wait_us = fleet->next_unix_us - now_unix_us;
     if (wait_us > 0 && wait_us <= 2 * BACKOFF_US_MAX)
         return 0;
+    fleet->now_us = now_unix_us;
     move_to(fleet, (uint32_t)(now_unix_us / DAY_US));
     int result = exchange(fleet, now_unix_us, &more, err);
     if (result != 0) {
@@ -458,6 +526,7 @@ int fleet_tick(struct fleet *fleet, int64_t now_unix_us, struct error *err)
             spread(fleet, backoff_us < BACKOFF_US_MAX ? backoff_us : BACKOFF_US_MAX) * 4 / 5;
         return error_wrap(err, "fleet");
     }
+    drop_idle_views(fleet);
     fleet->failures = 0;
     fleet->contact_unix_us = now_unix_us;
     fleet->next_unix_us =
@@ -467,6 +536,11 @@ int fleet_tick(struct fleet *fleet, int64_t now_unix_us, struct error *err)
         fleet->status.synced_unix_us = now_unix_us;
     }
     return 0;
+}
+
+void fleet_hurry(struct fleet *fleet)
+{
+    fleet->next_unix_us = 0;
 }
 
 void fleet_status(const struct fleet *fleet, struct fleet_status *ret)

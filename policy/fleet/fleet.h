@@ -48,6 +48,8 @@ struct fleet_config {
     uint32_t compare_seconds;         /* between comparisons of all snapshots: 600 */
     double jump_users, jump_factor;   /* a step beyond both is set aside: 1e7 users, times 2 */
     double users_max;                 /* more are nowhere: 1e10 */
+    size_t view_bytes;                /* of views at most, and one more for a moment: 16 MiB */
+    uint32_t idle_seconds;            /* a view that nobody needs for so long goes: 600 */
 };
 
 struct fleet;
@@ -60,6 +62,9 @@ void fleet_free(struct fleet *fleet); /* NULL is fine */
  * again by itself, up to a minute later. */
 int fleet_tick(struct fleet *fleet, int64_t now_unix_us, struct error *err);
 
+/* The next tick does what is due as if its time had come. */
+void fleet_hurry(struct fleet *fleet);
+
 struct fleet_status {
     bool complete;          /* all counters were compared since the start, or since a loss */
     int64_t synced_unix_us; /* when all was last exchanged; 0: never */
@@ -69,8 +74,11 @@ struct fleet_status {
     uint64_t refused;               /* messages: damaged, of another key or format */
     uint64_t set_aside;             /* messages: in quarantine, or beyond its room */
     uint64_t snapshots_written, races_lost;
-    uint64_t left_out;                 /* counters beyond FLEET_NAMES_MAX */
-    uint32_t due;                      /* counters that wait to be compared */
+    uint64_t left_out;      /* counters beyond FLEET_NAMES_MAX */
+    uint32_t views;         /* held, of the counters of three days */
+    size_t view_bytes;      /* in them */
+    uint64_t views_dropped; /* for want of room, or idle: costs a snapshot if it changes */
+    uint32_t due;           /* counters that wait to be compared */
     char last_refusal[ERROR_TEXT_MAX]; /* "" when there was none */
 };
 void fleet_status(const struct fleet *fleet, struct fleet_status *ret);
@@ -80,6 +88,7 @@ uint64_t fleet_stale_seconds(const struct fleet *fleet, int64_t now_unix_us);
 /* What one step of would have made a counter jump. A join cannot be undone, so somebody has to say
  * that it is true; until then it is in no figure. */
 struct fleet_suspect {
+    uint64_t number; /* of the message, in the order of their coming; other bytes, another number */
     struct fleet_name name;
     enum fleet_blob_kind kind;
     uint64_t sender; /* 0: a snapshot */

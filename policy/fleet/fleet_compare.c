@@ -103,8 +103,7 @@ static int on_merge(void *argument, const void *bytes, size_t count, struct text
         fleet_refuse(fleet, &why);
         return result == ERROR_REFUSED ? 0 : write_local(merge, out, err);
     }
-    result =
-        fleet_judge(fleet, merge->local, merge->theirs, merge->track->view != NULL, &suspect, err);
+    result = fleet_judge(fleet, merge->local, merge->theirs, merge->track->known, &suspect, err);
     if (result < 0)
         return result;
     if (result == 1)
@@ -154,6 +153,7 @@ static int merge_snapshot(struct fleet *fleet, struct fleet_track *track, struct
         return error_set(err, result, "%s", why.text);
     fleet->status.races_lost += lost ? 1 : 0;
     fleet->status.snapshots_written += merge->wrote && !lost ? 1 : 0;
+    track->untold = track->untold || (merge->wrote && !lost);
     track->due = lost;
     result = merge->theirs == NULL ? 0 : store->join(store->self, &track->name, merge->theirs, err);
     return result == 0 ? widen_view(fleet, track, merge->theirs, err) : result;
@@ -181,6 +181,9 @@ int fleet_compare(struct fleet *fleet, struct fleet_track *track, struct error *
     if (!fleet_day_streams(fleet, track->name.day)) { /* no deltas, so no view */
         sketch_free(track->view);
         track->view = NULL;
+    } else if (result == 0) {
+        track->known = true;
+        fleet_view_set(fleet, track);
     }
     text_destroy(&sealed);
     sketch_free(local);

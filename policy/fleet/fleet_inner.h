@@ -14,6 +14,9 @@ struct fleet_track {
     uint64_t changes;    /* of the store, when last looked at */
     uint64_t published;  /* of the store, when all of it was last with the fleet */
     struct sketch *view; /* what the others can know of it; NULL: to be asked */
+    int64_t used_us;     /* when the view was last needed */
+    bool known;          /* we were in touch all the time since it was compared, view or not */
+    bool untold;         /* a snapshot was written with what no delta may have told */
     bool due;            /* is to be compared with its snapshot */
 };
 
@@ -27,6 +30,7 @@ struct fleet {
     struct fleet_key *key;
 
     uint32_t today;
+    int64_t now_us;                        /* of the tick */
     int64_t next_unix_us, compare_unix_us; /* when to act; when to compare everything */
     int64_t contact_unix_us;               /* the last tick without an error */
     uint32_t failures;                     /* in a row */
@@ -39,6 +43,7 @@ struct fleet {
     uint32_t track_count, track_capacity;
     struct fleet_held held[FLEET_QUARANTINE_MAX];
     uint32_t held_count;
+    uint64_t held_number; /* the newest suspect.number */
     struct fleet_status status;
 };
 
@@ -47,6 +52,10 @@ struct fleet {
 /* Finds or makes; NULL when there is no room or memory, or the day is not followed. Valid until the
  * next call. */
 struct fleet_track *fleet_track_take(struct fleet *fleet, const struct fleet_name *name);
+/* The track's view was set: others make room for it, those first that were needed longest ago. */
+void fleet_view_set(struct fleet *fleet, const struct fleet_track *track);
+/* The same, and something moved: it will be needed again soon. */
+void fleet_view_used(struct fleet *fleet, struct fleet_track *track);
 bool fleet_day_streams(const struct fleet *fleet, uint32_t day);
 void fleet_refuse(struct fleet *fleet, const struct error *why);
 /* 1 when `with` joined to `now` is a step that people make, 0 when not, or an error. known: there

@@ -38,7 +38,8 @@ static int on_entry(void *argument, const void *bytes, size_t count, struct erro
     int result = count > ENTRY_BYTES_MAX
                      ? error_set(&why, ERROR_INVALID, "a delta of %zu bytes", count)
                      : fleet_blob_open(batch->fleet->key, bytes, count, &blob, &why);
-    if (result == 0 && (blob.kind == FLEET_SNAPSHOT || blob.name.day != batch->day))
+    bool streams = result == 0 && (blob.kind == FLEET_DELTA || blob.kind == FLEET_POKE);
+    if (result == 0 && (!streams || blob.name.day != batch->day))
         result = error_set(&why, ERROR_INVALID, "a message is in the stream of another day");
     if (result == ERROR_NO_MEMORY)
         return error_no_memory(err);
@@ -68,7 +69,11 @@ static int absorb(struct fleet *fleet, struct fleet_track *track, const struct s
 {
     const struct fleet_store *store = &fleet->config.store;
     int result = store->join(store->self, &track->name, news, err);
-    return result == 0 ? sketch_join(track->view, news, err) : result;
+    if (result == 0)
+        result = sketch_join(track->view, news, err);
+    if (result == 0)
+        fleet_view_used(fleet, track);
+    return result;
 }
 
 static int gather_entry(struct batch *batch, const struct batch_entry *entry,
@@ -217,23 +222,28 @@ static int send_delta(struct fleet *fleet, const struct fleet_name *name, const 
     return result;
 }
 
-/* What the local sketch has beyond the view. *ret_sent: the others can know all of it now. */
+/* What the local sketch has beyond the view. blind: the snapshot may have more of it than the
+ * others were told. *ret_sent: the others can know all of it now. */
 static int send_news(struct fleet *fleet, struct fleet_track *track, const struct sketch *local,
-                     bool *ret_sent, struct error *err)
+                     bool blind, bool *ret_sent, struct error *err)
 {
-    struct text delta;
+    struct text delta, poke;
     uint32_t count = 0;
     text_init(&delta);
+    text_init(&poke);
     int result = fleet_delta_write(local, track->view, &delta, &count, err);
     if (result == 0 && count > FLEET_DELTA_RECORDS_MAX)
         result = fleet_compare(fleet, track, err);
     bool waits = count > FLEET_DELTA_RECORDS_MAX && track->due; /* somebody else was faster */
     if (result == 0 && count > 0 && !waits)
         result = send_delta(fleet, &track->name, &delta, err);
+    if (result == 0 && blind && !waits)
+        result = send_delta(fleet, &track->name, &poke, err);
     text_destroy(&delta);
     if (result != 0 || waits)
         return result;
-    fleet->status.suppressed += count == 0 ? 1 : 0;
+    fleet->status.suppressed += count == 0 && !blind ? 1 : 0;
+    track->untold = false;
     track->published = track->changes;
     *ret_sent = count > 0;
     return 0;
@@ -248,15 +258,18 @@ int fleet_publish(struct fleet *fleet, struct fleet_track *track, struct error *
         track->published = track->changes;
         return 0;
     }
+    /* A comparison while reading wrote our news into the snapshot, and then the view had to go. */
+    bool blind = track->view == NULL && track->untold;
     int result = track->view == NULL ? fleet_compare(fleet, track, err) : 0;
     if (result == 0)
         result = fleet_local(fleet, &track->name, &local, err);
     if (result == 0)
-        result = send_news(fleet, track, local, &sent, err);
+        result = send_news(fleet, track, local, blind, &sent, err);
     if (result == 0 && sent) {
         sketch_free(track->view);
         track->view = local;
         local = NULL;
+        fleet_view_used(fleet, track);
     }
     sketch_free(local);
     return result;

@@ -38,7 +38,8 @@ struct assessed_condition {
     enum verdict literal, conservative; /* by each reading, before it */
     const char *reason;                 /* why, with the figures */
     const char *remedy;                 /* what to do; "" when there is nothing */
-    const char *text;                   /* the exact words to show, "" for none */
+    const char *text;                   /* the exact words to show now, "" for none */
+    const char *words;                  /* that it would have shown once it asks for them */
     const char *acknowledged;           /* the reference, "" when it is not */
 };
 

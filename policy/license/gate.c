@@ -126,6 +126,7 @@ static void settle(struct gate *gate, struct assessed_condition *assessed,
     assessed->reason = finding->reason;
     assessed->remedy = finding->remedy;
     assessed->text = finding->text;
+    assessed->words = finding->text;
     assessed->acknowledged = "";
     assessed->verdict = gate->declaration->interpretation == INTERPRETATION_LITERAL
                             ? finding->literal
@@ -159,6 +160,8 @@ static void add_condition(struct gate *gate, struct assessment *assessment,
                                             .clause = gate_shown(condition->clause),
                                             .summary = gate_shown(condition->summary)};
     settle(gate, assessed, &finding);
+    if (condition->kind == CONDITION_THRESHOLD && condition->consequence == CONSEQUENCE_ATTRIBUTE)
+        assessed->words = gate_text(gate, &matter);
     assessment->condition_count++;
 }
 

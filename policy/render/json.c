@@ -151,7 +151,8 @@ static bool is_repeated(const struct assessment *assessment, uint32_t index)
     return false;
 }
 
-void render_license_object(const struct assessment *assessment, struct text *out)
+void render_license_object(const struct assessment *assessment, const char *attribution,
+                           struct text *out)
 {
     const struct recognition *recognition = assessment->recognition;
     struct text names;
@@ -171,6 +172,7 @@ void render_license_object(const struct assessment *assessment, struct text *out
             json_write_string(out, NULL, condition->text);
     }
     json_write_close(out, ']');
+    json_write_string_unless_empty(out, "attribution", attribution);
     if (recognition->disagreement_count > 0) {
         struct text joined;
         text_init(&joined);

@@ -18,7 +18,9 @@ void render_json(const struct assessment *assessment, struct text *out);
 /* One line of a threshold, as an element of an array. */
 void render_limb(const struct threshold_limb *limb, struct text *out);
 /* The short licence object of /v1/models. */
-void render_license_object(const struct assessment *assessment, struct text *out);
+/* attribution: words that answers carry now, "" for none. */
+void render_license_object(const struct assessment *assessment, const char *attribution,
+                           struct text *out);
 
 /* Whole documents over all assessments of a run. */
 /* SARIF 2.1.0 (OASIS): a rule a condition, a result a condition that asks something. */

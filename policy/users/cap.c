@@ -23,15 +23,17 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define STRIPES    16u  /* of counts: threads meet on a cache line one time in so many */
 #define Z_LIMIT    3.09 /* standard errors that leave 0.1% above */
-#define Z_DISCRETE 3.0  /* users on top, where a few are expected and a Poisson tail is heavier */
+#define PATH_BYTES 4096u
+#define Z_DISCRETE 3.0 /* users on top, where a few are expected and a Poisson tail is heavier */
 
 struct cap_month {
     struct cap_filter *filter;
-    uint32_t number; /* arming thread only; 0 before the first */
+    _Atomic uint32_t number; /* 0 before the first arming */
     _Alignas(64) _Atomic uint64_t tickets;
     _Atomic uint64_t opens; /* left to pass open */
 };
@@ -53,6 +55,36 @@ static struct cap_month *current_month(const struct user_cap *cap)
     return atomic_load_explicit(&cap->current, memory_order_acquire);
 }
 
+static struct cap_filter *open_filter(const struct user_cap_config *config, const char *suffix,
+                                      struct error *err)
+{
+    char path[PATH_BYTES];
+    uint64_t users = config->users_cap + config->open_max;
+    if (config->path == NULL)
+        return cap_filter_new(users, err);
+    const struct cap_filter_file file = {
+        .path = path, .key_id = config->key_id, .label = config->month};
+    int count = snprintf(path, sizeof path, "%s%s", config->path, suffix);
+    if (count > 0 && (size_t)count < sizeof path)
+        return cap_filter_open(&file, users, err);
+    error_set(err, ERROR_INVALID, "%.100s...: the path is too long", config->path);
+    return NULL;
+}
+
+/* The month that a file was left in goes on. */
+static void take_up(struct user_cap *cap)
+{
+    for (size_t i = 0; i < 2; i++) {
+        uint32_t label = cap_filter_label(cap->months[i].filter);
+        if (label == 0 || label != cap->config.month)
+            continue;
+        cap->months[i].number = label;
+        atomic_store(&cap->months[i].opens, cap->config.open_max);
+        atomic_store(&cap->current, &cap->months[i]);
+        return;
+    }
+}
+
 struct user_cap *user_cap_new(const struct user_cap_config *config, struct error *err)
 {
     if (config->users_cap > CAP_USERS_MAX || config->open_max > CAP_USERS_MAX) {
@@ -67,13 +99,15 @@ struct user_cap *user_cap_new(const struct user_cap_config *config, struct error
     }
     *cap = (struct user_cap){.config = *config};
     for (size_t i = 0; i < 2; i++) {
-        cap->months[i].filter = cap_filter_new(config->users_cap + config->open_max, err);
+        cap->months[i].filter = open_filter(config, i == 0 ? ".a" : ".b", err);
         if (cap->months[i].filter == NULL) {
             user_cap_free(cap);
             return NULL;
         }
     }
     atomic_store(&cap->current, &cap->months[0]);
+    take_up(cap);
+    cap->config.path = NULL; /* the caller's */
     return cap;
 }
 
@@ -96,11 +130,17 @@ bool user_cap_arm(struct user_cap *cap, uint32_t month, uint64_t counted)
     uint64_t users_cap = cap->config.users_cap;
     uint64_t tickets = cap->config.leased || counted >= users_cap ? 0 : users_cap - counted;
     turned->number = month;
+    cap_filter_set_label(turned->filter, month);
     atomic_store_explicit(&turned->tickets, tickets, memory_order_relaxed);
     atomic_store_explicit(&turned->opens, cap->config.open_max, memory_order_relaxed);
     atomic_store_explicit(&cap->current, turned, memory_order_release);
     cap_filter_reset(old->filter);
     return true;
+}
+
+uint32_t user_cap_month(const struct user_cap *cap)
+{
+    return current_month(cap)->number;
 }
 
 /* One off the pool, unless it is empty. */
@@ -143,9 +183,18 @@ enum user_cap_answer user_cap_admit(struct user_cap *cap, uint64_t hash)
     return answer;
 }
 
-void user_cap_learn(struct user_cap *cap, uint64_t hash)
+bool user_cap_would_refuse(const struct user_cap *cap, uint64_t hash)
 {
-    (void)cap_filter_add(current_month(cap)->filter, hash);
+    const struct cap_month *month = current_month(cap);
+    bool opens = atomic_load_explicit(&cap->cut_off, memory_order_relaxed) &&
+                 atomic_load_explicit(&month->opens, memory_order_relaxed) > 0;
+    return !opens && atomic_load_explicit(&month->tickets, memory_order_relaxed) == 0 &&
+           !cap_filter_has(month->filter, hash);
+}
+
+bool user_cap_learn(struct user_cap *cap, uint64_t hash)
+{
+    return cap_filter_add(current_month(cap)->filter, hash);
 }
 
 void user_cap_grant(struct user_cap *cap, uint64_t tickets)
@@ -164,6 +213,16 @@ uint64_t user_cap_return(struct user_cap *cap, uint64_t keep)
                                                   memory_order_relaxed))
             return left - keep;
     return 0;
+}
+
+void user_cap_settle(struct user_cap *cap, uint64_t users_cap, uint64_t counted, uint64_t left)
+{
+    uint64_t wanted = counted < users_cap ? users_cap - counted : 0;
+    if (left < wanted)
+        (void)atomic_fetch_add_explicit(&current_month(cap)->tickets, wanted - left,
+                                        memory_order_relaxed);
+    else
+        (void)user_cap_return(cap, wanted); /* what came in meanwhile has taken its own */
 }
 
 uint64_t user_cap_tickets(const struct user_cap *cap)

@@ -28,6 +28,12 @@ struct user_cap_config {
     /* How many new users a month may pass without a ticket while the store cannot be asked; 0 is
      * to fail closed. They come on top of the cap, so C + open_max * replicas <= the threshold. */
     uint64_t open_max;
+    /* Where who is known outlives the process: two files, `path` and ".a" or ".b"; NULL for memory
+     * alone. key_id names what users are hashed with. month: the present one; a file of it is taken
+     * up as it was left, and the cap is armed then, with no tickets before they are settled. */
+    const char *path;
+    uint64_t key_id;
+    uint32_t month;
 };
 
 /* Nobody is let in before the first arming. */
@@ -41,6 +47,8 @@ void user_cap_free(struct user_cap *cap); /* NULL is fine */
  * under way at the turn is judged by the old month. */
 bool user_cap_arm(struct user_cap *cap, uint32_t month, uint64_t counted);
 
+uint32_t user_cap_month(const struct user_cap *cap); /* armed; 0: none. Any thread */
+
 enum user_cap_answer {
     USER_CAP_KNOWN,
     USER_CAP_TAKEN, /* new, and took a ticket */
@@ -50,14 +58,21 @@ enum user_cap_answer {
 /* Any thread; no lock, no system call. Of threads that admit one new user at the same moment at
  * least one takes a ticket, and at worst each does; at the very last ticket one may be refused. */
 enum user_cap_answer user_cap_admit(struct user_cap *cap, uint64_t hash);
+/* What user_cap_admit() would say, were it asked now, and changes nothing. Any thread. */
+bool user_cap_would_refuse(const struct user_cap *cap, uint64_t hash);
 /* Let in by another replica: known here from now on, without a ticket. Any thread. */
-void user_cap_learn(struct user_cap *cap, uint64_t hash);
+bool user_cap_learn(struct user_cap *cap, uint64_t hash); /* whether it was not */
 
 /* Tickets for this month. */
 void user_cap_grant(struct user_cap *cap, uint64_t tickets);
 /* Takes back all that is left but `keep`, to be given to the store. */
 uint64_t user_cap_return(struct user_cap *cap, uint64_t keep);
 uint64_t user_cap_tickets(const struct user_cap *cap); /* any thread */
+/* For a cap that is not leased: as many tickets as are missing from `counted` to the cap, so that
+ * what was taken for somebody counted already comes back. `left`: user_cap_tickets() as it was
+ * before the counting began; only who was between ticket and count then, one a thread, may be given
+ * a ticket twice. */
+void user_cap_settle(struct user_cap *cap, uint64_t users_cap, uint64_t counted, uint64_t left);
 /* Whether the store is out of reach, so that new users without a ticket may pass open. */
 void user_cap_cut_off(struct user_cap *cap, bool cut_off);
 

@@ -22,12 +22,18 @@
  * false positives at all and ask the network for every new face. */
 #include "policy/users/cap_filter.h"
 
+#include "policy/users/crc32c.h"
+
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define BLOCK_BITS   512u
 #define BLOCK_WORDS  (BLOCK_BITS / 64)
@@ -41,12 +47,25 @@ struct block {
 static_assert(sizeof(struct block) == 64, "a block is a cache line");
 static_assert(BITS_A_USER <= 2 * BITS_A_WORD, "two mixed words hold a user's positions");
 
+#define HEADER_BYTES 4096u /* a page, so that blocks are on lines of their own */
+#define MAGIC        "WCF1"
+
+struct header {
+    char magic[4];
+    uint32_t label;
+    uint64_t key_id, block_count;
+    uint32_t crc;
+};
+static_assert(sizeof(struct header) == 32, "the file's layout");
+
 struct cap_filter {
     uint64_t block_count;
     struct block *blocks;
+    struct header *header; /* the map's beginning; NULL for one in memory */
+    int fd;                /* -1 for one in memory */
 };
 
-struct cap_filter *cap_filter_new(uint64_t users_max, struct error *err)
+static struct cap_filter *filter_new(uint64_t users_max, struct error *err)
 {
     if (users_max == 0 || users_max > CAP_USERS_MAX) {
         error_set(err, ERROR_INVALID, "a cap of %llu users: 1 to %llu can be told apart",
@@ -58,7 +77,16 @@ struct cap_filter *cap_filter_new(uint64_t users_max, struct error *err)
         error_no_memory(err);
         return NULL;
     }
-    filter->block_count = (users_max * CAP_BITS_A_USER + BLOCK_BITS - 1) / BLOCK_BITS;
+    *filter = (struct cap_filter){
+        .block_count = (users_max * CAP_BITS_A_USER + BLOCK_BITS - 1) / BLOCK_BITS, .fd = -1};
+    return filter;
+}
+
+struct cap_filter *cap_filter_new(uint64_t users_max, struct error *err)
+{
+    struct cap_filter *filter = filter_new(users_max, err);
+    if (filter == NULL)
+        return NULL;
     uint64_t bytes = cap_filter_bytes(filter);
     void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) {
@@ -75,8 +103,101 @@ void cap_filter_free(struct cap_filter *filter)
 {
     if (filter == NULL)
         return;
-    (void)munmap(filter->blocks, cap_filter_bytes(filter));
+    if (filter->header != NULL)
+        (void)munmap(filter->header, HEADER_BYTES + cap_filter_bytes(filter));
+    else if (filter->blocks != NULL)
+        (void)munmap(filter->blocks, cap_filter_bytes(filter));
+    if (filter->fd >= 0)
+        close(filter->fd);
     free(filter);
+}
+
+/* -- In a file -- */
+
+static uint32_t header_crc(const struct header *header)
+{
+    return crc32c(0, header, offsetof(struct header, crc));
+}
+
+/* Whether what is there is the wanted label's, whole, and of our key; then its size is taken. */
+static bool take_up(struct cap_filter *filter, const struct cap_filter_file *file)
+{
+    struct header header;
+    struct stat status;
+    if (fstat(filter->fd, &status) != 0 ||
+        pread(filter->fd, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+        memcmp(header.magic, MAGIC, sizeof header.magic) != 0 ||
+        header.crc != header_crc(&header) || header.key_id != file->key_id || header.label == 0 ||
+        header.label != file->label || header.block_count == 0 ||
+        header.block_count > CAP_USERS_MAX * CAP_BITS_A_USER / BLOCK_BITS ||
+        (uint64_t)status.st_size != HEADER_BYTES + header.block_count * sizeof(struct block))
+        return false;
+    filter->block_count = header.block_count;
+    return true;
+}
+
+/* Where the file system cannot promise room, a hole has to do. */
+static int reserve(int fd, uint64_t bytes)
+{
+    if (ftruncate(fd, (off_t)bytes) != 0)
+        return errno;
+    if (fallocate(fd, 0, 0, (off_t)bytes) == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+        return 0;
+    return errno;
+}
+
+static int map_file(struct cap_filter *filter, const struct cap_filter_file *file,
+                    struct error *err)
+{
+    filter->fd = open(file->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (filter->fd < 0)
+        return error_set_errno(err, errno, "%s", file->path);
+    bool kept = take_up(filter, file);
+    uint64_t bytes = HEADER_BYTES + cap_filter_bytes(filter);
+    int failed = !kept && ftruncate(filter->fd, 0) != 0 ? errno : 0;
+    if (failed == 0)
+        failed = reserve(filter->fd, bytes);
+    if (failed != 0)
+        return error_set_errno(err, failed,
+                               "%s: %llu bytes to tell users apart; make room or lower the cap",
+                               file->path, (unsigned long long)bytes);
+    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, filter->fd, 0);
+    if (map == MAP_FAILED)
+        return error_set_errno(err, errno, "%s", file->path);
+    filter->header = map;
+    filter->blocks = (struct block *)(void *)((char *)map + HEADER_BYTES);
+    if (!kept) {
+        memcpy(filter->header->magic, MAGIC, sizeof filter->header->magic);
+        filter->header->key_id = file->key_id;
+        filter->header->block_count = filter->block_count;
+        cap_filter_set_label(filter, 0);
+    }
+    return 0;
+}
+
+struct cap_filter *cap_filter_open(const struct cap_filter_file *file, uint64_t users_max,
+                                   struct error *err)
+{
+    struct cap_filter *filter = filter_new(users_max, err);
+    if (filter == NULL)
+        return NULL;
+    if (map_file(filter, file, err) == 0)
+        return filter;
+    cap_filter_free(filter);
+    return NULL;
+}
+
+uint32_t cap_filter_label(const struct cap_filter *filter)
+{
+    return filter->header == NULL ? 0 : filter->header->label;
+}
+
+void cap_filter_set_label(struct cap_filter *filter, uint32_t label)
+{
+    if (filter->header == NULL)
+        return;
+    filter->header->label = label;
+    filter->header->crc = header_crc(filter->header);
 }
 
 uint64_t cap_filter_bytes(const struct cap_filter *filter)
@@ -164,10 +285,23 @@ void cap_filter_join(struct cap_filter *into, const struct cap_filter *from)
     }
 }
 
+/* Zeros, with the room still ours: by one call where the file system has it. */
+static bool zero_file(const struct cap_filter *filter)
+{
+    off_t bytes = (off_t)cap_filter_bytes(filter);
+    if (fallocate(filter->fd, FALLOC_FL_ZERO_RANGE, HEADER_BYTES, bytes) == 0)
+        return true;
+    return fallocate(filter->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HEADER_BYTES, bytes) ==
+               0 &&
+           reserve(filter->fd, HEADER_BYTES + (uint64_t)bytes) == 0;
+}
+
 void cap_filter_reset(struct cap_filter *filter)
 {
+    cap_filter_set_label(filter, 0);
     /* A private map reads as zeros after this. Locked memory refuses it. */
-    if (madvise(filter->blocks, cap_filter_bytes(filter), MADV_DONTNEED) == 0)
+    if (filter->fd >= 0 ? zero_file(filter)
+                        : madvise(filter->blocks, cap_filter_bytes(filter), MADV_DONTNEED) == 0)
         return;
     for (uint64_t b = 0; b < filter->block_count; b++)
         for (uint32_t w = 0; w < BLOCK_WORDS; w++)

@@ -23,6 +23,24 @@ struct cap_filter;
 struct cap_filter *cap_filter_new(uint64_t users_max, struct error *err);
 void cap_filter_free(struct cap_filter *filter); /* NULL is fine */
 
+/* The same, mapped from a file, so that it outlives the process; a power cut forgets what the
+ * system had not written yet, some half a minute of new users. The disk's room is taken at once: a
+ * store to the map must not be what finds that there is none.
+ *
+ *      0 "WCF1"   4 label   8 key id   16 blocks   24 crc32c of the 24 before   4096 blocks
+ *
+ * The label is the caller's, a month; it is 0 in a file that is new, of another key, or damaged.
+ * One of the wanted label keeps the size that it has, and with it its users. */
+struct cap_filter_file {
+    const char *path;
+    uint64_t key_id; /* of what users are hashed with */
+    uint32_t label;  /* wanted: a file of any other is emptied, and sized anew */
+};
+struct cap_filter *cap_filter_open(const struct cap_filter_file *file, uint64_t users_max,
+                                   struct error *err);
+uint32_t cap_filter_label(const struct cap_filter *filter); /* 0 for one in memory */
+void cap_filter_set_label(struct cap_filter *filter, uint32_t label);
+
 /* Any thread, no lock. Of threads that add one new user at the same moment at least one is told
  * that it was new, and more than one may be. */
 bool cap_filter_has(const struct cap_filter *filter, uint64_t hash);
@@ -32,7 +50,7 @@ void cap_filter_prefetch(const struct cap_filter *filter, uint64_t hash);
 
 /* into = the filter of the users of both, which are of the same size. Any thread. */
 void cap_filter_join(struct cap_filter *into, const struct cap_filter *from);
-/* Empty again, its pages back with the system. A user added meanwhile may be lost. */
+/* Empty again, with label 0, its pages back with the system. A user added meanwhile may be lost. */
 void cap_filter_reset(struct cap_filter *filter);
 
 uint64_t cap_filter_bytes(const struct cap_filter *filter);

@@ -200,11 +200,17 @@ static double solve(const struct evidence *evidence, double *ret_information)
     return x;
 }
 
+static void count_values(const uint8_t *registers, uint32_t p, uint32_t ret[REGISTER_VALUES])
+{
+    memset(ret, 0, REGISTER_VALUES * sizeof *ret);
+    for (size_t i = 0; i < (size_t)1 << p; i++)
+        ret[registers[i]]++;
+}
+
 void registers_estimate(const uint8_t *registers, uint32_t p, struct registers_estimate *ret)
 {
-    uint32_t counts[REGISTER_VALUES] = {0};
-    for (size_t i = 0; i < (size_t)1 << p; i++)
-        counts[registers[i]]++;
+    uint32_t counts[REGISTER_VALUES];
+    count_values(registers, p, counts);
     registers_estimate_counted(counts, p, ret);
 }
 
@@ -229,6 +235,8 @@ void registers_estimate_counted(const uint32_t counts[REGISTER_VALUES], uint32_t
 double registers_change_chance(const uint8_t *registers, uint32_t p)
 {
     struct evidence evidence;
-    collect(registers, p, &evidence);
+    uint32_t counts[REGISTER_VALUES];
+    count_values(registers, p, counts);
+    collect(counts, p, &evidence);
     return evidence.alpha / ldexp(1, (int)p);
 }

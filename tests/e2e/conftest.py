@@ -139,6 +139,7 @@ def start(_needs):
         started.append(Server(*flags, **options))
         return started[-1]
 
+    start_one.forget = started.remove  # of one that a test has ended in its own way
     yield start_one
     for instance in started:
         instance.stop()

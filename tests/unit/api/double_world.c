@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "policy/policy_enforce.h"
 #include "policy/policy_tokens.h"
 #include "tests/unit/api/doubles.h"
 
@@ -40,10 +41,24 @@ void policy_admit(struct policy *policy, struct policy_model *model,
     keep(policy->header, claims->headers[0]);
     keep(policy->tenant, claims->tenant);
     keep(policy->address, claims->address);
-    *ret = (struct policy_decision){
-        .verdict = policy->verdict, .reason = "clause 2", .sequence = policy->sequence};
-    if (policy->attribution != NULL)
-        (void)snprintf(ret->attribution, sizeof ret->attribution, "%s", policy->attribution);
+    *ret = (struct policy_decision){.verdict = policy->verdict,
+                                    .attribution =
+                                        policy->attribution == NULL ? "" : policy->attribution,
+                                    .refusal = {.license = "tiny-1",
+                                                .condition = "tiny-1/users",
+                                                .clause = "clause 2",
+                                                .users = 700,
+                                                .capped = policy->capped,
+                                                .since_unix = 1795000000,
+                                                .until_unix = policy->capped ? 1796083200 : 0},
+                                    .reason = "by clause 2",
+                                    .sequence = policy->sequence};
+}
+
+const char *policy_attribution(const struct policy_model *model)
+{
+    (void)model;
+    return "";
 }
 
 bool policy_durable(const struct policy *policy, uint64_t sequence)

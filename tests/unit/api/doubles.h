@@ -102,6 +102,7 @@ enum double_token {
 struct policy {
     enum policy_verdict verdict;
     const char *attribution;
+    bool capped;
     uint32_t admissions;
     char user[64], header[64], tenant[64], address[64]; /* of the last claims, "" for NULL */
     uint64_t sequence, durable;                         /* of decisions; what is on disk */

@@ -502,6 +502,49 @@ static void the_policy_hears_the_claims_and_its_word_counts(void **state)
     teardown(world);
 }
 
+static void words_of_any_script_are_a_header_s_value(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->policy.attribution = "100% \xe6\x99\xba\r\nx-evil: 1";
+    post_chat(world, CHAT(""));
+    token(world, TOKEN_EOS, FINISH_STOP);
+    assert_true(contains(&world->exchange.headers,
+                         "x-weir-attribution: 100%25 %E6%99%BA%0D%0Ax-evil: 1\n"));
+    teardown(world);
+}
+
+static void a_refusal_is_a_problem_to_some_and_an_error_to_others(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->policy.verdict = POLICY_REFUSE;
+    world->policy.capped = true;
+    post_chat(world, CHAT(""));
+    assert_int_equal(world->exchange.status, 403);
+    assert_true(contains(&world->exchange.headers, "content-type: application/problem+json\n"));
+    world_expect_body(world,
+                      "{\"type\":\"about:blank\",\"title\":\"Forbidden\",\"status\":403,"
+                      "\"detail\":\"by clause 2\",\"code\":\"user_cap\",\"license\":\"tiny-1\","
+                      "\"condition\":\"tiny-1/users\",\"clause\":\"clause 2\",\"users\":700,"
+                      "\"since\":\"2026-11-18T11:06:40Z\",\"until\":\"2026-12-01T00:00:00Z\","
+                      "\"error\":{\"message\":\"by clause 2\",\"type\":\"permission_error\","
+                      "\"param\":null,\"code\":\"user_cap\"}}");
+    for (uint32_t i = 1; i < REFUSALS_A_MINUTE; i++) {
+        post_chat(world, CHAT(""));
+        assert_int_equal(world->exchange.status, 403);
+    }
+    post_chat(world, CHAT(""));
+    assert_int_equal(world->exchange.status, 429);
+    assert_true(contains(&world->exchange.headers, "retry-after: 60\n"));
+    assert_true(contains(&world->exchange.bytes, "refusals_limited"));
+    world->policy.verdict = POLICY_GO; /* who is known passes all the same */
+    post_chat(world, CHAT(""));
+    token(world, TOKEN_EOS, FINISH_STOP);
+    assert_int_equal(world->exchange.status, 200);
+    teardown(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +569,8 @@ int main(void)
         cmocka_unit_test(a_queue_that_fills_between_prompts_refuses_all_of_them),
         cmocka_unit_test(nothing_is_cut_to_fit_the_context),
         cmocka_unit_test(the_policy_hears_the_claims_and_its_word_counts),
+        cmocka_unit_test(words_of_any_script_are_a_header_s_value),
+        cmocka_unit_test(a_refusal_is_a_problem_to_some_and_an_error_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

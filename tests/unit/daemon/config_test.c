@@ -231,6 +231,27 @@ static void clock_skew_is_a_minute_at_most(void **state)
                  "got '61s'");
 }
 
+static void a_fleet_is_read_and_off_by_default(void **state)
+{
+    (void)state;
+    struct config *config = parse("{}\n");
+    assert_string_equal(config->fleet_redis, "");
+    assert_string_equal(config->fleet_prefix, "weir");
+    assert_int_equal(config->fleet_sync_ms, 5000);
+    config_free(config);
+    config = parse("fleet: {redis: '127.0.0.1:6379', redis_user: weir, prefix: a, sync: 500ms,\n"
+                   "        redis_password_file: /etc/weir/redis}\n");
+    assert_string_equal(config->fleet_redis, "127.0.0.1:6379");
+    assert_string_equal(config->fleet_redis_user, "weir");
+    assert_string_equal(config->fleet_redis_password_file, "/etc/weir/redis");
+    assert_string_equal(config->fleet_prefix, "a");
+    assert_int_equal(config->fleet_sync_ms, 500);
+    config_free(config);
+    expect_error("fleet:\n  sync: 1ms\n",
+                 "weir.yaml:2: fleet.sync: expected a duration such as 30s "
+                 "from 100ms to 1h, got '1ms'");
+}
+
 static void webhook_error_names_its_line(void **state)
 {
     (void)state;
@@ -466,10 +487,42 @@ static void example_holds_every_key_and_its_default(void **state)
     }
 }
 
+static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
+{
+    (void)state;
+    struct config *config = parse("users: {enforce: attribute, enforce_on: best, cap_open: 7}\n"
+                                  "models:\n  - {path: a.gguf, enforce: cap, cap: 300}\n"
+                                  "  - {path: b.gguf}\n");
+    assert_int_equal(config->enforce, POLICY_ENFORCE_ATTRIBUTE);
+    assert_int_equal(config->enforce_on, POLICY_VIEW_BEST);
+    assert_int_equal(config->cap_open, 7);
+    assert_true(config->models[0].has_enforcement);
+    assert_int_equal(config->models[0].enforcement, POLICY_ENFORCE_CAP);
+    assert_int_equal(config->models[0].cap_users, 300);
+    assert_false(config->models[1].has_enforcement);
+    config_free(config);
+    static const char *const wrong[][2] = {
+        {"models:\n  - {path: a.gguf, enforce: block}\n",
+         "enforce: expected one of alert, attribute, cap, refuse, got 'block'"},
+        {"models:\n  - {path: a.gguf, cap: 300}\n", "cap: needs 'enforce: cap' beside it"},
+        {"models:\n  - {path: a.gguf, enforce: cap, cap: 0}\n", "cap: expected users from 1 to"},
+        {"users: {enforce_on: most}\n", "expected one of lower, best, upper, got 'most'"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct error err = {0};
+        struct config *none = NULL;
+        assert_int_not_equal(
+            config_parse_yaml("weir.yaml", wrong[i][0], strlen(wrong[i][0]), &none, &err), 0);
+        if (strstr(err.text, wrong[i][1]) == NULL || strstr(err.text, "weir.yaml") == NULL)
+            fail_msg("%s", err.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_file_gives_the_defaults),
+        cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(value_error_names_file_line_key_and_remedy),
         cmocka_unit_test(shape_error_names_file_line_key_and_remedy),
@@ -477,6 +530,7 @@ int main(void)
         cmocka_unit_test(lists_refuse_doubles),
         cmocka_unit_test(webhooks_and_products_are_read),
         cmocka_unit_test(clock_skew_is_a_minute_at_most),
+        cmocka_unit_test(a_fleet_is_read_and_off_by_default),
         cmocka_unit_test(webhook_error_names_its_line),
         cmocka_unit_test(left_out_declaration_is_undeclared),
         cmocka_unit_test(declaration_is_read_and_outlives_the_file),

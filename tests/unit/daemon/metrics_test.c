@@ -15,6 +15,8 @@
 #include "daemon/server.h"
 #include "daemon/worker.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_enforce.h"
+#include "policy/policy_fleet.h"
 #include "policy/policy_identity.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_users.h"
@@ -91,6 +93,35 @@ void policy_identity_suspects(struct policy *policy, uint32_t *ret_shared, uint3
     (void)policy;
     *ret_shared = 1;
     *ret_sprayed = 2;
+}
+
+const char *policy_outcome_name(enum policy_outcome outcome)
+{
+    static const char *const names[] = {"passed", "attributed", "capped", "refused"};
+    return names[outcome];
+}
+
+void policy_enforcement(const struct policy_model *model, struct policy_enforcement *ret)
+{
+    (void)model;
+    *ret = (struct policy_enforcement){
+        .mode = POLICY_ENFORCE_CAP,
+        .outcomes = {7, 0, 3, 0},
+        .caps = {{.scope = "model", .limit = 300, .counted = 299, .tickets = 1}},
+        .cap_count = 1};
+}
+
+void policy_fleet_status(const struct policy *policy, int64_t now_unix_us,
+                         struct policy_fleet_status *ret)
+{
+    (void)policy;
+    (void)now_unix_us;
+    *ret = (struct policy_fleet_status){.together = true,
+                                        .stale_seconds = 12,
+                                        .replicas = 3,
+                                        .replicas_current = 2,
+                                        .refused = 5,
+                                        .clock_offset_seconds = -0.5};
 }
 
 void policy_messages(const struct policy *policy, struct policy_messages *ret)
@@ -247,9 +278,19 @@ static void users_are_told_by_window_and_bound(void **state)
     expect_line(fixture, "weir_monthly_anonymous_requests{model=\"plain\"} 7");
     expect_line(fixture, "weir_identity_coverage_ratio{model=\"plain\"} 0.8");
     expect_line(fixture, "weir_users_unsaved 3");
-    expect_line(fixture, "weir_mau_stale_seconds 0");
     expect_line(fixture, "weir_identity_suspect_keys{finding=\"shared\"} 1");
     expect_line(fixture, "weir_identity_suspect_keys{finding=\"sprayed\"} 2");
+    expect_line(fixture, "weir_mau_stale_seconds 12");
+    expect_line(fixture, "weir_enforcement_decisions_total{model=\"plain\",decision=\"passed\"} 7");
+    expect_line(fixture, "weir_enforcement_decisions_total{model=\"plain\",decision=\"capped\"} 3");
+    expect_line(fixture, "weir_cap_users{model=\"plain\",scope=\"model\"} 299");
+    expect_line(fixture, "weir_cap_tickets{model=\"plain\",scope=\"model\"} 1");
+    expect_line(fixture, "weir_cap_limit{model=\"plain\",scope=\"model\"} 300");
+    expect_line(fixture, "weir_fleet_complete 0");
+    expect_line(fixture, "weir_fleet_replicas 3");
+    expect_line(fixture, "weir_fleet_replicas_current 2");
+    expect_line(fixture, "weir_fleet_refused_total 5");
+    expect_line(fixture, "weir_clock_offset_seconds -0.5");
 }
 
 static void a_line_is_told_by_what_is_left_and_by_its_dates(void **state)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "policy/fleet/fleet_redis.h"
+#include "redis_server.h"
 #include "world.h"
 
 #define TODAY       20485u
@@ -30,74 +31,7 @@
 static const uint8_t key[FLEET_KEY_BYTES] = {1, 2, 3};
 static const struct fleet_name name = {.scope = 0xabcdef0123456789, .day = TODAY, .class = 1};
 
-/* -- The server -- */
-
-struct server {
-    char folder[64], socket[96];
-    pid_t pid;
-};
-
-/* Debian's redis-tools has the server's program under this name, and no service that begins. */
-static const char *server_program(void)
-{
-    static const char *const programs[] = {"/usr/bin/redis-server", "/usr/bin/valkey-server",
-                                           "/usr/bin/redis-check-rdb"};
-    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
-        if (access(programs[i], X_OK) == 0)
-            return programs[i];
-    return NULL;
-}
-
-/* It says when it listens. */
-static void wait_until_ready(int fd)
-{
-    char said[8192] = "";
-    size_t count = 0;
-    while (strstr(said, "eady to accept connections at") == NULL) {
-        ssize_t more = read(fd, said + count, sizeof said - 1 - count);
-        if (more <= 0)
-            fail_msg("the server did not begin: %s", said);
-        count += (size_t)more;
-        said[count] = '\0';
-    }
-}
-
-static void server_begin(struct server *server, const char *password)
-{
-    int out[2];
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    pid_t parent = getpid();
-    server->pid = fork();
-    assert_true(server->pid >= 0);
-    if (server->pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)dup2(out[1], STDOUT_FILENO);
-        if (getppid() == parent)
-            (void)execl(server_program(), "redis-server", "--port", "0", "--unixsocket",
-                        server->socket, "--save", "", "--appendonly", "no", "--dir", server->folder,
-                        "--requirepass", password, (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    wait_until_ready(out[0]);
-    close(out[0]);
-}
-
-static void server_kill(struct server *server)
-{
-    assert_int_equal(kill(server->pid, SIGKILL), 0);
-    assert_int_equal(waitpid(server->pid, NULL, 0), server->pid);
-    (void)unlink(server->socket);
-}
-
-static void folder_make(struct server *server)
-{
-    (void)snprintf(server->folder, sizeof server->folder, "/tmp/weir-fleet-XXXXXX");
-    assert_non_null(mkdtemp(server->folder));
-    (void)snprintf(server->socket, sizeof server->socket, "%s/socket", server->folder);
-}
-
-static struct fleet_redis *connect_to(const struct server *server, const char *password)
+static struct fleet_redis *connect_to(const struct redis_server *server, const char *password)
 {
     const struct fleet_redis_config config = {
         .address = server->socket, .password = password, .keep_days = 40};
@@ -114,7 +48,7 @@ struct peer {
     struct fleet *fleet;
 };
 
-static void peers_begin(struct peer peers[PEERS], const struct server *server)
+static void peers_begin(struct peer peers[PEERS], const struct redis_server *server)
 {
     for (uint32_t i = 0; i < PEERS; i++) {
         memory_store_init(&peers[i].store, SKETCH_P);
@@ -173,7 +107,7 @@ static double sum(const struct peer peers[PEERS])
 }
 
 /* Whatever is kept expires, and the server's keys and values hold no more than hashes. */
-static void assert_keys_expire(const struct server *server)
+static void assert_keys_expire(const struct redis_server *server)
 {
     redisContext *line = redisConnectUnix(server->socket);
     assert_non_null(line);
@@ -192,11 +126,11 @@ static void assert_keys_expire(const struct server *server)
 
 static void the_union_is_exact_though_redis_dies_and_is_emptied(void **state)
 {
-    struct server *server = *state;
+    struct redis_server *server = *state;
     struct peer peers[PEERS];
     uint64_t user = 1;
     int64_t now_us = NOON_US;
-    server_begin(server, "");
+    redis_server_begin(server, "");
     peers_begin(peers, server);
     assert_int_equal(pass(peers, &now_us, 1), 0);
     users_come(peers, &user, KNOWN_USERS / 2);
@@ -206,10 +140,10 @@ static void the_union_is_exact_though_redis_dies_and_is_emptied(void **state)
         assert_true(users_at(&peers[i]) == KNOWN_USERS / 2);
     assert_keys_expire(server);
 
-    server_kill(server);
+    redis_server_kill(server);
     users_come(peers, &user, KNOWN_USERS / 4);
     assert_true(pass(peers, &now_us, 3) > 0);
-    server_begin(server, ""); /* it has kept nothing */
+    redis_server_begin(server, ""); /* it has kept nothing */
     users_come(peers, &user, KNOWN_USERS / 4);
     (void)pass(peers, &now_us, 12);
     struct memory_store truth;
@@ -227,16 +161,16 @@ static void the_union_is_exact_though_redis_dies_and_is_emptied(void **state)
     assert_true(sum(peers) == 3.0 * KNOWN_USERS); /* a sum of gauges is no count of people */
     memory_store_destroy(&truth);
     peers_end(peers);
-    server_kill(server);
+    redis_server_kill(server);
 }
 
 static void registers_go_through_redis_too(void **state)
 {
-    struct server *server = *state;
+    struct redis_server *server = *state;
     struct peer peers[PEERS];
     uint64_t user = 1;
     int64_t now_us = NOON_US;
-    server_begin(server, "");
+    redis_server_begin(server, "");
     peers_begin(peers, server);
     users_come(peers, &user, 100000);
     assert_int_equal(pass(peers, &now_us, 5), 0);
@@ -251,7 +185,7 @@ static void registers_go_through_redis_too(void **state)
         assert_true(memory_store_is(&peers[i].store, &name, memory_store_find(&truth, &name)));
     memory_store_destroy(&truth);
     peers_end(peers);
-    server_kill(server);
+    redis_server_kill(server);
 }
 
 /* -- Single calls -- */
@@ -269,8 +203,8 @@ static int write_one(void *argument, const void *bytes, size_t count, struct tex
 
 static void a_lost_race_changes_nothing_and_is_told(void **state)
 {
-    struct server *server = *state;
-    server_begin(server, "");
+    struct redis_server *server = *state;
+    redis_server_begin(server, "");
     struct fleet_redis *one = connect_to(server, NULL), *two = connect_to(server, NULL);
     struct fleet_transport first = fleet_redis_transport(one), second = fleet_redis_transport(two);
     struct text head;
@@ -282,15 +216,15 @@ static void a_lost_race_changes_nothing_and_is_told(void **state)
     text_destroy(&head);
     fleet_redis_free(one);
     fleet_redis_free(two);
-    server_kill(server);
+    redis_server_kill(server);
 }
 
 static void a_password_is_given(void **state)
 {
-    struct server *server = *state;
+    struct redis_server *server = *state;
     struct error err = {0};
     uint64_t epoch = 0;
-    server_begin(server, "open sesame");
+    redis_server_begin(server, "open sesame");
     struct fleet_redis *good = connect_to(server, "open sesame"), *bad = connect_to(server, "no");
     assert_int_equal(fleet_redis_transport(good).epoch(good, 5, &epoch, &err), 0);
     assert_true(epoch == 5);
@@ -299,7 +233,7 @@ static void a_password_is_given(void **state)
     assert_null(strstr(err.text, "no:"));
     fleet_redis_free(good);
     fleet_redis_free(bad);
-    server_kill(server);
+    redis_server_kill(server);
 }
 
 static void addresses_of_another_form_are_refused(void **state)
@@ -320,7 +254,7 @@ static void addresses_of_another_form_are_refused(void **state)
 /* -- A server that lies -- */
 
 /* Says the same to whoever comes, until killed; nothing, when it is empty. */
-static void liar_begin(struct server *server, const char *says)
+static void liar_begin(struct redis_server *server, const char *says)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", server->socket);
@@ -361,7 +295,7 @@ static int ignore_name(void *argument, const struct fleet_name *told, struct err
 
 static void a_server_that_lies_is_an_error_at_most(void **state)
 {
-    struct server *server = *state;
+    struct redis_server *server = *state;
     static const char *const lies[] = {
         "+OK\r\n",
         ":5\r\n",
@@ -396,33 +330,33 @@ static void a_server_that_lies_is_an_error_at_most(void **state)
         (void)face.update(redis, &name, write_one, NULL, NULL);
         text_destroy(&head);
         fleet_redis_free(redis);
-        server_kill(server);
+        redis_server_kill(server);
     }
 }
 
 static void a_silent_server_is_not_waited_for(void **state)
 {
-    struct server *server = *state;
+    struct redis_server *server = *state;
     struct error err = {0};
     uint64_t epoch;
     liar_begin(server, "");
     struct fleet_redis *redis = connect_to(server, NULL);
     assert_int_equal(fleet_redis_transport(redis).epoch(redis, 1, &epoch, &err), ERROR_IO);
     fleet_redis_free(redis);
-    server_kill(server);
+    redis_server_kill(server);
 }
 
 static int before(void **state)
 {
-    static struct server server;
-    folder_make(&server);
+    static struct redis_server server;
+    redis_server_folder(&server);
     *state = &server;
     return 0;
 }
 
 static int after(void **state)
 {
-    const struct server *server = *state;
+    const struct redis_server *server = *state;
     return rmdir(server->folder);
 }
 
@@ -441,7 +375,7 @@ int main(void)
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
     int failed = cmocka_run_group_tests(plain, before, after);
-    if (server_program() == NULL) {
+    if (redis_server_program() == NULL) {
         print_message("no redis-server here: make deps-test\n");
         return failed;
     }

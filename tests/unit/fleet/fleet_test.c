@@ -33,7 +33,8 @@ struct world {
     uint64_t users; /* the state that next_hash() makes users of */
 };
 
-static struct fleet *fleet_of(struct peer *peer, uint64_t replica, uint64_t key_id)
+static struct fleet *fleet_with(struct peer *peer, uint64_t replica, uint64_t key_id,
+                                size_t view_bytes)
 {
     struct fleet_config config = {.key = key,
                                   .key_id = key_id,
@@ -42,10 +43,16 @@ static struct fleet *fleet_of(struct peer *peer, uint64_t replica, uint64_t key_
                                   .transport = shared_line_face(&peer->line),
                                   .p = peer->store.p,
                                   .jump_users = peer->store.p == P_LOW ? 10000 : 1e6,
+                                  .view_bytes = view_bytes,
                                   .days = 5};
     struct fleet *fleet = fleet_new(&config, NULL);
     assert_non_null(fleet);
     return fleet;
+}
+
+static struct fleet *fleet_of(struct peer *peer, uint64_t replica, uint64_t key_id)
+{
+    return fleet_with(peer, replica, key_id, 0);
 }
 
 static struct world *world_new(uint32_t p)
@@ -408,6 +415,64 @@ static void a_poisoned_snapshot_is_left_and_told_once(void **state)
     world_free(world);
 }
 
+/* -- Memory -- */
+
+static void views_keep_within_their_room_and_nothing_is_lost(void **state)
+{
+    (void)state;
+    struct world *world = world_new(P_LOW);
+    struct fleet_name names[COUNTERS_MAX];
+    const size_t room = 3 * 2560; /* of eight counters, three views */
+    for (uint32_t i = 0; i < PEERS; i++) {
+        fleet_free(world->peers[i].fleet);
+        world->peers[i].fleet = fleet_with(&world->peers[i], i + 1, KEY_ID, room);
+    }
+    for (uint32_t c = 0; c < COUNTERS_MAX; c++)
+        names[c] = (struct fleet_name){.scope = c + 1, .day = TODAY, .class = 1};
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t n = 0; n < 40 * COUNTERS_MAX; n++)
+            memory_store_count(&world->peers[(round + n) % PEERS].store, &names[n % COUNTERS_MAX],
+                               next_hash(&world->users));
+        pass(world, 1);
+        for (uint32_t i = 0; i < PEERS; i++)
+            assert_true(status_of(world, i).view_bytes <= room);
+    }
+    pass(world, 3);
+    for (uint32_t c = 0; c < COUNTERS_MAX; c++) {
+        struct sketch_count count;
+        const struct sketch *first = memory_store_find(&world->peers[0].store, &names[c]);
+        sketch_count(first, &count);
+        assert_true(count.value > 700 && count.value < 900); /* of 800 */
+        for (uint32_t i = 1; i < PEERS; i++)
+            assert_true(memory_store_is(&world->peers[i].store, &names[c], first));
+    }
+    assert_true(status_of(world, 0).views_dropped > 0);
+    assert_true(status_of(world, 0).views < COUNTERS_MAX);
+    world_free(world);
+}
+
+static void an_idle_view_goes_and_what_jumps_after_is_still_set_aside(void **state)
+{
+    (void)state;
+    struct world *world = world_new(P_LOW);
+    struct sketch *many = crowd(40000);
+    struct text body;
+    users_come(world, 0, 50);
+    pass(world, 2);
+    assert_int_equal(status_of(world, 1).views, 1);
+    pass(world, 100); /* over ten minutes */
+    assert_int_equal(status_of(world, 1).views, 0);
+    text_init(&body);
+    sketch_write(many, &body);
+    send(world, FLEET_SNAPSHOT, &body);
+    pass(world, 300);
+    assert_agree(world, 50);
+    assert_int_equal(fleet_suspects(world->peers[1].fleet), 1);
+    text_destroy(&body);
+    sketch_free(many);
+    world_free(world);
+}
+
 /* -- Full size -- */
 
 static void too_much_for_a_delta_is_taken_from_the_snapshot(void **state)
@@ -450,6 +515,8 @@ int main(void)
         cmocka_unit_test(a_store_that_cannot_take_users_gets_them_again),
         cmocka_unit_test(one_sender_of_nonsense_is_set_aside_and_the_others_are_not),
         cmocka_unit_test(a_poisoned_snapshot_is_left_and_told_once),
+        cmocka_unit_test(views_keep_within_their_room_and_nothing_is_lost),
+        cmocka_unit_test(an_idle_view_goes_and_what_jumps_after_is_still_set_aside),
         cmocka_unit_test(too_much_for_a_delta_is_taken_from_the_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,12 @@
 #include <cmocka.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "policy/users/cap.h"
 #include "policy/users/cap_filter.h"
+#include "tests/unit/policy/scratch.h"
 
 #define MEMBERS      1000000u
 #define STRANGERS    10000000u
@@ -432,9 +434,58 @@ static void months_turn_under_threads_that_ask(void **state)
     user_cap_free(cap);
 }
 
+/* -- In files -- */
+
+static struct user_cap *cap_in(const char *folder, uint64_t users_cap, uint64_t key_id,
+                               uint32_t month)
+{
+    char path[SCRATCH_PATH_BYTES + 8];
+    (void)snprintf(path, sizeof path, "%s/cap", folder);
+    const struct user_cap_config config = {
+        .users_cap = users_cap, .path = path, .key_id = key_id, .month = month};
+    struct user_cap *cap = user_cap_new(&config, NULL);
+    assert_non_null(cap);
+    return cap;
+}
+
+static void known_users_outlive_the_process_but_not_their_month_or_key(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_PATH_BYTES];
+    scratch_make(folder);
+    struct user_cap *cap = cap_in(folder, 100, 7, NOVEMBER);
+    assert_int_equal(user_cap_month(cap), 0);
+    assert_true(user_cap_arm(cap, NOVEMBER, 0));
+    for (uint64_t seed = 1, i = 0; i < 100; i++)
+        assert_int_equal(user_cap_admit(cap, next_hash(&seed)), USER_CAP_TAKEN);
+    /* A second map of the files, as a process that was killed leaves them; another size, but the
+     * same users. */
+    struct user_cap *again = cap_in(folder, 50, 7, NOVEMBER);
+    assert_int_equal(user_cap_month(again), NOVEMBER);
+    assert_int_equal(user_cap_tickets(again), 0);
+    for (uint64_t seed = 1, i = 0; i < 100; i++)
+        assert_int_equal(user_cap_admit(again, next_hash(&seed)), USER_CAP_KNOWN);
+    assert_int_equal(user_cap_admit(again, 99), USER_CAP_REFUSED);
+    assert_true(user_cap_would_refuse(again, 99));
+    user_cap_settle(again, 50, 49, 0);
+    assert_false(user_cap_would_refuse(again, 99));
+    assert_int_equal(user_cap_admit(again, 99), USER_CAP_TAKEN);
+    user_cap_settle(again, 50, 60, 0);
+    assert_int_equal(user_cap_tickets(again), 0);
+    assert_true(user_cap_arm(again, DECEMBER, 0));
+    assert_int_equal(user_cap_admit(again, 99), USER_CAP_TAKEN);
+    user_cap_free(again);
+    user_cap_free(cap);
+    cap = cap_in(folder, 100, 8, DECEMBER);
+    assert_int_equal(user_cap_month(cap), 0);
+    user_cap_free(cap);
+    scratch_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(known_users_outlive_the_process_but_not_their_month_or_key),
         cmocka_unit_test(no_member_is_ever_missed),
         cmocka_unit_test(strangers_pass_at_the_stated_rate),
         cmocka_unit_test(error_is_what_it_is_before_and_after_the_filter_is_full),

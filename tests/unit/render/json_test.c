@@ -19,6 +19,25 @@ static json_t *rendered(const struct assessment *assessment,
     return parsed(&out);
 }
 
+static void license_object(const struct assessment *assessment, struct text *out)
+{
+    render_license_object(assessment, "", out);
+}
+
+static void words_that_are_due_are_in_the_license_object(void **state)
+{
+    (void)state;
+    struct text out;
+    text_init(&out);
+    render_license_object(sample_plain(), "Built with \"W\"", &out);
+    json_t *root = parsed(&out);
+    assert_string_equal(string_at(root, "attribution"), "Built with \"W\"");
+    json_decref(root);
+    root = rendered(sample_plain(), license_object);
+    assert_null(value_at(root, "attribution"));
+    json_decref(root);
+}
+
 static void the_assessment_holds_what_the_schema_names(void **state)
 {
     (void)state;
@@ -88,7 +107,7 @@ static void hostile_strings_stay_strings(void **state)
     assert_string_equal(string_at(root, "conditions.0.reason"), expected);
     assert_string_equal(string_at(root, "disagreements.1"), expected);
     json_decref(root);
-    root = rendered(sample_hostile(), render_license_object);
+    root = rendered(sample_hostile(), license_object);
     assert_string_equal(string_at(root, "id"), expected);
     json_decref(root);
 }
@@ -96,7 +115,7 @@ static void hostile_strings_stay_strings(void **state)
 static void the_license_object_is_short(void **state)
 {
     (void)state;
-    json_t *root = rendered(sample_full(), render_license_object);
+    json_t *root = rendered(sample_full(), license_object);
     assert_string_equal(string_at(root, "id"), "MIT AND weirdo-5");
     assert_string_equal(string_at(root, "link"), "https://example.org/li cense?a=b");
     assert_string_equal(string_at(root, "recognised_by"), "card");
@@ -105,7 +124,7 @@ static void the_license_object_is_short(void **state)
                         "The card says MIT, the base model does not.");
     assert_int_equal(json_object_size(root), 7);
     json_decref(root);
-    root = rendered(sample_plain(), render_license_object);
+    root = rendered(sample_plain(), license_object);
     assert_null(value_at(root, "disagreement"));
     assert_true(json_is_null(value_at(root, "link")));
     json_decref(root);
@@ -122,11 +141,11 @@ static void only_words_that_are_due_to_be_shown_are_obligations(void **state)
     struct assessment due = *full;
     due.conditions = conditions;
     due.condition_count = 4;
-    json_t *root = rendered(&due, render_license_object);
+    json_t *root = rendered(&due, license_object);
     assert_int_equal(json_array_size(value_at(root, "obligations")), 0);
     json_decref(root);
     conditions[1].verdict = conditions[2].verdict = VERDICT_OBLIGATION;
-    root = rendered(&due, render_license_object);
+    root = rendered(&due, license_object);
     assert_int_equal(json_array_size(value_at(root, "obligations")), 1);
     assert_string_equal(string_at(root, "obligations.0"), "Weirdo 5");
     json_decref(root);
@@ -138,7 +157,7 @@ static void what_stands_before_is_kept_and_no_comma_is_made_up(void **state)
     struct text out;
     text_init(&out);
     text_append_string(&out, "{\"license\":");
-    render_license_object(sample_plain(), &out);
+    render_license_object(sample_plain(), "", &out);
     text_append_string(&out, ",\"all\":[");
     render_json(sample_plain(), &out);
     text_append_char(&out, ',');
@@ -153,6 +172,7 @@ static void what_stands_before_is_kept_and_no_comma_is_made_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_that_are_due_are_in_the_license_object),
         cmocka_unit_test(the_assessment_holds_what_the_schema_names),
         cmocka_unit_test(nothing_recognised_is_unknown_by_nothing),
         cmocka_unit_test(a_label_outside_of_the_catalogue_has_no_category),
