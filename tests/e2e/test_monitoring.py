@@ -21,7 +21,8 @@ import urllib.request
 import pytest
 from conftest import ROOT
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from test_alerts import CHAT, KEY, RULES, pretend_days, receiver, config  # the last two: fixtures
+from test_alerts import CHAT, RULES, pretend_days
+from test_alerts import config, receiver  # fixtures
 
 WAIT_S = 120
 THRESHOLD = 20  # of the licence in test_alerts.py
@@ -124,7 +125,7 @@ def pager():
 @pytest.fixture
 def alertmanager(tmp_path, pager):
     text = (FILES / "alertmanager/alertmanager.yml").read_text()
-    for shipped, ours, count in (("http://127.0.0.1:9095", f"http://127.0.0.1:{pager.server_port}", 2),
+    for shipped, ours, count in (("127.0.0.1:9095", f"127.0.0.1:{pager.server_port}", 2),
                                  ("group_wait: 1m", "group_wait: 1s", 1),
                                  ("group_interval: 1h", "group_interval: 1s", 1)):
         assert text.count(shipped) == count, shipped
@@ -250,8 +251,8 @@ def every_panel_has_data(seen):
         if variable["type"] != "query":
             continue
         metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()
-        url = f"{seen.base}/api/v1/label/{label}/values?" + urllib.parse.urlencode({"match[]": metric})
-        assert ask(url)["data"] == ["m"]
+        match = urllib.parse.urlencode({"match[]": metric})
+        assert ask(f"{seen.base}/api/v1/label/{label}/values?{match}")["data"] == ["m"]
     asked = 0
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
