@@ -79,6 +79,12 @@ const struct config_key config_keys[] = {
     {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
     {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
     {"users", "keep_days", NULL, "92", CONFIG_U32, false, AT(keep_days), 40, 3660},
+    {"fleet", "redis", NULL, "", CONFIG_TEXT, false, AT(fleet_redis), 0, 255},
+    {"fleet", "redis_user", NULL, "", CONFIG_TEXT, false, AT(fleet_redis_user), 0, 255},
+    {"fleet", "redis_password_file", NULL, "", CONFIG_TEXT, false, AT(fleet_redis_password_file), 0,
+     PATH_BYTES_MAX},
+    {"fleet", "prefix", NULL, "weir", CONFIG_TEXT, false, AT(fleet_prefix), 1, 63},
+    {"fleet", "sync", NULL, "5s", CONFIG_DURATION, false, AT(fleet_sync_ms), 100, 60 * MINUTE_MS},
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
@@ -87,8 +93,9 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {"",       "server", "server.tls", "server.limits", "engine",
-                                       "access", "users",  "alerts",     "licenses",      "log"};
+const char *const config_sections[] = {"",       "server",   "server.tls", "server.limits",
+                                       "engine", "access",   "users",      "fleet",
+                                       "alerts", "licenses", "log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");
 

@@ -68,6 +68,10 @@ struct config {
     char *user_key_file; /* "" for one made in the state folder */
     bool trust_asserted;
     uint32_t keep_days;
+    /* fleet */
+    char *fleet_redis; /* "": alone */
+    char *fleet_redis_user, *fleet_redis_password_file, *fleet_prefix;
+    uint32_t fleet_sync_ms;
     /* alerts */
     struct config_webhook *webhooks;
     uint32_t webhook_count;

@@ -38,12 +38,12 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 extern const uint32_t config_key_count;
-#define CONFIG_KEYS_MAX 48u /* at least config_key_count; asserted where it sizes an array */
+#define CONFIG_KEYS_MAX 64u /* at least config_key_count; asserted where it sizes an array */
 
 /* Sections in the order that a parent precedes its children. */
 extern const char *const config_sections[];
 extern const uint32_t config_section_count;
-#define CONFIG_SECTIONS_MAX 12u
+#define CONFIG_SECTIONS_MAX 16u
 
 /* Parses value into the key's place in config. The error says what would be right and what was
  * found, not where: that is the caller's to add. */

@@ -87,7 +87,5 @@ void render_users(const struct scrape *scrape, struct text *out)
                   "Sights of users for whom there was neither memory nor disk.");
     text_append_format(out, "weir_users_left_out_total %llu\n",
                        (unsigned long long)scrape->models[0].usage.left_out);
-    render_family(out, "weir_mau_stale_seconds", "gauge",
-                  "Since the view of the whole fleet was last whole; alone it always is.");
-    text_append_string(out, "weir_mau_stale_seconds 0\n");
+    render_fleet(scrape->server, out);
 }

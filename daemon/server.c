@@ -87,6 +87,11 @@ static int open_policy(struct server *server, struct error *err)
         .rules = *rules_for_policy(server->rules),
         .trust_asserted = server->config->trust_asserted,
         .keep_days = server->config->keep_days,
+        .fleet = {.redis = server->config->fleet_redis,
+                  .redis_user = server->config->fleet_redis_user,
+                  .redis_password_file = server->config->fleet_redis_password_file,
+                  .prefix = server->config->fleet_prefix,
+                  .sync_ms = server->config->fleet_sync_ms},
         .webhooks = webhooks,
         .webhook_count = server->config->webhook_count,
     };

@@ -10,6 +10,7 @@
 #include "policy/evidence.h"
 #include "policy/facts.h"
 #include "policy/license/gate.h"
+#include "policy/policy_fleet_inner.h"
 #include "policy/policy_inner.h"
 #include "policy/users/calendar.h"
 #include "policy/users/identity.h"
@@ -98,7 +99,8 @@ static int open_all(struct policy *policy, const struct policy_config *config, s
     if (policy->ledger == NULL)
         return err->code;
     policy->matcher = license_matcher_new(policy->rules.catalogue, err);
-    return policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
+    result = policy->matcher == NULL ? err->code : policy_watch_open(policy, config, err);
+    return result == 0 ? policy_fleet_open(policy, config, &policy->fleet, err) : result;
 }
 
 struct policy *policy_new(const struct policy_config *config, struct error *err)
@@ -152,6 +154,7 @@ void policy_free(struct policy *policy)
         return;
     policy_stop(policy);
     policy_watch_close(policy);
+    policy_fleet_close(policy->fleet);
     while (policy->models != NULL) {
         struct policy_model *next = policy->models->next;
         release_model(policy->models);
@@ -418,11 +421,14 @@ int policy_start(struct policy *policy, void (*on_durable)(void *argument), void
                                                 .turn = policy_watch_turn,
                                                 .turn_argument = policy};
     policy->thread = policy_thread_new(&config, err);
-    return policy->thread == NULL ? (err == NULL ? ERROR_IO : err->code) : 0;
+    if (policy->thread == NULL)
+        return err == NULL ? ERROR_IO : err->code;
+    return policy_fleet_start(policy->fleet, err);
 }
 
 void policy_stop(struct policy *policy)
 {
+    policy_fleet_stop(policy->fleet); /* first: what it joins is synced by what ends after it */
     policy_thread_free(policy->thread);
     policy->thread = NULL;
 }

@@ -33,6 +33,14 @@ struct policy_webhook {
 };
 #define POLICY_WEBHOOKS_MAX 16u
 
+/* The store that replicas share; redis NULL or "": there are none. */
+struct policy_fleet_config {
+    const char *redis; /* "host:port" or "/path/of/socket" */
+    const char *redis_user, *redis_password_file;
+    const char *prefix; /* of keys; NULL or "": "weir" */
+    uint32_t sync_ms;   /* between exchanges; 0: 5000 */
+};
+
 struct policy_config {
     const char *state_folder; /* where counters and the ledger live; created 0700 when missing */
     const char *key_file; /* 32 bytes or more, secret; NULL: a credential, else made (secret.h) */
@@ -43,6 +51,7 @@ struct policy_config {
     uint32_t final_hours; /* after the end of a day its figures are final; 0: 48 */
     const struct policy_webhook *webhooks; /* read at policy_new() */
     uint32_t webhook_count;                /* at most POLICY_WEBHOOKS_MAX */
+    struct policy_fleet_config fleet;
 };
 
 #endif

@@ -19,6 +19,7 @@
 
 struct arena;
 struct delivery;
+struct policy_fleet;
 struct watch;
 
 struct weighed { /* an assessment, and those before it */
@@ -59,10 +60,11 @@ struct policy {
     /* of the rules, for other threads; generation rises when anything is weighed otherwise */
     _Atomic(const struct declaration *) declaration;
     _Atomic uint64_t generation;
-    struct outbox *outbox;     /* the policy thread's, once it runs */
-    struct watch *watch;       /* likewise, but for watch_forecast() */
-    struct delivery *delivery; /* likewise, but for delivery_counts() */
-    struct usage_group *all;   /* the organisation; NULL before a model is served */
+    struct outbox *outbox;      /* the policy thread's, once it runs */
+    struct watch *watch;        /* likewise, but for watch_forecast() */
+    struct delivery *delivery;  /* likewise, but for delivery_counts() */
+    struct policy_fleet *fleet; /* NULL: alone */
+    struct usage_group *all;    /* the organisation; NULL before a model is served */
 };
 
 /* policy_watch.c. Main thread, before others: outbox, watch and delivery, from a policy that has a

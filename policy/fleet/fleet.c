@@ -290,7 +290,11 @@ void fleet_set_aside(struct fleet *fleet, const struct fleet_suspect *suspect, c
     struct fleet_held *held = find_held(fleet, suspect);
     if (held == NULL)
         return;
+    bool same = held->bytes.count == count && count > 0 && !held->bytes.failed &&
+                memcmp(held->bytes.bytes, bytes, count) == 0;
+    uint64_t number = same ? held->suspect.number : ++fleet->held_number;
     held->suspect = *suspect;
+    held->suspect.number = number;
     text_reset(&held->bytes);
     text_append(&held->bytes, bytes, count);
 }
@@ -467,6 +471,11 @@ int fleet_tick(struct fleet *fleet, int64_t now_unix_us, struct error *err)
         fleet->status.synced_unix_us = now_unix_us;
     }
     return 0;
+}
+
+void fleet_hurry(struct fleet *fleet)
+{
+    fleet->next_unix_us = 0;
 }
 
 void fleet_status(const struct fleet *fleet, struct fleet_status *ret)

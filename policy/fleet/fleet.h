@@ -60,6 +60,9 @@ void fleet_free(struct fleet *fleet); /* NULL is fine */
  * again by itself, up to a minute later. */
 int fleet_tick(struct fleet *fleet, int64_t now_unix_us, struct error *err);
 
+/* The next tick does what is due as if its time had come. */
+void fleet_hurry(struct fleet *fleet);
+
 struct fleet_status {
     bool complete;          /* all counters were compared since the start, or since a loss */
     int64_t synced_unix_us; /* when all was last exchanged; 0: never */
@@ -80,6 +83,7 @@ uint64_t fleet_stale_seconds(const struct fleet *fleet, int64_t now_unix_us);
 /* What one step of would have made a counter jump. A join cannot be undone, so somebody has to say
  * that it is true; until then it is in no figure. */
 struct fleet_suspect {
+    uint64_t number; /* of the message, in the order of their coming; other bytes, another number */
     struct fleet_name name;
     enum fleet_blob_kind kind;
     uint64_t sender; /* 0: a snapshot */

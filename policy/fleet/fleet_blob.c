@@ -107,7 +107,7 @@ static bool sound(const uint8_t *at, size_t count)
     size_t body_count = count - FLEET_HEADER_BYTES;
     uint64_t sender = get_u64(at + 32);
     bool kind_fits = at[4] == FLEET_SNAPSHOT ? sender == 0 : sender != 0;
-    return get_u32(at + 28) == body_count && at[4] >= FLEET_SNAPSHOT && at[4] <= FLEET_POKE &&
+    return get_u32(at + 28) == body_count && at[4] >= FLEET_SNAPSHOT && at[4] <= FLEET_REPLICA &&
            kind_fits && at[5] < FLEET_CLASS_COUNT && at[6] == 0 && at[7] == 0 &&
            get_u32(at + 40) == 0 && (at[4] != FLEET_POKE || body_count == 0) &&
            get_u32(at + CRC_AT) == checksum(at, at + FLEET_HEADER_BYTES, body_count);

@@ -25,7 +25,9 @@
 enum fleet_blob_kind {
     FLEET_SNAPSHOT = 1, /* body: sketch_write() */
     FLEET_DELTA = 2,    /* body: fleet_delta.h */
-    FLEET_POKE = 3      /* no body: too much changed for a delta, read the snapshot */
+    FLEET_POKE = 3,     /* no body: too much changed for a delta, read the snapshot */
+    FLEET_SCOPE = 4,    /* body: what a scope is called; fleet_registry.h */
+    FLEET_REPLICA = 5   /* body: who the sender is; fleet_registry.h */
 };
 
 /* A counter of the fleet. */

@@ -39,6 +39,7 @@ struct fleet {
     uint32_t track_count, track_capacity;
     struct fleet_held held[FLEET_QUARANTINE_MAX];
     uint32_t held_count;
+    uint64_t held_number; /* the newest suspect.number */
     struct fleet_status status;
 };
 

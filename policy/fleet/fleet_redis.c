@@ -2,20 +2,21 @@
 #include "policy/fleet/fleet_redis.h"
 
 #include "base/clock.h"
+#include "policy/fleet/fleet_redis_line.h"
 
 #include <assert.h>
 #include <hiredis.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define REPLY_BYTES_MAX (64u << 20) /* of one call: more is no answer of ours */
-#define KEY_BYTES       160u
+#define KEY_BYTES       FLEET_KEY_NAME_BYTES
 #define PREFIX_BYTES    64u
-#define ARGUMENTS_MAX   12u
 #define DAY_SECONDS     86400u
 
 struct fleet_redis {
@@ -27,25 +28,19 @@ struct fleet_redis {
     redisContext *connection; /* NULL: none now */
     uint64_t deadline_us;     /* of the call that runs */
     size_t received;          /* bytes, by the call that runs */
+    _Atomic uint64_t end_us;  /* any thread's: no call goes on after; 0: none said so */
 };
 
-/* Arguments of one command. */
-struct command {
-    int count;
-    const char *arguments[ARGUMENTS_MAX];
-    size_t lengths[ARGUMENTS_MAX];
-};
-
-static void add(struct command *command, const void *bytes, size_t count)
+void fleet_command_add(struct fleet_command *command, const void *bytes, size_t count)
 {
-    assert(command->count < (int)ARGUMENTS_MAX);
+    assert(command->count < (int)FLEET_ARGUMENTS_MAX);
     command->arguments[command->count] = bytes;
     command->lengths[command->count++] = count;
 }
 
-static void add_string(struct command *command, const char *string)
+void fleet_command_string(struct fleet_command *command, const char *string)
 {
-    add(command, string, strlen(string));
+    fleet_command_add(command, string, strlen(string));
 }
 
 /* -- The object -- */
@@ -135,7 +130,8 @@ static int fail_line(struct fleet_redis *redis, struct error *err)
     return fail(redis, what, err);
 }
 
-static int send_command(struct fleet_redis *redis, const struct command *command, struct error *err)
+static int send_command(struct fleet_redis *redis, const struct fleet_command *command,
+                        struct error *err)
 {
     if (redisAppendCommandArgv(redis->connection, command->count,
                                (const char **)(uintptr_t)command->arguments,
@@ -144,13 +140,24 @@ static int send_command(struct fleet_redis *redis, const struct command *command
     return fail_line(redis, err);
 }
 
+static bool is_late(const struct fleet_redis *redis)
+{
+    uint64_t now_us = clock_monotonic_us(), end_us = atomic_load(&redis->end_us);
+    return now_us > redis->deadline_us || (end_us != 0 && now_us > end_us);
+}
+
+void fleet_redis_end_at(struct fleet_redis *redis, uint64_t monotonic_us)
+{
+    atomic_store(&redis->end_us, monotonic_us);
+}
+
 static int flush(struct fleet_redis *redis, struct error *err)
 {
     int done = 0;
     while (!done) {
         if (redisBufferWrite(redis->connection, &done) != REDIS_OK)
             return fail_line(redis, err);
-        if (clock_monotonic_us() > redis->deadline_us)
+        if (is_late(redis))
             return fail(redis, "takes too long", err);
     }
     return 0;
@@ -173,7 +180,7 @@ static int receive(struct fleet_redis *redis, redisReply **ret, struct error *er
         redis->received += reader->len - before;
         if (redis->received > REPLY_BYTES_MAX)
             return fail(redis, "says more than it was asked for", err);
-        if (clock_monotonic_us() > redis->deadline_us)
+        if (is_late(redis))
             return fail(redis, "takes too long", err);
     }
     *ret = reply;
@@ -184,7 +191,7 @@ static int receive(struct fleet_redis *redis, redisReply **ret, struct error *er
     return result;
 }
 
-static int call(struct fleet_redis *redis, const struct command *command, redisReply **ret,
+static int call(struct fleet_redis *redis, const struct fleet_command *command, redisReply **ret,
                 struct error *err)
 {
     int result = send_command(redis, command, err);
@@ -194,7 +201,8 @@ static int call(struct fleet_redis *redis, const struct command *command, redisR
 }
 
 /* For commands of which only success matters. */
-static int call_plainly(struct fleet_redis *redis, const struct command *command, struct error *err)
+static int call_plainly(struct fleet_redis *redis, const struct fleet_command *command,
+                        struct error *err)
 {
     redisReply *reply = NULL;
     int result = call(redis, command, &reply, err);
@@ -205,11 +213,11 @@ static int call_plainly(struct fleet_redis *redis, const struct command *command
 
 static int log_in(struct fleet_redis *redis, struct error *err)
 {
-    struct command command = {0};
-    add_string(&command, "AUTH");
+    struct fleet_command command = {0};
+    fleet_command_string(&command, "AUTH");
     if (redis->user != NULL)
-        add_string(&command, redis->user);
-    add_string(&command, redis->password);
+        fleet_command_string(&command, redis->user);
+    fleet_command_string(&command, redis->password);
     return call_plainly(redis, &command, err);
 }
 
@@ -219,6 +227,8 @@ static int begin(struct fleet_redis *redis, struct error *err)
     const struct timeval silence = {.tv_usec = FLEET_REDIS_SILENCE_MS * 1000};
     redis->deadline_us = clock_monotonic_us() + FLEET_REDIS_CALL_MS * UINT64_C(1000);
     redis->received = 0;
+    if (is_late(redis))
+        return fail(redis, "is not asked any more: this replica ends", err);
     if (redis->connection != NULL)
         return 0;
     redis->connection = redis->port == 0
@@ -229,6 +239,24 @@ static int begin(struct fleet_redis *redis, struct error *err)
     if (redis->connection->err != 0 || redisSetTimeout(redis->connection, silence) != REDIS_OK)
         return fail_line(redis, err);
     return redis->password != NULL ? log_in(redis, err) : 0;
+}
+
+int fleet_redis_call(struct fleet_redis *redis, const struct fleet_command *command,
+                     redisReply **ret, struct error *err)
+{
+    int result = begin(redis, err);
+    return result == 0 ? call(redis, command, ret, err) : result;
+}
+
+int fleet_redis_confused(struct fleet_redis *redis, const char *what, struct error *err)
+{
+    return fail(redis, what, err);
+}
+
+void fleet_redis_key(const struct fleet_redis *redis, const char *what,
+                     char ret[FLEET_KEY_NAME_BYTES])
+{
+    (void)snprintf(ret, FLEET_KEY_NAME_BYTES, "%s:%s", redis->prefix, what);
 }
 
 /* -- Keys -- */
@@ -271,11 +299,11 @@ static bool read_member(const redisReply *reply, uint32_t day, struct fleet_name
 static int send_expiry(struct fleet_redis *redis, const char *key, struct error *err)
 {
     char seconds[16];
-    struct command command = {0};
+    struct fleet_command command = {0};
     (void)snprintf(seconds, sizeof seconds, "%" PRIu32, redis->keep_seconds);
-    add_string(&command, "EXPIRE");
-    add_string(&command, key);
-    add_string(&command, seconds);
+    fleet_command_string(&command, "EXPIRE");
+    fleet_command_string(&command, key);
+    fleet_command_string(&command, seconds);
     return send_command(redis, &command, err);
 }
 
@@ -299,14 +327,14 @@ static int redis_epoch(void *self, uint64_t candidate, uint64_t *ret, struct err
     struct fleet_redis *redis = self;
     char key[KEY_BYTES], number[17];
     redisReply *reply = NULL;
-    struct command set = {0}, get = {0};
+    struct fleet_command set = {0}, get = {0};
     (void)snprintf(key, sizeof key, "%s:epoch", redis->prefix);
     (void)snprintf(number, sizeof number, "%016" PRIx64, candidate);
-    add_string(&set, "SETNX");
-    add_string(&set, key);
-    add_string(&set, number);
-    add_string(&get, "GET");
-    add_string(&get, key);
+    fleet_command_string(&set, "SETNX");
+    fleet_command_string(&set, key);
+    fleet_command_string(&set, number);
+    fleet_command_string(&get, "GET");
+    fleet_command_string(&get, key);
     int result = begin(redis, err);
     if (result == 0)
         result = send_command(redis, &set, err);
@@ -338,17 +366,17 @@ static int redis_append(void *self, uint32_t day, const void *bytes, size_t coun
 {
     struct fleet_redis *redis = self;
     char key[KEY_BYTES], entries[16];
-    struct command command = {0};
+    struct fleet_command command = {0};
     day_key(redis, day, "deltas", key);
     (void)snprintf(entries, sizeof entries, "%u", FLEET_REDIS_ENTRIES);
-    add_string(&command, "XADD");
-    add_string(&command, key);
-    add_string(&command, "MAXLEN");
-    add_string(&command, "~");
-    add_string(&command, entries);
-    add_string(&command, "*");
-    add_string(&command, "b");
-    add(&command, bytes, count);
+    fleet_command_string(&command, "XADD");
+    fleet_command_string(&command, key);
+    fleet_command_string(&command, "MAXLEN");
+    fleet_command_string(&command, "~");
+    fleet_command_string(&command, entries);
+    fleet_command_string(&command, "*");
+    fleet_command_string(&command, "b");
+    fleet_command_add(&command, bytes, count);
     int result = begin(redis, err);
     if (result == 0)
         result = send_command(redis, &command, err);
@@ -407,16 +435,16 @@ static int redis_read(void *self, const struct fleet_read *read, struct error *e
 {
     struct fleet_redis *redis = self;
     char key[KEY_BYTES], entries[16];
-    struct command command = {0};
+    struct fleet_command command = {0};
     redisReply *reply = NULL;
     day_key(redis, read->day, "deltas", key);
     (void)snprintf(entries, sizeof entries, "%" PRIu32, read->entries_max);
-    add_string(&command, "XREAD");
-    add_string(&command, "COUNT");
-    add_string(&command, entries);
-    add_string(&command, "STREAMS");
-    add_string(&command, key);
-    add_string(&command, read->position->id[0] != '\0' ? read->position->id : "0-0");
+    fleet_command_string(&command, "XREAD");
+    fleet_command_string(&command, "COUNT");
+    fleet_command_string(&command, entries);
+    fleet_command_string(&command, "STREAMS");
+    fleet_command_string(&command, key);
+    fleet_command_string(&command, read->position->id[0] != '\0' ? read->position->id : "0-0");
     int result = begin(redis, err);
     if (result == 0)
         result = call(redis, &command, &reply, err);
@@ -432,12 +460,12 @@ static int redis_names(void *self, uint32_t day, fleet_on_name on_name, void *ar
 {
     struct fleet_redis *redis = self;
     char key[KEY_BYTES];
-    struct command command = {0};
+    struct fleet_command command = {0};
     struct fleet_name name;
     redisReply *reply = NULL;
     day_key(redis, day, "names", key);
-    add_string(&command, "SMEMBERS");
-    add_string(&command, key);
+    fleet_command_string(&command, "SMEMBERS");
+    fleet_command_string(&command, key);
     int result = begin(redis, err);
     if (result == 0)
         result = call(redis, &command, &reply, err);
@@ -455,15 +483,15 @@ static int redis_head(void *self, const struct fleet_name *name, struct text *ou
 {
     struct fleet_redis *redis = self;
     char key[KEY_BYTES], member[MEMBER_BYTES], last[16];
-    struct command command = {0};
+    struct fleet_command command = {0};
     redisReply *reply = NULL;
     member_of(name, member);
     day_key(redis, name->day, member, key);
     (void)snprintf(last, sizeof last, "%u", FLEET_HEADER_BYTES - 1);
-    add_string(&command, "GETRANGE");
-    add_string(&command, key);
-    add_string(&command, "0");
-    add_string(&command, last);
+    fleet_command_string(&command, "GETRANGE");
+    fleet_command_string(&command, key);
+    fleet_command_string(&command, "0");
+    fleet_command_string(&command, last);
     int result = begin(redis, err);
     if (result == 0)
         result = call(redis, &command, &reply, err);
@@ -482,21 +510,21 @@ static int write_snapshot(struct fleet_redis *redis, const struct fleet_name *na
                           const struct text *bytes, struct error *err)
 {
     char names[KEY_BYTES], member[MEMBER_BYTES], seconds[16];
-    struct command multi = {0}, set = {0}, join = {0}, exec = {0};
+    struct fleet_command multi = {0}, set = {0}, join = {0}, exec = {0};
     redisReply *reply = NULL;
     member_of(name, member);
     day_key(redis, name->day, "names", names);
     (void)snprintf(seconds, sizeof seconds, "%" PRIu32, redis->keep_seconds);
-    add_string(&multi, "MULTI");
-    add_string(&set, "SET");
-    add_string(&set, key);
-    add(&set, bytes->bytes, bytes->count);
-    add_string(&set, "EX");
-    add_string(&set, seconds);
-    add_string(&join, "SADD");
-    add_string(&join, names);
-    add_string(&join, member);
-    add_string(&exec, "EXEC");
+    fleet_command_string(&multi, "MULTI");
+    fleet_command_string(&set, "SET");
+    fleet_command_string(&set, key);
+    fleet_command_add(&set, bytes->bytes, bytes->count);
+    fleet_command_string(&set, "EX");
+    fleet_command_string(&set, seconds);
+    fleet_command_string(&join, "SADD");
+    fleet_command_string(&join, names);
+    fleet_command_string(&join, member);
+    fleet_command_string(&exec, "EXEC");
     int result = send_command(redis, &multi, err);
     if (result == 0)
         result = send_command(redis, &set, err);
@@ -525,11 +553,11 @@ static int write_snapshot(struct fleet_redis *redis, const struct fleet_name *na
 
 static int watch(struct fleet_redis *redis, const char *key, redisReply **ret, struct error *err)
 {
-    struct command command = {0}, get = {0};
-    add_string(&command, "WATCH");
-    add_string(&command, key);
-    add_string(&get, "GET");
-    add_string(&get, key);
+    struct fleet_command command = {0}, get = {0};
+    fleet_command_string(&command, "WATCH");
+    fleet_command_string(&command, key);
+    fleet_command_string(&get, "GET");
+    fleet_command_string(&get, key);
     int result = send_command(redis, &command, err);
     if (result == 0)
         result = send_command(redis, &get, err);
@@ -545,12 +573,12 @@ static int redis_update(void *self, const struct fleet_name *name, fleet_on_merg
 {
     struct fleet_redis *redis = self;
     char key[KEY_BYTES], member[MEMBER_BYTES];
-    struct command unwatch = {0};
+    struct fleet_command unwatch = {0};
     struct text out;
     redisReply *reply = NULL;
     member_of(name, member);
     day_key(redis, name->day, member, key);
-    add_string(&unwatch, "UNWATCH");
+    fleet_command_string(&unwatch, "UNWATCH");
     int result = begin(redis, err);
     if (result == 0)
         result = watch(redis, key, &reply, err);

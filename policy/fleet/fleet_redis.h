@@ -5,6 +5,7 @@
  *     PREFIX:{DAY}:deltas       a stream of some 65,536 entries, one field "b"
  *     PREFIX:{DAY}:names        a set of SCOPE-CLASS
  *     PREFIX:{DAY}:SCOPE-CLASS  a snapshot
+ *     PREFIX:replicas, :scopes  fleet_registry.h
  *
  * DAY is days since 1970, SCOPE 16 hexadecimal digits. The braces keep a day in one slot of a
  * cluster, whose redirections need a proxy: none is followed here. A day's keys expire.
@@ -41,5 +42,8 @@ struct fleet_redis_config {
 struct fleet_redis *fleet_redis_new(const struct fleet_redis_config *config, struct error *err);
 void fleet_redis_free(struct fleet_redis *redis);                        /* NULL is fine */
 struct fleet_transport fleet_redis_transport(struct fleet_redis *redis); /* borrows it */
+/* From then on (clock_monotonic_us()) calls fail, and one that is on its way gives up: whoever ends
+ * a daemon does not wait for a store. Any thread. */
+void fleet_redis_end_at(struct fleet_redis *redis, uint64_t monotonic_us);
 
 #endif

@@ -38,7 +38,8 @@ static int on_entry(void *argument, const void *bytes, size_t count, struct erro
     int result = count > ENTRY_BYTES_MAX
                      ? error_set(&why, ERROR_INVALID, "a delta of %zu bytes", count)
                      : fleet_blob_open(batch->fleet->key, bytes, count, &blob, &why);
-    if (result == 0 && (blob.kind == FLEET_SNAPSHOT || blob.name.day != batch->day))
+    bool streams = result == 0 && (blob.kind == FLEET_DELTA || blob.kind == FLEET_POKE);
+    if (result == 0 && (!streams || blob.name.day != batch->day))
         result = error_set(&why, ERROR_INVALID, "a message is in the stream of another day");
     if (result == ERROR_NO_MEMORY)
         return error_no_memory(err);

@@ -153,6 +153,23 @@ int secret_open(const char *folder, const char *key_file, struct secret *ret, st
     return result == 0 ? read_key(path, FORBIDDEN, ret, err) : result;
 }
 
+bool secret_is_shared(const char *key_file)
+{
+    char path[PATH_BYTES_MAX];
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    if (key_file != NULL)
+        return true;
+    return credentials != NULL && credentials[0] == '/' &&
+           join_path(credentials, SECRET_CREDENTIAL, path, NULL) == 0 && access(path, F_OK) == 0;
+}
+
+int secret_purpose(const struct secret *secret, const char *purpose, uint8_t ret[SECRET_HMAC_BYTES],
+                   struct error *err)
+{
+    return derive(secret->epochs_root, sizeof secret->epochs_root, purpose, ret, SECRET_HMAC_BYTES,
+                  err);
+}
+
 int secret_epoch(const struct secret *secret, uint32_t year, struct secret_epoch *ret,
                  struct error *err)
 {

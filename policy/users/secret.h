@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "policy/users/siphash.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SECRET_BYTES_MIN  32u
@@ -34,6 +35,13 @@ struct secret {
  * before it is used, when it is missing. ERROR_REFUSED when others may read it; ERROR_INVALID when
  * it is short. */
 int secret_open(const char *folder, const char *key_file, struct secret *ret, struct error *err);
+
+/* Whether the key is one that others can have too: named, or a credential; not that of the folder,
+ * which was made here by itself. */
+bool secret_is_shared(const char *key_file);
+/* A key for one purpose, for as long as the root key lives. */
+int secret_purpose(const struct secret *secret, const char *purpose, uint8_t ret[SECRET_HMAC_BYTES],
+                   struct error *err);
 
 struct secret_epoch {
     uint32_t year;

@@ -48,6 +48,15 @@ struct usage_day *usage_live_day(struct usage_scope *scope, uint32_t day)
     return live != NULL && live->day == day ? live : NULL;
 }
 
+struct usage_day *usage_open_day(struct usage_scope *scope, uint32_t number)
+{
+    struct usage_day *day = usage_live_day(scope, number);
+    for (struct usage_day *at = scope->retired; day == NULL && at != NULL; at = at->next)
+        if (at->day == number)
+            day = at;
+    return day;
+}
+
 static struct usage_day *take_retired(struct usage_scope *scope, uint32_t day)
 {
     for (struct usage_day **at = &scope->retired; *at != NULL; at = &(*at)->next) {
@@ -77,6 +86,7 @@ struct usage_day *usage_need_day(struct usage_scope *scope, uint32_t day)
             return NULL;
         memset(found, 0, sizeof *found);
         found->day = day;
+        found->serial = atomic_fetch_add(&scope->usage->days_opened, 1) + 1;
     }
     atomic_store(&scope->live[slot], found);
     return found;
@@ -183,19 +193,46 @@ static void note_amendment(struct usage_scope *scope, uint32_t day)
     }
 }
 
+/* A day that nobody counts in any more stays closed but for this, or it would push a live one out
+ * of its slot. Under the scope's lock. */
+static int join_closed(struct usage_scope *scope, const struct usage_name *name,
+                       const struct sketch *from, struct error *err)
+{
+    struct counter *counter;
+    int result = usage_days_open(&scope->usage->folder, name, true, &counter, err);
+    if (result != 0)
+        return result;
+    result = counter_join(counter, from, err);
+    counter_close(counter);
+    if (result != 0 && name->day < scope->folded_before)
+        scope->reopened++;
+    if (result != 0)
+        atomic_fetch_add(&scope->epoch, 1);
+    return result;
+}
+
+static int join_open(struct usage_scope *scope, struct usage_day *day, enum usage_class class,
+                     const struct sketch *from, struct error *err)
+{
+    struct counter *counter;
+    int result = usage_need_counter(scope, day, class, &counter, err);
+    return result == 0 ? counter_join(counter, from, err) : result;
+}
+
 int usage_join(struct usage_scope *scope, const struct usage_name *name, const struct sketch *from,
                struct error *err)
 {
-    struct counter *counter;
+    uint32_t today = atomic_load(&scope->usage->today);
     assert(name->scope == scope->id);
-    if (name->day + scope->usage->keep_days <= scope->usage->today)
+    if (name->day + scope->usage->keep_days <= today)
         return error_set(err, ERROR_UNSUPPORTED, "the day has been put into its month already");
     (void)pthread_mutex_lock(&scope->lock);
-    struct usage_day *day = usage_need_day(scope, name->day);
-    int result = day == NULL ? error_no_memory(err)
-                             : usage_need_counter(scope, day, name->class, &counter, err);
-    if (result == 0)
-        result = counter_join(counter, from, err);
+    struct usage_day *day = usage_open_day(scope, name->day);
+    if (day == NULL && name->day >= today)
+        day = usage_need_day(scope, name->day);
+    int result = day != NULL          ? join_open(scope, day, name->class, from, err)
+                 : name->day >= today ? error_no_memory(err)
+                                      : join_closed(scope, name, from, err);
     if (result == 1)
         note_amendment(scope, name->day);
     (void)pthread_mutex_unlock(&scope->lock);

@@ -33,6 +33,7 @@ struct usage_day {
     struct usage_tally tallies[USAGE_TALLIES]; /* requests not yet in the scope's totals */
     _Atomic(struct counter *) counters[USAGE_CLASS_COUNT]; /* set under the scope's lock */
     uint32_t day;
+    uint32_t serial; /* of this opening; a counter's number of changes begins anew with each */
     /* under the scope's lock, once retired */
     uint32_t guards_rested;
     struct usage_day *next;
@@ -54,7 +55,7 @@ struct usage_closed {
 
 struct usage_scope {
     struct usage *usage;
-    struct usage_scope *next;
+    _Atomic(struct usage_scope *) next; /* appended while others walk the list, never taken out */
     uint64_t id;
     char *product, *model, *family;
 
@@ -77,9 +78,9 @@ struct usage {
     bool trust_asserted;
     uint32_t keep_days, final_hours;
     struct journal *journal;
-    struct usage_scope *scopes, **scopes_end;
+    _Atomic(struct usage_scope *) scopes, *scopes_end; /* one thread at a time appends */
     uint32_t scope_count;
-    struct usage_group *groups, **groups_end;
+    _Atomic(struct usage_group *) groups, *groups_end; /* the same */
 
     struct usage_notes notes;
     pthread_mutex_t windows_lock;
@@ -96,7 +97,8 @@ struct usage {
 
     /* shared */
     _Atomic uint64_t left_out;
-    _Atomic int64_t now_us; /* of the newest tick */
+    _Atomic uint32_t days_opened; /* the newest usage_day.serial */
+    _Atomic int64_t now_us;       /* of the newest tick */
     struct usage_guard guards[USAGE_GUARDS];
 };
 
@@ -106,6 +108,8 @@ void usage_leave(struct usage *usage, uint32_t guard);
 
 /* The day, if it is in a slot; valid until usage_leave(). */
 struct usage_day *usage_live_day(struct usage_scope *scope, uint32_t day);
+/* Under the scope's lock: the day where it is open, in a slot or on its way out. NULL: nowhere. */
+struct usage_day *usage_open_day(struct usage_scope *scope, uint32_t day);
 /* Under the scope's lock: the day in its slot, taken back or made. NULL: no memory. */
 struct usage_day *usage_need_day(struct usage_scope *scope, uint32_t day);
 /* Under the scope's lock: the counter of a live day, opened or made. */
@@ -124,7 +128,10 @@ int usage_totals_load(struct usage *usage, struct error *err);
 int usage_totals_save(struct usage *usage, struct error *err);
 void usage_totals_remove(struct usage *usage, uint32_t before_day); /* the files */
 
-/* usage_scopes.c. Finds by id; NULL. */
+/* usage_scopes.c. The id is the same wherever the root key is. */
+#define USAGE_NAME_BYTES_MAX 1024u
+uint64_t usage_scope_id(const struct usage *usage, const char *product, const char *model);
+/* Finds by id; NULL. Any thread. */
 struct usage_scope *usage_scope_find(struct usage *usage, uint64_t id);
 int usage_scope_new(struct usage *usage, const struct usage_scope_name *name,
                     struct usage_scope **ret, struct error *err);

@@ -11,14 +11,13 @@
 
 #define FILE_NAME      "scopes.json"
 #define FILE_BYTES_MAX (16u << 20)
-#define NAME_BYTES_MAX 1024u
 
 /* product \0 model: neither holds a NUL. */
-static uint64_t id_of(const struct usage *usage, const char *product, const char *model)
+uint64_t usage_scope_id(const struct usage *usage, const char *product, const char *model)
 {
-    char bytes[2 * NAME_BYTES_MAX + 1];
-    size_t product_count = strnlen(product, NAME_BYTES_MAX);
-    size_t model_count = strnlen(model, NAME_BYTES_MAX);
+    char bytes[2 * USAGE_NAME_BYTES_MAX + 1];
+    size_t product_count = strnlen(product, USAGE_NAME_BYTES_MAX);
+    size_t model_count = strnlen(model, USAGE_NAME_BYTES_MAX);
     memcpy(bytes, product, product_count);
     bytes[product_count] = '\0';
     memcpy(bytes + product_count + 1, model, model_count);
@@ -57,7 +56,7 @@ int usage_scope_new(struct usage *usage, const struct usage_scope_name *name,
         return error_no_memory(err);
     (void)pthread_mutex_init(&scope->lock, NULL); /* cannot fail with these attributes */
     scope->usage = usage;
-    scope->id = id_of(usage, name->product, name->model);
+    scope->id = usage_scope_id(usage, name->product, name->model);
     scope->product = strdup(name->product);
     scope->model = strdup(name->model);
     scope->family = strdup(name->family);
@@ -81,10 +80,11 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
     struct usage_scope_name name = *wanted;
     if (name.product[0] == '\0')
         name.product = "default";
-    if (strlen(name.product) > NAME_BYTES_MAX || strlen(name.model) > NAME_BYTES_MAX ||
-        strlen(name.family) > NAME_BYTES_MAX)
-        return error_set(err, ERROR_INVALID, "a name of more than %u bytes", NAME_BYTES_MAX);
-    struct usage_scope *scope = usage_scope_find(usage, id_of(usage, name.product, name.model));
+    if (strlen(name.product) > USAGE_NAME_BYTES_MAX || strlen(name.model) > USAGE_NAME_BYTES_MAX ||
+        strlen(name.family) > USAGE_NAME_BYTES_MAX)
+        return error_set(err, ERROR_INVALID, "a name of more than %u bytes", USAGE_NAME_BYTES_MAX);
+    struct usage_scope *scope =
+        usage_scope_find(usage, usage_scope_id(usage, name.product, name.model));
     int result = 0;
     if (scope == NULL) {
         result = usage_scope_new(usage, &name, &scope, err);
@@ -118,10 +118,10 @@ static int load_one(struct usage *usage, const json_t *object, struct error *err
         .family = json_string_value(json_object_get(object, "family")),
     };
     if (name.product == NULL || name.model == NULL || name.family == NULL ||
-        strlen(name.product) > NAME_BYTES_MAX || strlen(name.model) > NAME_BYTES_MAX ||
-        strlen(name.family) > NAME_BYTES_MAX)
+        strlen(name.product) > USAGE_NAME_BYTES_MAX || strlen(name.model) > USAGE_NAME_BYTES_MAX ||
+        strlen(name.family) > USAGE_NAME_BYTES_MAX)
         return error_set(err, ERROR_INVALID, FILE_NAME ": an entry without its three names");
-    if (usage_scope_find(usage, id_of(usage, name.product, name.model)) != NULL)
+    if (usage_scope_find(usage, usage_scope_id(usage, name.product, name.model)) != NULL)
         return 0;
     return usage_scope_new(usage, &name, &scope, err);
 }

@@ -34,7 +34,7 @@ struct answer {
 };
 
 struct usage_group {
-    struct usage_group *next;
+    _Atomic(struct usage_group *) next;
     enum usage_group_kind kind;
     char *name;
     struct usage_scope **members;
@@ -206,21 +206,11 @@ static int join_counter(struct sketch **into, const struct counter *counter, str
     return result;
 }
 
-/* The day where it is open, in a slot or on its way out. Under the scope's lock. */
-static const struct usage_day *open_day(struct usage_scope *scope, uint32_t number)
-{
-    const struct usage_day *day = usage_live_day(scope, number);
-    for (const struct usage_day *at = scope->retired; day == NULL && at != NULL; at = at->next)
-        if (at->day == number)
-            day = at;
-    return day;
-}
-
 /* Under the scope's lock, so that nobody opens the file meanwhile. */
 static int join_locked(struct usage_scope *scope, uint32_t number, enum usage_class class,
                        struct sketch **into, struct error *err)
 {
-    const struct usage_day *day = open_day(scope, number);
+    const struct usage_day *day = usage_open_day(scope, number);
     struct counter *counter = day == NULL ? NULL : atomic_load(&day->counters[class]);
     if (counter != NULL)
         return join_counter(into, counter, err);
@@ -264,7 +254,7 @@ static int closed_extend(struct usage_scope *scope, uint32_t month, uint32_t tod
         if (closed->month != month || closed->reopened != scope->reopened)
             closed_reset(closed, month, scope->reopened);
         uint32_t day = closed->upto;
-        more = day < today && open_day(scope, day) == NULL;
+        more = day < today && usage_open_day(scope, day) == NULL;
         for (uint32_t c = 0; more && c < USAGE_CLASS_COUNT && result == 0; c++)
             result = join_locked(scope, day, (enum usage_class)c, &closed->sketches[c], err);
         if (more && result == 0) {

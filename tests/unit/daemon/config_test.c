@@ -210,6 +210,27 @@ static void webhooks_and_products_are_read(void **state)
     config_free(config);
 }
 
+static void a_fleet_is_read_and_off_by_default(void **state)
+{
+    (void)state;
+    struct config *config = parse("{}\n");
+    assert_string_equal(config->fleet_redis, "");
+    assert_string_equal(config->fleet_prefix, "weir");
+    assert_int_equal(config->fleet_sync_ms, 5000);
+    config_free(config);
+    config = parse("fleet: {redis: '127.0.0.1:6379', redis_user: weir, prefix: a, sync: 500ms,\n"
+                   "        redis_password_file: /etc/weir/redis}\n");
+    assert_string_equal(config->fleet_redis, "127.0.0.1:6379");
+    assert_string_equal(config->fleet_redis_user, "weir");
+    assert_string_equal(config->fleet_redis_password_file, "/etc/weir/redis");
+    assert_string_equal(config->fleet_prefix, "a");
+    assert_int_equal(config->fleet_sync_ms, 500);
+    config_free(config);
+    expect_error("fleet:\n  sync: 1ms\n",
+                 "weir.yaml:2: fleet.sync: expected a duration such as 30s "
+                 "from 100ms to 1h, got '1ms'");
+}
+
 static void webhook_error_names_its_line(void **state)
 {
     (void)state;
@@ -455,6 +476,7 @@ int main(void)
         cmocka_unit_test(broken_yaml_names_its_line),
         cmocka_unit_test(lists_refuse_doubles),
         cmocka_unit_test(webhooks_and_products_are_read),
+        cmocka_unit_test(a_fleet_is_read_and_off_by_default),
         cmocka_unit_test(webhook_error_names_its_line),
         cmocka_unit_test(left_out_declaration_is_undeclared),
         cmocka_unit_test(declaration_is_read_and_outlives_the_file),

@@ -15,6 +15,7 @@
 #include "daemon/server.h"
 #include "daemon/worker.h"
 #include "policy/license/assessment.h"
+#include "policy/policy_fleet.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_users.h"
 
@@ -83,6 +84,19 @@ uint32_t policy_lines(struct policy *policy, const struct policy_model *model, i
                                   .days = NAN,
                                   .days_late = NAN};
     return 2;
+}
+
+void policy_fleet_status(const struct policy *policy, int64_t now_unix_us,
+                         struct policy_fleet_status *ret)
+{
+    (void)policy;
+    (void)now_unix_us;
+    *ret = (struct policy_fleet_status){.together = true,
+                                        .stale_seconds = 12,
+                                        .replicas = 3,
+                                        .replicas_current = 2,
+                                        .refused = 5,
+                                        .clock_offset_seconds = -0.5};
 }
 
 void policy_messages(const struct policy *policy, struct policy_messages *ret)
@@ -239,7 +253,12 @@ static void users_are_told_by_window_and_bound(void **state)
     expect_line(fixture, "weir_monthly_anonymous_requests{model=\"plain\"} 7");
     expect_line(fixture, "weir_identity_coverage_ratio{model=\"plain\"} 0.8");
     expect_line(fixture, "weir_users_unsaved 3");
-    expect_line(fixture, "weir_mau_stale_seconds 0");
+    expect_line(fixture, "weir_mau_stale_seconds 12");
+    expect_line(fixture, "weir_fleet_complete 0");
+    expect_line(fixture, "weir_fleet_replicas 3");
+    expect_line(fixture, "weir_fleet_replicas_current 2");
+    expect_line(fixture, "weir_fleet_refused_total 5");
+    expect_line(fixture, "weir_clock_offset_seconds -0.5");
 }
 
 static void a_line_is_told_by_what_is_left_and_by_its_dates(void **state)
