@@ -134,13 +134,15 @@ def search_folder(folder):
     return found
 
 
-def search_redis(port, scratch):
-    """All that a Redis would write down, uncompressed."""
+def search_redis(where, scratch):
+    """All that a Redis would write down, uncompressed. where: for redis-cli, as ["-p", 6379]."""
     snapshot = scratch / "planted.rdb"
-    for words in (["config", "set", "rdbcompression", "no"], ["--rdb", str(snapshot)]):
-        subprocess.run(["redis-cli", "-p", str(port), *words], check=True, capture_output=True,
-                       timeout=60)
-    return search(snapshot.read_bytes(), "Redis")
+    for words in (["config", "set", "rdbcompression", "no"], ["--rdb", snapshot]):
+        subprocess.run(["redis-cli", *map(str, [*where, *words])], check=True, timeout=60,
+                       capture_output=True)
+    content = snapshot.read_bytes()
+    assert content.startswith(b"REDIS")
+    return search(content, "Redis")
 
 
 # -- What proves a user, made by other means than the daemon's --

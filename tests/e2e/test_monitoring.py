@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole way of an alert, with the programs that operators run: two daemons, a Prometheus with
-the shipped rules, an Alertmanager with the shipped example, and a receiver.
+"""The whole way of an alert, with the programs that operators run: two daemons, a Prometheus and an
+Alertmanager with the shipped files, and a receiver, put together as config/README.md says.
 
 What is the test's and not the shipped files': the intervals of scrapes and of grouping (seconds,
-not minutes) and the receiver's port. Of the shipped alerts only those without `for:` can fire
+not minutes) and ports. Of the shipped alerts only those without `for:` can fire
 within a test: WeirLicenseLevel at 100%, WeirAlertsUndelivered, WeirUsersLeftOut. The first is
 waited for here; promtool sees to all of them, hours included (test_prometheus_rules.py).
 """
@@ -122,16 +122,23 @@ def pager():
     server.server_close()
 
 
+def adapted(shipped, folder, changes):
+    """A copy of a shipped file with these words changed, each of which is there once."""
+    text = shipped.read_text()
+    for theirs, ours in changes.items():
+        assert text.count(theirs) == 1, theirs
+        text = text.replace(theirs, ours)
+    (folder / shipped.name).write_text(text)
+    return folder / shipped.name
+
+
 @pytest.fixture
 def alertmanager(tmp_path, pager):
-    text = (FILES / "alertmanager/alertmanager.yml").read_text()
-    for shipped, ours, count in (("127.0.0.1:9095", f"127.0.0.1:{pager.server_port}", 2),
-                                 ("group_wait: 1m", "group_wait: 1s", 1),
-                                 ("group_interval: 1h", "group_interval: 1s", 1)):
-        assert text.count(shipped) == count, shipped
-        text = text.replace(shipped, ours)
-    settings = tmp_path / "alertmanager.yml"
-    settings.write_text(text)
+    settings = adapted(FILES / "alertmanager/alertmanager.yml", tmp_path, {
+        "127.0.0.1:9095/engineers": f"127.0.0.1:{pager.server_port}/engineers",
+        "127.0.0.1:9095/counsel": f"127.0.0.1:{pager.server_port}/counsel",
+        "group_wait: 1m": "group_wait: 1s",
+        "group_interval: 1h": "group_interval: 1s"})
     program = Program(tmp_path / "alertmanager.log", "prometheus-alertmanager",
                       f"--config.file={settings}", f"--storage.path={tmp_path}/am",
                       "--cluster.listen-address=")
@@ -145,14 +152,13 @@ def prometheus(tmp_path, alertmanager):
     started = []
 
     def start_one(*servers):
-        settings = tmp_path / "prometheus.yml"
-        settings.write_text(json.dumps({
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(FILES / "prometheus/weir.rules.yml")],
-            "alerting": {"alertmanagers": [
-                {"static_configs": [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]}]},
-            "scrape_configs": [{"job_name": "weir", "static_configs": [
-                {"targets": [f"127.0.0.1:{server.port}" for server in servers]}]}]}))
+        replicas = ", ".join(f'"127.0.0.1:{server.port}"' for server in servers)
+        settings = adapted(FILES / "prometheus/prometheus.yml", tmp_path, {
+            "scrape_interval: 15s": "scrape_interval: 1s",
+            "evaluation_interval: 30s": "evaluation_interval: 1s",
+            "[weir.rules.yml]": f"[{FILES}/prometheus/weir.rules.yml]",
+            '"127.0.0.1:9093"': f'"127.0.0.1:{alertmanager.port}"',
+            '"127.0.0.1:8080"': replicas})
         started.append(Prometheus(tmp_path / "prometheus.log", "prometheus",
                                   f"--config.file={settings}",
                                   f"--storage.tsdb.path={tmp_path}/tsdb"))

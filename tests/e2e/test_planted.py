@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """No raw id is kept or told: whatever a request holds, and however it ends, nothing of it is in the
-log (at its most talkative), the state folder, the metrics, the reports, the webhooks, or what is
-left of a crash. Answers to the client itself may say its own words back."""
+log (at its most talkative), the state folder, the fleet's Redis, the metrics, the reports, the
+webhooks, or what is left of a crash. Answers to the client itself may say its own words back."""
 import base64
 import http.client
 import json
 import re
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import time
 
 import pytest
 from conftest import BUILD, Server
 from planted import (ALL, ELSEWHERE, SECRETS, USERS, gateway_header, key_set, search, search_folder,
-                     spellings, token)
+                     search_redis, spellings, token)
 from test_alerts import config, pretend_days, receiver  # two fixtures
 
 ADDRESS = ELSEWHERE["client address"]
@@ -45,18 +47,40 @@ def test_what_is_planted_in_a_database_is_found(tmp_path):
 
 
 @pytest.fixture
-def settings(config, tmp_path):
-    """Two configurations over one state folder: one asks for keys, one knows clients by address."""
+def redis():
+    """The path of a Redis' socket. Debian's redis-tools has the server as redis-check-rdb."""
+    folder = tempfile.mkdtemp(dir="/tmp")  # a socket's path is short
+    path = f"{folder}/redis"
+    process = subprocess.Popen(
+        ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder],
+        executable=shutil.which("redis-server") or shutil.which("redis-check-rdb"),
+        stdout=subprocess.DEVNULL)
+    ping = ["redis-cli", "-s", path, "PING"]
+    while subprocess.run(ping, capture_output=True).stdout != b"PONG\n":
+        assert process.poll() is None
+    yield path
+    process.kill()
+    process.wait(30)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def settings(config, redis, tmp_path):
+    """Configurations over one state folder, of replicas of a fleet: one asks for keys, one knows
+    clients by address. A third is another replica, which has nothing but what the fleet tells."""
     text = json.loads(config.read_text())
     text["alerts"]["webhooks"][0]["url"] = text["alerts"]["webhooks"][0]["url"].replace(
         "xyzzy", SECRETS["webhook's token"])
     (tmp_path / "jwks").write_text(key_set(SECRETS["HMAC secret of tokens"]))
     (tmp_path / "gateway").write_text(SECRETS["gateway secret"])
-    for name in ("jwks", "gateway"):
+    (tmp_path / "root-key").write_bytes(b"a root key that all replicas of this test have")
+    for name in ("jwks", "gateway", "root-key"):
         (tmp_path / name).chmod(0o600)
     text["users"] |= {"headers": "x-litellm-end-user-id", "jwt_keys": str(tmp_path / "jwks"),
                       "jwt_header": "x-forwarded-access-token",
-                      "gateway_secret_file": str(tmp_path / "gateway")}
+                      "gateway_secret_file": str(tmp_path / "gateway"),
+                      "key_file": str(tmp_path / "root-key")}
+    text["fleet"] = {"redis": redis, "sync": "200ms"}
     text["server"] = {"limits": LIMITS}
     text["log"] = {"level": "debug", "format": "json"}
     (tmp_path / "open.yaml").write_text(json.dumps(text))
@@ -64,6 +88,8 @@ def settings(config, tmp_path):
     text["log"]["format"] = "logfmt"
     text["access"] = {"api_keys": [{"key": SECRETS["api key"], "tenant": "acme"}]}
     (tmp_path / "keys.yaml").write_text(json.dumps(text))
+    text["users"]["state"] = str(tmp_path / "other-state")
+    (tmp_path / "other.yaml").write_text(json.dumps(text))
     return tmp_path
 
 
@@ -222,7 +248,7 @@ def reports(state, scratch):
     return out
 
 
-def test_nothing_planted_is_kept_or_told(start, settings, receiver):
+def test_nothing_planted_is_kept_or_told(start, settings, receiver, redis):
     # A server that asks for keys, and ends without a chance to tidy up.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     keyed = Server("--config", settings / "keys.yaml", model=False)
@@ -255,10 +281,16 @@ def test_nothing_planted_is_kept_or_told(start, settings, receiver):
     crashed.process.send_signal(signal.SIGABRT)
     crashed.stop(expected=-signal.SIGABRT)
 
+    # One that knows of them by Redis alone: they are in there, of both tenants.
+    other = start("--config", settings / "other.yaml", model=False)
+    other.wait_metric(4, by_class, model="m", **{"class": "verified"})
+    found += search_redis(["-s", redis], settings) + search_folder(settings / "other-state")
+    told.append(told_by(other))
+
     for server in (keyed, open_):  # answers are in the log, and so are the probes of debug
         lines = [line for line in server.lines if re.search(r'event(=|":")request\b', line)]
         assert len(lines) > 25 and any("/health" in line for line in lines)
-    for server in (keyed, open_, crashed):
+    for server in (keyed, open_, crashed, other):
         found += search("\n".join(server.lines), "log")
     for text in told:
         assert re.search(r"^weir_mau\{", text, re.M)

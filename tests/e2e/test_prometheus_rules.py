@@ -29,6 +29,7 @@ def run(*command, folder=CONFIG / "prometheus"):
 
 def test_rules_are_sound():
     assert "SUCCESS" in run("promtool", "check", "rules", "weir.rules.yml")
+    assert "SUCCESS" in run("promtool", "check", "config", "prometheus.yml")
 
 
 def test_rules_fire_when_they_should_and_only_then():
@@ -71,7 +72,9 @@ def test_every_alert_says_what_to_do_and_where_to_look():
             help_ = run(BUILD / "weir", *words, "--help", folder=ROOT)
             for flag in re.findall(r"--[a-z-]+", command + rest):
                 assert flag in help_, (rule["alert"], flag)
-    # No alert of another name tells of a command that is not there.
+    readme = (CONFIG / "README.md").read_text()
+    assert all(rule["alert"] in readme for rule in rules("alert"))
+    # And no other command is told of.
     text = (CONFIG / "prometheus" / "weir.rules.yml").read_text()
     assert set(re.findall(r"\bweir ([a-z-]+)", text.split("groups:")[1])) <= {
         "check", "report", "simulate", "--config", "reports"}
