@@ -93,6 +93,21 @@ def settings(config, redis, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def doomed(_needs):
+    """Starts daemons that a test will end by force."""
+    started = []
+
+    def start_one(*flags):
+        started.append(Server(*flags, model=False))
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        server.process.kill()
+        server.process.wait(30)
+
+
 def ask(server, body, path=CHAT, method="POST", key=SECRETS["api key"], **headers):
     """The status of a request from an address of its own."""
     link = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60,
@@ -248,10 +263,10 @@ def reports(state, scratch):
     return out
 
 
-def test_nothing_planted_is_kept_or_told(start, settings, receiver, redis):
+def test_nothing_planted_is_kept_or_told(start, doomed, settings, receiver, redis):
     # A server that asks for keys, and ends without a chance to tidy up.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    keyed = Server("--config", settings / "keys.yaml", model=False)
+    keyed = doomed("--config", settings / "keys.yaml")
     send_good(keyed)
     send_bad(keyed, keys=True)
     send_over_http2(keyed)
@@ -276,7 +291,7 @@ def test_nothing_planted_is_kept_or_told(start, settings, receiver, redis):
     drain(open_)
 
     # One that crashes: what it says at its end.
-    crashed = Server("--config", settings / "open.yaml", model=False)
+    crashed = doomed("--config", settings / "open.yaml")
     assert ask(crashed, {**BODY, "user": USERS["user who comes before a crash"]}) == 200
     crashed.process.send_signal(signal.SIGABRT)
     crashed.stop(expected=-signal.SIGABRT)
