@@ -112,7 +112,8 @@ install: $(BUILD)/weir
 	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
 	install -d $(DESTDIR)$(PREFIX)/share/weir/licenses
 	install -m 644 config/licenses/*.yaml $(DESTDIR)$(PREFIX)/share/weir/licenses
-	install -D -m 644 config/prometheus/weir.rules.yml $(DESTDIR)$(PREFIX)/share/weir/prometheus/weir.rules.yml
+	install -d $(DESTDIR)$(PREFIX)/share/weir/prometheus
+	install -m 644 config/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/weir/prometheus
 	install -D -m 644 config/alertmanager/alertmanager.yml $(DESTDIR)$(PREFIX)/share/weir/alertmanager/alertmanager.yml
 	install -D -m 644 config/grafana/weir.json $(DESTDIR)$(PREFIX)/share/weir/grafana/weir.json
 	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service

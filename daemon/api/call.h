@@ -10,7 +10,9 @@
 
 #include <stdint.h>
 
-#define REQUEST_ID_BYTES_MAX 128u
+#define REQUEST_ID_BYTES_MAX  128u
+#define REQUEST_ID_DIGITS_MIN 32u /* of a client's own: 128 bits */
+#define REQUEST_ID_PREFIX     "req_"
 
 struct generation;
 

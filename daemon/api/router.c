@@ -13,6 +13,7 @@
 #include "daemon/api/generation.h"
 #include "daemon/api/handlers.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -80,18 +81,31 @@ static void put_hex(char to[16], uint64_t number)
         to[i] = "0123456789abcdef"[number >> (60 - 4 * i) & 15];
 }
 
+/* What looks like a request's id: a UUID, a trace's id, one of ours. Names, mail and telephone
+ * numbers do not, nor do shorter numbers; a user's UUID cannot be told from a request's. */
+static bool is_request_id(const char *text)
+{
+    if (strncmp(text, REQUEST_ID_PREFIX, sizeof REQUEST_ID_PREFIX - 1) == 0)
+        text += sizeof REQUEST_ID_PREFIX - 1;
+    size_t digits = 0;
+    for (; *text != '\0'; text++) {
+        if (isxdigit((unsigned char)*text))
+            digits++;
+        else if (*text != '-')
+            return false;
+    }
+    return digits >= REQUEST_ID_DIGITS_MIN;
+}
+
 /* The client's own id where it is fit to be echoed and logged, else 128 random bits. */
 static void choose_request_id(struct call *call)
 {
     const char *own = exchange_header(call->exchange, "x-request-id");
-    size_t count = 0;
-    while (own != NULL && count <= REQUEST_ID_BYTES_MAX && own[count] > ' ' && own[count] < 0x7f)
-        count++;
-    if (own != NULL && count > 0 && count <= REQUEST_ID_BYTES_MAX && own[count] == '\0') {
-        memcpy(call->request_id, own, count + 1);
+    if (own != NULL && strlen(own) <= REQUEST_ID_BYTES_MAX && is_request_id(own)) {
+        memcpy(call->request_id, own, strlen(own) + 1);
         return;
     }
-    memcpy(call->request_id, "req_", 4);
+    memcpy(call->request_id, REQUEST_ID_PREFIX, 4);
     put_hex(call->request_id + 4, api_random_u64(call->api));
     put_hex(call->request_id + 20, api_random_u64(call->api));
     call->request_id[36] = '\0';

@@ -36,7 +36,7 @@ class Server:
                                         text=True, env={**os.environ, **env})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        ready = self.wait_for(r"event=ready.*\bport=(\d+)", START_TIMEOUT_S)
+        ready = self.wait_for(r'event(?:=|":")ready\b.*\bport(?:=|":)(\d+)', START_TIMEOUT_S)
         self.port = int(ready.group(1))
         self.base = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 

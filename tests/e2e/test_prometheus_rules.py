@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 
-from conftest import ROOT
+import yaml
+
+from conftest import BUILD, ROOT
 
 CONFIG = ROOT / "config"
 # The series that the rules and the dashboard may ask for, with their labels.
@@ -15,6 +17,7 @@ SERIES = {
     "weir_identity_coverage_ratio": {"model"},
     "weir_mau_stale_seconds": set(),
     "weir_alert_messages": {"state"},
+    "weir_users_left_out_total": set(),
 }
 
 
@@ -26,10 +29,55 @@ def run(*command, folder=CONFIG / "prometheus"):
 
 def test_rules_are_sound():
     assert "SUCCESS" in run("promtool", "check", "rules", "weir.rules.yml")
+    assert "SUCCESS" in run("promtool", "check", "config", "prometheus.yml")
 
 
 def test_rules_fire_when_they_should_and_only_then():
     run("promtool", "test", "rules", "weir.rules.test.yml")
+
+
+def rules(kind):
+    groups = yaml.safe_load((CONFIG / "prometheus" / "weir.rules.yml").read_text())["groups"]
+    found = [rule for group in groups for rule in group["rules"] if kind in rule]
+    assert found
+    return found
+
+
+def test_every_rule_is_seen_to_fire_and_to_be_silent():
+    cases = yaml.safe_load((CONFIG / "prometheus" / "weir.rules.test.yml").read_text())["tests"]
+    asked = [each for case in cases for each in case.get("promql_expr_test", [])]
+    lists = [[dict(re.findall(r'(\w+)="([^"]*)"', sample["labels"]))
+              for sample in each["exp_samples"]]
+             for each in asked if each["expr"].startswith("count by (alertname")]
+    for rule in rules("alert"):
+        # What tells two alerts of one name apart; the severity follows from it.
+        wanted = {"alertname": rule["alert"],
+                  **{key: value for key, value in rule["labels"].items() if key != "severity"}}
+        fires = [any(wanted.items() <= one.items() for one in fired) for fired in lists]
+        assert any(fires) and not all(fires), wanted
+    for rule in rules("record"):
+        assert any(each["expr"].startswith(rule["record"]) for each in asked), rule["record"]
+
+
+def test_every_alert_says_what_to_do_and_where_to_look():
+    """Each description names a command, and the commands and flags that it names exist."""
+    for rule in rules("alert"):
+        told = rule["annotations"]
+        assert set(told) == {"summary", "description"} and len(told["summary"]) < 120
+        named = re.findall(r"weir (check|report|simulate|--config)(.*?)(?:[:;.,]|$)",
+                           told["description"])
+        assert named, rule["alert"]
+        for command, rest in named:
+            words = [] if command.startswith("-") else [command]
+            help_ = run(BUILD / "weir", *words, "--help", folder=ROOT)
+            for flag in re.findall(r"--[a-z-]+", command + rest):
+                assert flag in help_, (rule["alert"], flag)
+    readme = (CONFIG / "README.md").read_text()
+    assert all(rule["alert"] in readme for rule in rules("alert"))
+    # And no other command is told of.
+    text = (CONFIG / "prometheus" / "weir.rules.yml").read_text()
+    assert set(re.findall(r"\bweir ([a-z-]+)", text.split("groups:")[1])) <= {
+        "check", "report", "simulate", "--config", "reports"}
 
 
 def test_a_rule_that_adds_replicas_up_is_found_out(tmp_path):
@@ -56,9 +104,8 @@ def test_the_alertmanager_example_is_sound_and_routes_by_severity():
 def test_dashboard_and_rules_ask_for_series_that_exist():
     dashboard = json.loads((CONFIG / "grafana" / "weir.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    rules = (CONFIG / "prometheus" / "weir.rules.yml").read_text()
     assert queries
-    for text in [*queries, rules]:
+    for text in [*queries, (CONFIG / "prometheus" / "weir.rules.yml").read_text()]:
         assert set(re.findall(r"\bweir_[a-z_]+", text)) - {
             "weir_joined", "weir_license_levels", "weir_license_lead_times", "weir_counting"
         } <= set(SERIES)
