@@ -357,6 +357,10 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
     if (result == 0)
         result = record_all(policy, rules, err);
     uint32_t changed = settle(policy, result == 0);
+    /* No verdict tells of users elsewhere, but every line does. */
+    if (changed == 0 && !declaration_same_outside(policy->rules.declaration, rules->declaration))
+        for (const struct policy_model *model = policy->models; model != NULL; model = model->next)
+            changed++;
     if (result == 0 && changed > 0) {
         license_matcher_free(policy->matcher);
         policy->matcher = matcher;

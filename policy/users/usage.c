@@ -169,7 +169,7 @@ uint64_t usage_count(struct usage_scope *scope, uint32_t day, const struct usage
 
 /* -- Joining -- */
 
-static void note_amendment(struct usage_scope *scope, uint32_t day)
+void usage_note_amendment(struct usage_scope *scope, uint32_t day)
 {
     const struct usage *usage = scope->usage;
     int64_t end_us = (int64_t)(day + 1) * CALENDAR_DAY_US;
@@ -197,7 +197,7 @@ int usage_join(struct usage_scope *scope, const struct usage_name *name, const s
     if (result == 0)
         result = counter_join(counter, from, err);
     if (result == 1)
-        note_amendment(scope, name->day);
+        usage_note_amendment(scope, name->day);
     (void)pthread_mutex_unlock(&scope->lock);
     return result < 0 ? result : 0;
 }
@@ -319,7 +319,8 @@ struct usage *usage_new(const struct usage_config *config, struct error *err)
     }
     memset(usage, 0, sizeof *usage);
     usage_notes_init(&usage->notes);
-    (void)pthread_mutex_init(&usage->windows_lock, NULL); /* cannot fail with these attributes */
+    (void)pthread_mutex_init(&usage->scopes_lock, NULL); /* cannot fail with these attributes */
+    (void)pthread_mutex_init(&usage->windows_lock, NULL);
     usage->folder = (struct usage_folder){
         .path = config->folder, .key_id = config->secret->key_id, .notes = &usage->notes};
     usage->secret = config->secret;
@@ -352,6 +353,7 @@ void usage_free(struct usage *usage)
     free(usage->old);
     usage_notes_destroy(&usage->notes);
     (void)pthread_mutex_destroy(&usage->windows_lock);
+    (void)pthread_mutex_destroy(&usage->scopes_lock);
     free(usage);
 }
 
@@ -366,6 +368,11 @@ uint64_t usage_waiting(const struct usage *usage)
 {
     uint64_t durable = journal_durable(usage->journal);
     return journal_appended(usage->journal) - durable;
+}
+
+uint32_t usage_keep_days(const struct usage *usage)
+{
+    return usage->keep_days;
 }
 
 uint64_t usage_left_out(const struct usage *usage)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage_inner.h -- what the parts of usage share. Internal to them.
  *
- * Locks, in the order in which they are taken: usage.windows_lock, scope.lock, a counter's own.
+ * Locks, in the order in which they are taken: usage.scopes_lock, usage.windows_lock, scope.lock,
+ * a counter's own.
  *
  * Live days hang in four slots by day & 3, so that midnight needs no switch: the new day's slot was
  * filled before. A day leaves its slot for the scope's retired list and is freed there once every
@@ -54,7 +55,7 @@ struct usage_closed {
 
 struct usage_scope {
     struct usage *usage;
-    struct usage_scope *next;
+    _Atomic(struct usage_scope *) next; /* set once; who walks the list takes no lock */
     uint64_t id;
     char *product, *model, *family;
 
@@ -77,9 +78,12 @@ struct usage {
     bool trust_asserted;
     uint32_t keep_days, final_hours;
     struct journal *journal;
-    struct usage_scope *scopes, **scopes_end;
+    _Atomic(struct usage_scope *) scopes; /* only ever longer, and so are the groups */
+    _Atomic(struct usage_group *) groups;
+    pthread_mutex_t scopes_lock; /* of who adds one */
+    _Atomic(struct usage_scope *) *scopes_end;
+    _Atomic(struct usage_group *) *groups_end; /* under the windows' lock */
     uint32_t scope_count;
-    struct usage_group *groups, **groups_end;
 
     struct usage_notes notes;
     pthread_mutex_t windows_lock;
@@ -111,6 +115,8 @@ struct usage_day *usage_need_day(struct usage_scope *scope, uint32_t day);
 /* Under the scope's lock: the counter of a live day, opened or made. */
 int usage_need_counter(struct usage_scope *scope, struct usage_day *day, enum usage_class class,
                        struct counter **ret, struct error *err);
+/* Under the scope's lock: something was added to the day, which may have been final. */
+void usage_note_amendment(struct usage_scope *scope, uint32_t day);
 
 /* usage_totals.c, under the scope's lock; NULL: no memory. */
 struct usage_total *usage_total_of(struct usage_scope *scope, uint32_t day);

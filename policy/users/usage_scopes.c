@@ -75,8 +75,20 @@ int usage_scope_new(struct usage *usage, const struct usage_scope_name *name,
     return 0;
 }
 
-int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
-                    struct usage_scope **ret, struct error *err)
+/* Whether there is room for the logins of one more product. */
+static int check_logins(const struct usage *usage, struct error *err)
+{
+    uint32_t count = 0;
+    for (const struct usage_scope *scope = usage->scopes; scope != NULL; scope = scope->next)
+        count += scope->model[0] == '\0';
+    return count < USAGE_LOGINS_MAX
+               ? 0
+               : error_set(err, ERROR_BUSY, "logins of %u products are counted already",
+                           USAGE_LOGINS_MAX);
+}
+
+static int add_locked(struct usage *usage, const struct usage_scope_name *wanted,
+                      struct usage_scope **ret, struct error *err)
 {
     struct usage_scope_name name = *wanted;
     if (name.product[0] == '\0')
@@ -87,7 +99,10 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
     struct usage_scope *scope = usage_scope_find(usage, id_of(usage, name.product, name.model));
     int result = 0;
     if (scope == NULL) {
-        result = usage_scope_new(usage, &name, &scope, err);
+        if (name.model[0] == '\0')
+            result = check_logins(usage, err);
+        if (result == 0)
+            result = usage_scope_new(usage, &name, &scope, err);
         if (result == 0)
             result = usage_scopes_save(usage, err);
     } else if (strcmp(scope->family, name.family) != 0) {
@@ -100,10 +115,19 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
         if (result == 0)
             result = usage_scopes_save(usage, err);
     }
-    if (result == 0)
+    if (result == 0 && name.model[0] != '\0') /* logins had no file in the format before */
         result = usage_import(usage, scope, err);
     if (result == 0)
         *ret = scope;
+    return result;
+}
+
+int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
+                    struct usage_scope **ret, struct error *err)
+{
+    (void)pthread_mutex_lock(&usage->scopes_lock);
+    int result = add_locked(usage, wanted, ret, err);
+    (void)pthread_mutex_unlock(&usage->scopes_lock);
     return result;
 }
 

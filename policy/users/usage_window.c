@@ -34,7 +34,7 @@ struct answer {
 };
 
 struct usage_group {
-    struct usage_group *next;
+    _Atomic(struct usage_group *) next; /* set once */
     enum usage_group_kind kind;
     char *name;
     struct usage_scope **members;
@@ -122,8 +122,8 @@ int usage_group_join(struct usage *usage, struct usage_scope *scope, struct erro
     group_leave_all(usage, scope);
     bool joined = true;
     for (uint32_t kind = 0; kind < GROUPS_KINDS && joined; kind++) {
-        if (kind == USAGE_GROUP_FAMILY && names[kind][0] == '\0')
-            continue;
+        if (kind != USAGE_GROUP_ORGANISATION && names[kind][0] == '\0')
+            continue; /* logins are of no model, and some licences of no family */
         struct usage_group *group = group_need(usage, (enum usage_group_kind)kind, names[kind]);
         joined = group != NULL && group_add(group, scope);
     }
@@ -142,6 +142,21 @@ void usage_groups_free(struct usage *usage)
         free(usage->groups);
         usage->groups = next;
     }
+}
+
+struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *group)
+{
+    return group == NULL ? usage->groups : group->next;
+}
+
+enum usage_group_kind usage_group_kind_of(const struct usage_group *group)
+{
+    return group->kind;
+}
+
+const char *usage_group_name(const struct usage_group *group)
+{
+    return group->name;
 }
 
 /* -- Has anything changed? -- */

@@ -27,6 +27,12 @@ enum usage_group_kind {
 struct usage_group *usage_group_find(struct usage *usage, enum usage_group_kind kind,
                                      const char *name);
 
+/* All that is or was served, in no order: NULL begins, and ends it. Those that come to be while
+ * somebody walks may be left out. */
+struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *group);
+enum usage_group_kind usage_group_kind_of(const struct usage_group *group);
+const char *usage_group_name(const struct usage_group *group);
+
 struct usage_question {
     struct usage_group *group;
     enum usage_window window;
