@@ -152,10 +152,12 @@ static int judge_sketch(const struct sketch *sketch, double expected, struct err
     if (!sketch_is_exact(sketch) && sketch_p(sketch) < SKETCH_P)
         return error_set(err, ERROR_UNSUPPORTED, "a sketch of 2^%u registers, not 2^%u",
                          sketch_p(sketch), SKETCH_P);
+    if (!(users.value <= POLICY_FEED_PEOPLE))
+        return error_set(err, ERROR_INVALID, "it stands for more people than there are");
     if (expected > 0 && fabs(users.value - expected) > POLICY_FEED_TOLERANCE * expected)
         return error_set(err, ERROR_INVALID, "it stands for %.0f users, not for %.0f", users.value,
                          expected);
-    if (!(expected > 0) && !(users.value <= POLICY_FEED_PLAIN_USERS))
+    if (!(expected > 0) && users.value > POLICY_FEED_PLAIN_USERS)
         return error_set(err, ERROR_INVALID,
                          "it stands for %.0f users: a join cannot be undone, so above %.0f say in "
                          "sketch_users how many are meant",

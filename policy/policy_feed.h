@@ -22,7 +22,8 @@ struct policy_feed;
 
 #define POLICY_FEED_USERS_MAX   10000u /* ids or hashes of one feed */
 #define POLICY_FEED_PRODUCT_MAX 255u   /* bytes */
-#define POLICY_FEED_PLAIN_USERS 1e7    /* a sketch of more must say how many it is of ... */
+#define POLICY_FEED_PEOPLE      1e10   /* a sketch of more than there are is not believed */
+#define POLICY_FEED_PLAIN_USERS 1e7    /* one of more must say how many it is of ... */
 #define POLICY_FEED_TOLERANCE   0.1    /* ... and be no further than that from it */
 
 enum policy_feed_form { POLICY_FEED_USERS, POLICY_FEED_HASHES, POLICY_FEED_SKETCH };
