@@ -201,7 +201,7 @@ def test_a_sketch_is_judged_before_it_is_joined(start, config):
                                (registers(18, 255), 400, "more people than there are"),
                                (registers(18, 4 * 24 + 3), 400, "cannot be undone"),
                                (registers(18, 4 * 22 + 3)[:-8], 400, "bytes"),
-                               ("====", 400, "bytes"), ("*", 400, "base64")):
+                               ("====", 400, "base64"), ("", 400, "not the bytes"), ("*", 400, "base64")):
         got, answer = feed(server, product="chat", sketch=text, key_id=key_id)
         assert got == status and what in answer["error"]["message"], answer
         assert answer["error"]["param"] == "sketch"
