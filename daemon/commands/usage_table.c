@@ -195,7 +195,6 @@ static void append_cells(struct text *out, const char *const cells[COLUMNS],
         text_append_format(out, "%*s", (int)width, cells[c]);
         used += width;
     }
-    text_append_char(out, '\n');
 }
 
 static void append_heads(struct text *out, const struct layout *layout,
@@ -205,8 +204,7 @@ static void append_heads(struct text *out, const struct layout *layout,
         text_append_string(out, "\033[1m");
     append_name(out, "WHO", layout->name);
     append_cells(out, heads, layout, look->columns);
-    if (look->color)
-        text_append_string(out, "\033[0m");
+    text_append_string(out, look->color ? "\033[0m\n" : "\n");
 }
 
 static void append_row(struct text *out, const json_t *group, const struct row *row,
@@ -222,8 +220,7 @@ static void append_row(struct text *out, const json_t *group, const struct row *
     append_name(out, kind, 13);
     append_name(out, string_at(group, "name"), layout->name - 13);
     append_cells(out, cells, layout, look->columns);
-    if (color != NULL)
-        text_append_string(out, "\033[0m");
+    text_append_string(out, color != NULL ? "\033[0m\n" : "\n");
 }
 
 static void append_title(struct text *out, const json_t *usage, const struct usage_look *look)
