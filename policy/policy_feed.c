@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_feed.c -- from ids, hashes or a sketch to values of one counter.
  *
- * A join cannot be undone. A sketch is a quarter of a megabyte that stands for any number of people,
- * so one that is damaged or made up could end a licence's headroom for a month. What guards against
- * it: only its own bytes are believed in (sketch_read), under our key, by the holder of an admin
- * key; and one of more than POLICY_FEED_PLAIN_USERS must come with the number that its maker
+ * A join cannot be undone. A sketch is a quarter of a megabyte that stands for any number of
+ * people, so one that is damaged or made up could end a licence's headroom for a month. What guards
+ * against it: only its own bytes are believed in (sketch_read), under our key, by the holder of an
+ * admin key; and one of more than POLICY_FEED_PLAIN_USERS must come with the number that its maker
  * expects. The fleet sets such a jump aside for a person to look at; here a person's program is
  * asking, and can be told. */
 #include "policy/policy_feed.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy_feed.h -- users who made no request here: a product's logins, or what another weir counted.
+/* policy_feed.h -- users who made no request here: a product's logins, or another weir's users.
  *
  * A clause that speaks of all products means everybody who uses them, with a model or without. So
  * whoever knows of logins feeds them: raw ids, which are hashed at once as those of requests are,

@@ -356,18 +356,19 @@ static int watch(const struct usage_command *command, struct screen *screen,
     return drawn ? EXIT_SUCCESS : EX_IOERR;
 }
 
-static int watch_all(const struct usage_command *command, struct usage_source *source)
+static int watch_all(const struct usage_command *command, const struct usage_source *from)
 {
+    struct usage_source source = *from;
     struct screen screen = {.terminal = isatty(STDOUT_FILENO) != 0, .color = may_color()};
     sigset_t before;
     if (open_signals(&screen, &before) < 0) {
         (void)fprintf(stderr, "weir usage: signalfd: %s\n", strerror(errno));
         return EX_OSERR;
     }
-    source->signal_fd = screen.signal_fd;
-    source->stop = take_signals;
-    source->argument = &screen;
-    int status = watch(command, &screen, source);
+    source.signal_fd = screen.signal_fd;
+    source.stop = take_signals;
+    source.argument = &screen;
+    int status = watch(command, &screen, &source);
     json_decref(screen.answer);
     close(screen.signal_fd);
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
@@ -392,11 +393,11 @@ int command_usage(int argc, char **argv)
         (void)fprintf(stderr, "weir usage: libcurl does not start\n");
         return EX_OSERR;
     }
-    struct usage_source source = {.url = command.url,
-                                  .key = command.key,
-                                  .ca_file = command.ca_file,
-                                  .month = command.month,
-                                  .signal_fd = -1};
+    const struct usage_source source = {.url = command.url,
+                                        .key = command.key,
+                                        .ca_file = command.ca_file,
+                                        .month = command.month,
+                                        .signal_fd = -1};
     status = command.watch ? watch_all(&command, &source) : once(&command, &source);
     explicit_bzero(command.key, sizeof command.key);
     curl_global_cleanup();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage_table.c -- one row a group: who they are, how many, and the nearest line that they have.
  *
- *     organisation        90,112  120,345  131,002  700,000,000  100.0%  -                       98%
- *     model  kimi-k2.5    90,112  ...               100,000,000   99.9%  2027-03-01..2027-05-11  98%
+ *     organisation       90,112  120,345  131,002  700,000,000  100.0%  not in sight            98%
+ *     model  kimi-k2.5   90,112  ...               100,000,000   99.9%  2027-03-01..2027-05-11  98%
  *
  * Widths are those of what is in a column, so that numbers stand below each other; what is left of
  * the terminal is the name's. Drawn bytes are UTF-8, and a character is taken to be one column

@@ -84,7 +84,8 @@ struct declaration {
  * be NULL or "", which mean the same. Any thread. */
 const cyaml_schema_field_t *declaration_fields(void);
 
-/* Whether two declare the same users outside: no verdict tells, but lines do. NULL declares none. */
+/* Whether two declare the same users outside: no verdict tells of them, but lines do. NULL declares
+ * none. */
 bool declaration_same_outside(const struct declaration *one, const struct declaration *other);
 
 /* Months, countries, figures beyond reason or given twice, "none" beside others, acknowledgements

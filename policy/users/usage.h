@@ -5,7 +5,8 @@
  * (usage_days.h); everything longer or wider is a union of those (usage_window.h).
  *
  * Threads: usage_new() before others; usage_scope_add(), usage_count() and usage_ask() any thread,
- * but usage_scope_add() waits for a disk where the name is new; what says "policy thread" one thread at a time. */
+ * but usage_scope_add() waits for a disk where the name is new; what says "policy thread" one
+ * thread at a time. */
 #ifndef WEIR_POLICY_USERS_USAGE_H
 #define WEIR_POLICY_USERS_USAGE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A body of any bytes, as a feed of users: it is taken whole, within the limits that policy/ asserts
- * and with nothing that it could mistake, or refused with a fault that says why. */
+/* A body of any bytes, as a feed of users: it is taken whole, within the limits that policy/
+ * asserts and with nothing that it could mistake, or refused with a fault that says why. */
 #include "daemon/api/admin_users_body.h"
 
 #include "policy/users/calendar.h"

@@ -9,28 +9,19 @@
 
 #include "daemon/commands/usage.h"
 
-#define MONTH(lower, upper)                                                                        \
-    "{\"month\":{\"lower\":{\"low\":" lower "},\"best\":{\"users\":" lower                         \
-    "},\"upper\":{\"high\":" upper "},\"coverage\":0.5,\"identity_insufficient\":true}}"
-#define LINE(kind, name, headroom, more)                                                           \
-    "{\"model\":\"kimi\",\"kind\":\"" kind "\",\"name\":\"" name "\",\"threshold\":1000000,"       \
-    "\"headroom_ratio\":" headroom "," more "}"
-
-static const char
-    two[] = "{\"version\":\"1\",\"month\":\"2026-11\",\"messages\":{\"dead\":2},\"groups\":["
-            "{\"kind\":\"organisation\",\"name\":\"\",\"windows\":" MONTH(
-                "12", "34567") "},"
-                               "{\"kind\":\"model\",\"name\":\"kimi\",\"windows\":" MONTH(
-                                   "7", "9") "}],\"lines\":[" LINE("organisation", "", "0.5",
-                                                                   "\"crossing_days_early_date\":"
-                                                                   "\"2027-03-01\","
-                                                                   "\"crossing_days_late_date\":"
-                                                                   "null") "," LINE("product",
-                                                                                    "chat", "-0.25",
-                                                                                    "\"crossing_"
-                                                                                    "days_early_"
-                                                                                    "date\":\"2026-"
-                                                                                    "11-25\"") "]}";
+static const char two[] =
+    "{\"version\":\"1\",\"month\":\"2026-11\",\"messages\":{\"dead\":2},\"groups\":["
+    "{\"kind\":\"organisation\",\"name\":\"\",\"windows\":"
+    "{\"month\":{\"lower\":{\"low\":12},\"best\":{\"users\":12},\"upper\":{\"high\":34567},"
+    "\"coverage\":0.5,\"identity_insufficient\":true}}},"
+    "{\"kind\":\"model\",\"name\":\"kimi\",\"windows\":"
+    "{\"month\":{\"lower\":{\"low\":7},\"best\":{\"users\":7},\"upper\":{\"high\":9},"
+    "\"coverage\":0.5,\"identity_insufficient\":true}}}],\"lines\":["
+    "{\"model\":\"kimi\",\"kind\":\"organisation\",\"name\":\"\",\"threshold\":1000000,"
+    "\"headroom_ratio\":0.5,\"crossing_days_early_date\":\"2027-03-01\","
+    "\"crossing_days_late_date\":null},"
+    "{\"model\":\"kimi\",\"kind\":\"product\",\"name\":\"chat\",\"threshold\":1000000,"
+    "\"headroom_ratio\":-0.25,\"crossing_days_early_date\":\"2026-11-25\"}]}";
 
 static struct text draw(const char *json, const struct usage_look *look)
 {
