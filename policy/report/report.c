@@ -22,6 +22,7 @@ void report_free(struct report *report)
     free(report->licenses);
     free(report->acknowledgements);
     free(report->alerts);
+    free(report->outside);
     free(report->anomalies);
     arena_free(report->arena);
     free(report);

@@ -113,6 +113,11 @@ struct report_alert {
     double upper, threshold, days_early;
     int64_t sequence;
 };
+struct report_outside { /* users of the month whom weir did not see, as declared last */
+    const char *product, *signer;
+    uint64_t users;
+    int64_t at_unix, sequence;
+};
 struct report_anomaly {
     int64_t sequence;
     const char *text;
@@ -135,8 +140,10 @@ struct report {
     struct report_license *licenses;
     struct report_acknowledgement *acknowledgements;
     struct report_alert *alerts;
+    struct report_outside *outside;
     struct report_anomaly *anomalies; /* of all months and models: they are about the ledger */
     uint32_t users_count, license_count, acknowledgement_count, alert_count, anomaly_count;
+    uint32_t outside_count;
     uint32_t anomalies_untold;
     struct arena *arena; /* owned, with the lists */
 };

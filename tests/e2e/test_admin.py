@@ -283,7 +283,7 @@ def test_no_id_is_kept_anywhere(start, config, tmp_path):
         assert not file.is_file() or planted.encode() not in file.read_bytes(), file
 
 
-def test_users_outside_bound_the_line_from_both_sides(start, config):
+def test_users_outside_bound_the_line_from_both_sides(start, config, tmp_path):
     month = time.strftime("%Y-%m", time.gmtime())
     server = serve(start, config(operator={"outside_mau": [
         {"month": month, "users": 12, "product": "chat", "signer": "CFO"}]}))
@@ -292,6 +292,17 @@ def test_users_outside_bound_the_line_from_both_sides(start, config):
     assert (line["kind"], line["name"], line["threshold"]) == ("product", "chat", 20)
     assert (line["lower"], line["upper"]) == (12, 17)
     assert abs(line["headroom_ratio"] - 0.15) < 1e-9
+    server.stop()
+    report = [BUILD / "weir", "report", "--month", month, "--state", tmp_path / "state"]
+    told = json.loads(subprocess.run([*report, "--json"], capture_output=True, check=True).stdout)
+    jsonschema.validate(told, json.loads((ROOT / "config/schema/report.schema.json").read_text()))
+    outside, = told["outside"]
+    assert (outside["product"], outside["users"], outside["signer"]) == ("chat", 12, "CFO")
+    for form, words in (("--html", "Declared users outside"), ("--csv", '"outside","product","chat"'),
+                        ("--month", "12 declared of chat")):
+        shown = subprocess.run([*report, *([form] if form != "--month" else [])],
+                               capture_output=True, text=True, check=True).stdout
+        assert words in shown, shown
 
 
 # -- weir usage --
