@@ -57,6 +57,7 @@ static struct usage_day *take_retired(struct usage_scope *scope, uint32_t day)
         *at = found->next;
         found->next = NULL;
         found->guards_rested = 0;
+        atomic_fetch_add(&scope->epoch, 1);
         return found;
     }
     return NULL;

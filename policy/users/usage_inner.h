@@ -60,7 +60,7 @@ struct usage_scope {
     char *product, *model, *family;
 
     _Atomic(struct usage_day *) live[USAGE_LIVE_DAYS]; /* set under the lock */
-    _Atomic uint64_t epoch; /* rises when a counter is opened or closed: a new set to look at */
+    _Atomic uint64_t epoch; /* rises when a counter or day comes or goes: a new set to look at */
     pthread_mutex_t lock;
     struct usage_day *retired;
     uint32_t folded_before;     /* days that `closed` may hold ... */

@@ -324,6 +324,23 @@ static void a_day_that_was_final_is_amended(void **state)
     assert_int_equal(figures.amended, 1);
 }
 
+/* Whoever is inside keeps the day from being closed, which would tell of the change as well. */
+static void a_day_on_its_way_out_that_is_added_to_is_seen(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const users[] = {"alice", "bob"};
+    struct policy_feed_request request = request_of("chat", users, 1);
+    uint32_t guard = usage_enter(fixture->policy->usage);
+    request.day = TODAY - 2;
+    for (uint32_t i = 1; i <= 2; i++) {
+        request.count = i;
+        (void)feed(fixture, &request);
+        usage_tick(fixture->policy->usage, NOW_US + i);
+        assert_true(users_of(fixture, "product", "chat") == i);
+    }
+    usage_leave(fixture->policy->usage, guard);
+}
+
 static void there_is_an_end_of_products(void **state)
 {
     struct fixture *fixture = *state;
@@ -396,6 +413,7 @@ int main(void)
         TEST(what_cannot_be_joined_is_refused_whole_and_makes_no_product),
         TEST(a_sketch_of_many_must_say_how_many),
         TEST(a_day_that_was_final_is_amended),
+        TEST(a_day_on_its_way_out_that_is_added_to_is_seen),
         TEST(there_is_an_end_of_products),
         TEST(products_come_while_others_tick_and_ask),
     };
