@@ -26,6 +26,8 @@ enum column { LOWER, BEST, UPPER, THRESHOLD, HEADROOM, CROSSING, COVERAGE, COLUM
 static const char *const heads[COLUMNS] = {"LOWER",    "BEST",     "UPPER",   "THRESHOLD",
                                            "HEADROOM", "CROSSING", "COVERAGE"};
 
+static const char doubt[] = "* upper is over 1.2 times lower: identities do not suffice";
+
 struct row {
     char cells[COLUMNS][CELL_BYTES];
     double headroom; /* NAN where there is no line */
@@ -269,9 +271,9 @@ void usage_table(const json_t *usage, const struct usage_look *look, struct text
     }
     if (json_array_size(groups) > i)
         text_append_format(out, "... and %zu more\n", json_array_size(groups) - i);
-    if (insufficient)
-        append_name(out, "* too few requests say who is asking for the bounds to mean much",
-                    look->columns > 0 && look->columns < 65 ? look->columns : 65);
-    if (insufficient)
-        text_append_char(out, '\n');
+    if (!insufficient)
+        return;
+    uint32_t most = sizeof doubt - 1;
+    append_name(out, doubt, look->columns > 0 && most > look->columns ? look->columns : most);
+    text_append_char(out, '\n');
 }

@@ -48,7 +48,7 @@ static void a_row_has_the_nearest_line_that_its_users_are_held_against(void **st
         "50.0%*\n"
         "model        kimi              7     7       9  1,000,000    -25.0%       crossed    "
         "50.0%*\n"
-        "* too few requests say who is asking for the bounds to mean much \n");
+        "* upper is over 1.2 times lower: identities do not suffice\n");
     text_destroy(&out);
 }
 
@@ -61,7 +61,7 @@ static void what_has_no_room_is_cut_and_told(void **state)
                                            "WHO                        LOWER  BEST   UPPER\n"
                                            "organisation                  12    12  34,567\n"
                                            "... and 1 more\n"
-                                           "* too few requests say who is asking for the bo~\n");
+                                           "* upper is over 1.2 times lower: identities do ~\n");
     text_destroy(&out);
 }
 
