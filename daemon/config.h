@@ -15,9 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONFIG_MODELS_MAX   64u
-#define CONFIG_API_KEYS_MAX 1024u
-#define CONFIG_WEBHOOKS_MAX 16u
+#define CONFIG_MODELS_MAX     64u
+#define CONFIG_API_KEYS_MAX   1024u
+#define CONFIG_WEBHOOKS_MAX   16u
+#define CONFIG_ADMIN_KEYS_MAX 64u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -43,6 +44,11 @@ struct config_api_key {
     char *tenant; /* "" for none */
 };
 
+struct config_admin_key {
+    char *key;  /* the bearer token */
+    char *name; /* as the log has whoever holds it; default: "admin-1", by its place */
+};
+
 struct config {
     char *path; /* of the file, "" where there is none */
     /* server */
@@ -66,6 +72,8 @@ struct config {
     /* access and users */
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;
+    struct config_admin_key *admin_keys; /* none: there is no /admin */
+    uint32_t admin_key_count;
     char *user_header;   /* "x-user-id" */
     char *user_headers;  /* further ones, "a, b" */
     char *jwt_keys_file; /* "" for none, and so below */

@@ -63,10 +63,16 @@ int config_add_webhook(struct config *config, const struct config_webhook *webho
 int config_add_api_key(struct config *config, const char *key, const char *tenant,
                        struct error *err);
 
+/* name "": by its place. Call it once all API keys are there: no key may be both. */
+int config_add_admin_key(struct config *config, const char *key, const char *name,
+                         struct error *err);
+
 /* Puts the file's values over what config holds. name: for messages. */
 int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
                      struct error *err);
 int config_load_file(struct config *config, const char *path, struct error *err);
+
+void config_release_admin_keys(struct config *config);
 
 /* Nothing declared, in place of what config has. */
 int config_declare_nothing(struct config *config, struct error *err);

@@ -28,6 +28,8 @@ struct raw {
     uint32_t model_count;
     struct raw_entry *api_keys;
     uint32_t api_key_count;
+    struct config_admin_key *admin_keys;
+    uint32_t admin_key_count;
     struct config_webhook *webhooks;
     uint32_t webhook_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
@@ -38,7 +40,8 @@ struct raw {
 struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
     cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
-    cyaml_schema_value_t model, api_key, webhook, root;
+    cyaml_schema_field_t admin_key_fields[3];
+    cyaml_schema_value_t model, api_key, admin_key, webhook, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -118,6 +121,17 @@ static void fill_webhooks(struct schema *schema, cyaml_schema_field_t *ret)
                       offsetof(struct raw, webhook_count), &schema->webhook, CONFIG_WEBHOOKS_MAX);
 }
 
+static void fill_admin_keys(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    cyaml_schema_field_t *fields = schema->admin_key_fields;
+    fields[0] = text_field("key", offsetof(struct config_admin_key, key), 0);
+    fields[1] = text_field("name", offsetof(struct config_admin_key, name), CYAML_FLAG_OPTIONAL);
+    schema->admin_key = entry_value(fields, sizeof(struct config_admin_key));
+    *ret = list_field("admin_keys", offsetof(struct raw, admin_keys),
+                      offsetof(struct raw, admin_key_count), &schema->admin_key,
+                      CONFIG_ADMIN_KEYS_MAX);
+}
+
 /* The arrays end where a key is NULL; the schema comes zeroed. */
 static void schema_fill(struct schema *schema)
 {
@@ -163,6 +177,7 @@ static void schema_fill(struct schema *schema)
     schema->fields[access][used[access]++] =
         list_field("api_keys", offsetof(struct raw, api_keys), offsetof(struct raw, api_key_count),
                    &schema->api_key, CONFIG_API_KEYS_MAX);
+    fill_admin_keys(schema, &schema->fields[access][used[access]]);
     fill_webhooks(schema, &schema->fields[alerts][used[alerts]]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
@@ -232,6 +247,12 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
         const struct raw_entry *key = &raw->api_keys[i];
         (void)snprintf(path, sizeof path, "access.api_keys[%u]", i);
         if (config_add_api_key(config, key->key, key->tenant, &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->admin_key_count; i++) {
+        const struct config_admin_key *key = &raw->admin_keys[i];
+        (void)snprintf(path, sizeof path, "access.admin_keys[%u]", i);
+        if (config_add_admin_key(config, key->key, key->name, &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     for (uint32_t i = 0; i < raw->webhook_count; i++) {

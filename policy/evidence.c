@@ -143,6 +143,42 @@ int evidence_record(struct ledger *ledger, const struct assessment *assessment,
     return result;
 }
 
+static int record_outside(struct ledger *ledger, const struct declared_users *users,
+                          int64_t at_unix, struct error *err)
+{
+    struct text subject, body;
+    const char *product = users->product == NULL ? "" : users->product;
+    text_init(&subject);
+    text_init(&body);
+    text_append_format(&subject, "%s %s", users->month, product);
+    text_append_char(&body, '{');
+    json_write_string(&body, "month", users->month);
+    json_write_string(&body, "product", product);
+    json_write_u64(&body, "users", users->users);
+    json_write_string(&body, "signer", users->signer);
+    json_write_close(&body, '}');
+    const struct ledger_entry entry = {.at_unix = at_unix,
+                                       .kind = EVIDENCE_OUTSIDE,
+                                       .model = "",
+                                       .subject = text_string(&subject),
+                                       .body = text_string(&body)};
+    int result = subject.failed || body.failed ? error_no_memory(err)
+                                               : ledger_append(ledger, &entry, NULL, err);
+    text_destroy(&subject);
+    text_destroy(&body);
+    return result;
+}
+
+int evidence_record_outside(struct ledger *ledger, const struct declaration *declaration,
+                            int64_t at_unix, struct error *err)
+{
+    int result = 0;
+    for (uint32_t i = 0; declaration != NULL && i < declaration->outside_mau_count && result == 0;
+         i++)
+        result = record_outside(ledger, &declaration->outside_mau[i], at_unix, err);
+    return result;
+}
+
 /* -- Refusals -- */
 
 /* At most `most` bytes, whole characters, "..." where something was left out. */

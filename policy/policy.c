@@ -252,6 +252,9 @@ static int record_one(struct policy *policy, const struct weighed *weighed, stru
         result =
             evidence_record(policy->ledger, weighed->assessment, policy->rules.declaration, err);
         if (result == 0)
+            result = evidence_record_outside(policy->ledger, policy->rules.declaration,
+                                             weighed->assessment->at_unix, err);
+        if (result == 0)
             result = ledger_commit(policy->ledger, err);
         else
             ledger_rollback(policy->ledger);
@@ -339,7 +342,7 @@ static int weigh_all(struct policy *policy, const struct policy_rules *rules,
     return 0;
 }
 
-static int record_pending(struct policy *policy, const struct policy_rules *rules,
+static int record_pending(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
                           struct error *err)
 {
     int result = ledger_begin(policy->ledger, err);
@@ -351,15 +354,18 @@ static int record_pending(struct policy *policy, const struct policy_rules *rule
             result = evidence_record(policy->ledger, model->pending->assessment, rules->declaration,
                                      err);
     if (result == 0)
+        result = evidence_record_outside(policy->ledger, rules->declaration, now_unix, err);
+    if (result == 0)
         return ledger_commit(policy->ledger, err);
     ledger_rollback(policy->ledger);
     return result;
 }
 
-static int record_all(struct policy *policy, const struct policy_rules *rules, struct error *err)
+static int record_all(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
+                      struct error *err)
 {
     (void)pthread_mutex_lock(&policy->ledger_lock);
-    int result = record_pending(policy, rules, err);
+    int result = record_pending(policy, rules, now_unix, err);
     (void)pthread_mutex_unlock(&policy->ledger_lock);
     return result;
 }
@@ -404,8 +410,12 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
         return err->code;
     int result = weigh_all(policy, rules, matcher, now_unix, err);
     if (result == 0)
-        result = record_all(policy, rules, err);
+        result = record_all(policy, rules, now_unix, err);
     uint32_t changed = settle(policy, result == 0);
+    /* No verdict tells of users elsewhere, but every line does. */
+    if (changed == 0 && !declaration_same_outside(policy->rules.declaration, rules->declaration))
+        for (const struct policy_model *model = policy->models; model != NULL; model = model->next)
+            changed++;
     if (result == 0 && changed > 0) {
         license_matcher_free(policy->matcher);
         policy->matcher = matcher;

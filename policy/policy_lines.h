@@ -3,6 +3,7 @@
 #ifndef WEIR_POLICY_POLICY_LINES_H
 #define WEIR_POLICY_POLICY_LINES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct policy;
@@ -12,6 +13,9 @@ struct policy_model;
 struct policy_line {
     const char *license, *condition; /* the assessment's */
     double upper, threshold; /* users: surely no more than `upper` are counted or declared */
+    double lower;            /* surely no fewer, by what is counted and who is declared outside */
+    const char *kind, *name; /* whose: "organisation" and "", "product" or "model" and which */
+    bool daily;              /* users of a day, else of a month */
     /* Days until it is crossed: at the earliest, as it looks, at the latest; INFINITY for never.
      * NAN where no date can be told, and until a day is over. */
     double days_early, days, days_late;

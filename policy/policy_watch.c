@@ -190,7 +190,13 @@ uint32_t policy_watch_turn(void *argument, int64_t now_us)
 
 /* -- What is near, now -- */
 
-static bool upper_of(struct policy *policy, const struct line *line, int64_t now_us, double *ret)
+struct span {
+    double lower, upper;
+};
+
+/* The lower end is the calendar month's alone: what a clause of months can be held against. */
+static bool span_of(struct policy *policy, const struct line *line, int64_t now_us,
+                    struct span *ret)
 {
     static const enum usage_window monthly[] = {USAGE_WINDOW_MONTH, USAGE_WINDOW_ROLLING_31};
     static const enum usage_window daily[] = {USAGE_WINDOW_DAY};
@@ -198,7 +204,7 @@ static bool upper_of(struct policy *policy, const struct line *line, int64_t now
         .group = group_of(policy, line), .day = calendar_day(now_us), .now_unix_us = now_us};
     const enum usage_window *windows = line->daily ? daily : monthly;
     uint32_t count = line->daily ? 1 : 2;
-    double upper = line->declared;
+    double lower = 0, upper = 0;
     for (uint32_t i = 0; question.group != NULL && i < count; i++) {
         struct usage_figures figures;
         question.window = windows[i];
@@ -206,18 +212,29 @@ static bool upper_of(struct policy *policy, const struct line *line, int64_t now
         if (usage_ask(policy->usage, &question, &figures, NULL) != 0)
             return false;
         upper = fmax(upper, figures.upper.high);
+        if (i == 0)
+            lower = figures.lower.low;
     }
-    *ret = upper;
+    *ret = (struct span){.lower = line_lower(line, lower), .upper = line_upper(line, upper)};
     return question.group != NULL;
 }
 
-static struct policy_line line_now(struct policy *policy, const struct line *line, double upper)
+static struct policy_line line_now(struct policy *policy, const struct line *line,
+                                   const struct span *span)
 {
+    static const char *const kinds[] = {
+        [LINE_MODEL] = "model", [LINE_PRODUCT] = "product", [LINE_ORGANISATION] = "organisation"};
     struct forecast forecast;
     struct policy_line now = {.license = line->license,
                               .condition = line->condition,
-                              .upper = upper,
+                              .lower = span->lower,
+                              .upper = span->upper,
                               .threshold = line->threshold,
+                              .kind = kinds[line->scope],
+                              .name = line->scope == LINE_MODEL     ? line->model
+                                      : line->scope == LINE_PRODUCT ? line->product
+                                                                    : "",
+                              .daily = line->daily,
                               .days_early = NAN,
                               .days = NAN,
                               .days_late = NAN};
@@ -235,16 +252,16 @@ uint32_t policy_lines(struct policy *policy, const struct policy_model *model, i
     struct line lines[MODEL_LINES_MAX];
     uint32_t made = 0, count = lines_of_model(policy, model, now_us, lines, MODEL_LINES_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        double upper;
+        struct span span;
         uint32_t at = 0;
-        if (!upper_of(policy, &lines[i], now_us, &upper))
+        if (!span_of(policy, &lines[i], now_us, &span))
             continue;
         while (at < made && strcmp(ret[at].condition, lines[i].condition) != 0)
             at++;
         if (at == capacity ||
-            (at < made && upper / lines[i].threshold <= ret[at].upper / ret[at].threshold))
+            (at < made && span.upper / lines[i].threshold <= ret[at].upper / ret[at].threshold))
             continue;
-        ret[at] = line_now(policy, &lines[i], upper);
+        ret[at] = line_now(policy, &lines[i], &span);
         made += at == made;
     }
     return made;

@@ -37,7 +37,7 @@ static void note(const struct call *call, uint32_t status, const struct answer_r
     const struct server *server = call->api->server;
     uint64_t duration_us = call->now_us > call->started_us ? call->now_us - call->started_us : 0;
     metrics_http(server->metrics, call->route, call->method, status, duration_us);
-    struct log_field fields[13] = {
+    struct log_field fields[14] = {
         LOG_STRING("request_id", call->request_id),          LOG_STRING("method", call->method),
         LOG_STRING("route", router_route_name(call->route)), LOG_U64("status", status),
         LOG_F64("duration_ms", (double)duration_us / 1000),
@@ -45,6 +45,8 @@ static void note(const struct call *call, uint32_t status, const struct answer_r
     size_t count = 5;
     if (call->identity.tenant != NULL && call->identity.tenant[0] != '\0')
         fields[count++] = LOG_STRING("tenant", call->identity.tenant);
+    if (call->identity.admin != NULL)
+        fields[count++] = LOG_STRING("admin", call->identity.admin);
     if (record != NULL) {
         fields[count++] = LOG_STRING("model", record->model);
         fields[count++] = LOG_U64("prompt_tokens", record->prompt_tokens);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "daemon/api/call.h"
 #include "daemon/api/generation.h"
+#include "daemon/api/handlers.h"
 #include "daemon/api/router.h"
 
 #include <assert.h>
@@ -41,6 +42,7 @@ void api_free(struct api *api)
     if (api->open_generations > 0)
         api_wake(api); /* the engines' last events */
     assert(api->open_generations == 0);
+    assert(api->feed_count == 0); /* their exchanges went with the listener */
     auth_free(api->auth);
     claim_names_destroy(&api->claims);
     free(api);
@@ -53,7 +55,9 @@ const struct exchange_handler *api_handler(const struct api *api)
 
 void api_wake(struct api *api)
 {
-    generation_receive(api, clock_monotonic_us());
+    uint64_t now_us = clock_monotonic_us();
+    generation_receive(api, now_us);
+    admin_users_wake(api, now_us);
 }
 
 uint32_t api_open_generations(const struct api *api)

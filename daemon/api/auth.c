@@ -14,7 +14,8 @@ struct auth_key {
 };
 
 struct auth {
-    uint32_t count;
+    uint32_t count, admin_count;
+    struct auth_key *admins; /* behind the keys */
     struct auth_key keys[];
 };
 
@@ -31,7 +32,8 @@ static uint64_t digest_u64(const char *first, const char *second)
 
 struct auth *auth_new(const struct config *config, struct error *err)
 {
-    struct auth *auth = calloc(1, sizeof *auth + config->api_key_count * sizeof *auth->keys);
+    size_t count = (size_t)config->api_key_count + config->admin_key_count;
+    struct auth *auth = calloc(1, sizeof *auth + count * sizeof *auth->keys);
     if (auth == NULL) {
         (void)error_no_memory(err);
         return NULL;
@@ -45,6 +47,13 @@ struct auth *auth_new(const struct config *config, struct error *err)
         identity->tenant = key->tenant == NULL ? "" : key->tenant;
         identity->tenant_id = identity->tenant[0] == '\0' ? 0 : digest_u64(identity->tenant, "");
     }
+    auth->admins = auth->keys + auth->count;
+    auth->admin_count = config->admin_key_count;
+    for (uint32_t i = 0; i < auth->admin_count; i++) {
+        const struct config_admin_key *key = &config->admin_keys[i];
+        SHA256((const unsigned char *)key->key, strlen(key->key), auth->admins[i].digest);
+        auth->admins[i].identity = (struct auth_identity){.tenant = "", .admin = key->name};
+    }
     return auth;
 }
 
@@ -53,23 +62,45 @@ void auth_free(struct auth *auth)
     free(auth);
 }
 
-bool auth_check(const struct auth *auth, const char *authorization, struct auth_identity *ret)
+/* Looks at every key, whichever is right. */
+static const struct auth_key *find_key(const struct auth_key *keys, uint32_t count,
+                                       const char *authorization)
 {
     static const char scheme[] = "bearer ";
-    if (auth->count == 0) {
-        *ret = (struct auth_identity){.tenant = ""};
-        return true;
-    }
     if (authorization == NULL || strncasecmp(authorization, scheme, sizeof scheme - 1) != 0)
-        return false;
+        return NULL;
     const char *key = authorization + sizeof scheme - 1;
     key += strspn(key, " ");
     unsigned char digest[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)key, strlen(key), digest);
     const struct auth_key *found = NULL;
-    for (uint32_t i = 0; i < auth->count; i++)
-        if (CRYPTO_memcmp(digest, auth->keys[i].digest, sizeof digest) == 0)
-            found = &auth->keys[i];
+    for (uint32_t i = 0; i < count; i++)
+        if (CRYPTO_memcmp(digest, keys[i].digest, sizeof digest) == 0)
+            found = &keys[i];
+    return found;
+}
+
+bool auth_check(const struct auth *auth, const char *authorization, struct auth_identity *ret)
+{
+    if (auth->count == 0) {
+        *ret = (struct auth_identity){.tenant = ""};
+        return true;
+    }
+    const struct auth_key *found = find_key(auth->keys, auth->count, authorization);
+    if (found == NULL)
+        return false;
+    *ret = found->identity;
+    return true;
+}
+
+bool auth_has_admin(const struct auth *auth)
+{
+    return auth->admin_count > 0;
+}
+
+bool auth_check_admin(const struct auth *auth, const char *authorization, struct auth_identity *ret)
+{
+    const struct auth_key *found = find_key(auth->admins, auth->admin_count, authorization);
     if (found == NULL)
         return false;
     *ret = found->identity;

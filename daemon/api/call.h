@@ -30,6 +30,9 @@ struct api {
     uint32_t open_generations;
     struct generation *touched; /* got events in this wake-up: to be flushed */
     struct generation *held;    /* whose user is not on disk yet: not to be flushed */
+    /* feeds of users */
+    struct admin_feed *feeds; /* whose users are not on disk yet */
+    uint32_t feed_count;
 };
 
 uint64_t api_random_u64(struct api *api);

@@ -11,9 +11,15 @@ void models_answer_list(struct call *call);
 void models_answer_one(struct call *call);
 void tokenize_answer(struct call *call);
 void detokenize_answer(struct call *call);
+void admin_users_answer(struct call *call);
+void admin_usage_answer(struct call *call);
 void status_answer_health(struct call *call);
 void status_answer_ready(struct call *call);
 void status_answer_metrics(struct call *call);
 void status_answer_version(struct call *call);
+
+/* What waits until its users are on disk: goes on, or is forgotten with its client. */
+void admin_users_wake(struct api *api, uint64_t now_us);
+void admin_users_gone(struct api *api, const struct exchange *exchange);
 
 #endif

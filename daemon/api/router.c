@@ -5,7 +5,11 @@
  * method, no key, wrong content type, draining, queue full. The last is the point: under overload
  * a refusal must cost less than an answer, so no byte of JSON is parsed and nothing is tokenised
  * for it. on_request then finds a body whose head was in order. Nothing is kept between the two
- * callbacks: finding the route and the key again is cheaper than an allocation. */
+ * callbacks: finding the route and the key again is cheaper than an allocation.
+ *
+ * The admin door is the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
+ * in the configuration its paths are unknown ones, word for word: 403 would tell a stranger that
+ * there is a door, and which version of weir has it. */
 #include "daemon/api/router.h"
 
 #include "base/clock.h"
@@ -21,6 +25,7 @@ enum route_flags {
     ROUTE_OPEN = 1,      /* answers without a key */
     ROUTE_PREFIX = 2,    /* the path goes on behind */
     ROUTE_GENERATES = 4, /* asks the engine for admission */
+    ROUTE_ADMIN = 8,     /* answers to admin keys alone */
 };
 
 struct route {
@@ -38,6 +43,8 @@ static const struct route routes[] = {
     {"/v1/models/", "GET", ROUTE_MODELS, ROUTE_PREFIX, models_answer_one},
     {"/tokenize", "POST", ROUTE_TOKENIZE, 0, tokenize_answer},
     {"/detokenize", "POST", ROUTE_DETOKENIZE, 0, detokenize_answer},
+    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN, admin_users_answer},
+    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN, admin_usage_answer},
     {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN, status_answer_health},
     {"/ready", "GET", ROUTE_READY, ROUTE_OPEN, status_answer_ready},
     {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN, status_answer_metrics},
@@ -137,9 +144,19 @@ static int check_method(const struct route *route, const struct call *call, stru
     return -1;
 }
 
+static int check_admin(struct call *call, const char *authorization, struct fault *fault)
+{
+    if (auth_check_admin(call->api->auth, authorization, &call->identity))
+        return 0;
+    return fault_code(fault, 401, "invalid_admin_key",
+                      "send a key of access.admin_keys as 'Authorization: Bearer KEY'");
+}
+
 static int check_key(const struct route *route, struct call *call, struct fault *fault)
 {
     const char *authorization = exchange_header(call->exchange, "authorization");
+    if ((route->flags & ROUTE_ADMIN) != 0)
+        return check_admin(call, authorization, fault);
     if (auth_check(call->api->auth, authorization, &call->identity) ||
         (route->flags & ROUTE_OPEN) != 0)
         return 0;
@@ -179,9 +196,14 @@ static int check_admission(const struct call *call, struct fault *fault)
                                     : -1;
 }
 
+static bool is_hidden(const struct route *route, const struct call *call)
+{
+    return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->api->auth);
+}
+
 static int check_head(const struct route *route, struct call *call, struct fault *fault)
 {
-    if (route == NULL)
+    if (route == NULL || is_hidden(route, call))
         return fault_code(fault, 404, "not_found", "no such path: %.200s",
                           exchange_path(call->exchange));
     if (check_method(route, call, fault) < 0 || check_key(route, call, fault) < 0)
@@ -224,7 +246,8 @@ void router_on_gone(void *application, struct exchange *exchange)
     }
     if (exchange_answered(exchange))
         return;
-    struct call call; /* it went while its body came */
+    admin_users_gone(application, exchange);
+    struct call call; /* it went while its body came, or while it waited for the disk */
     (void)call_init(&call, application, exchange);
     answer_gone(&call, NULL);
 }

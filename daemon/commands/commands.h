@@ -21,4 +21,8 @@ int command_report(int argc, char **argv);
  * alerts. */
 int command_simulate(int argc, char **argv);
 
+/* 0, Ctrl-C during --watch too; EX_USAGE, EX_NOINPUT for the key's file, EX_UNAVAILABLE where no
+ * daemon answers or has an admin door, EX_PROTOCOL for what is no weir, EX_NOPERM for the key. */
+int command_usage(int argc, char **argv);
+
 #endif

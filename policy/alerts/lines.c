@@ -4,6 +4,7 @@
 #include "policy/license/assessment.h"
 #include "policy/license/month.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +40,65 @@ static double declared_for(const struct line_source *source, const struct line *
         users = (double)list[i].users;
     }
     return users;
+}
+
+static bool is_product(const struct declared_users *entry, const char *product)
+{
+    return strcmp(entry->product == NULL ? "" : entry->product, product) == 0;
+}
+
+/* The newest of that product up to this month, "" for the organisation; NULL for none. */
+static const struct declared_users *newest_outside(const struct line_source *source,
+                                                   const char *product)
+{
+    const struct declaration *declaration = source->declaration;
+    const struct declared_users *found = NULL;
+    int32_t newest = MONTH_NONE;
+    for (uint32_t i = 0; i < declaration->outside_mau_count; i++) {
+        const struct declared_users *entry = &declaration->outside_mau[i];
+        int32_t month = month_parse(entry->month);
+        if (!is_product(entry, product) || month == MONTH_NONE || month > source->month ||
+            month < newest)
+            continue;
+        newest = month;
+        found = entry;
+    }
+    return found;
+}
+
+/* Where nobody spoke for the organisation: of products, whose users may be the same people. */
+static void add_outside_products(const struct line_source *source, struct line *line)
+{
+    const struct declaration *declaration = source->declaration;
+    for (uint32_t i = 0; i < declaration->outside_mau_count; i++) {
+        const struct declared_users *entry = &declaration->outside_mau[i];
+        if (newest_outside(source, entry->product == NULL ? "" : entry->product) != entry)
+            continue;
+        line->outside += (double)entry->users;
+        line->outside_least = fmax(line->outside_least, (double)entry->users);
+    }
+}
+
+static void add_outside(const struct line_source *source, struct line *line)
+{
+    if (source->declaration == NULL || line->daily || line->scope == LINE_MODEL)
+        return;
+    bool all = line->scope == LINE_ORGANISATION;
+    const struct declared_users *entry = newest_outside(source, all ? "" : line->product);
+    if (entry != NULL)
+        line->outside = line->outside_least = (double)entry->users;
+    else if (all)
+        add_outside_products(source, line);
+}
+
+double line_upper(const struct line *line, double counted_high)
+{
+    return fmax(line->declared, counted_high + line->outside);
+}
+
+double line_lower(const struct line *line, double counted_low)
+{
+    return fmax(counted_low, line->outside_least);
 }
 
 /* The line of the same condition and kind among the last, to be lowered; NULL for none. */
@@ -80,6 +140,7 @@ static uint32_t add_condition(const struct line_source *source,
                               .beside = beside,
                               .threshold = (double)limb->value};
         line->declared = declared_for(source, line);
+        add_outside(source, line);
     }
     return count;
 }

@@ -4,7 +4,13 @@
  *
  * A clause that speaks of all products is held against the organisation's users, of which ours are
  * only some; one that speaks of the product that uses the model against that product's, where it
- * has a name, else against the model's own. What the operator declares counts where it is more. */
+ * has a name, else against the model's own. What the operator declares counts where it is more.
+ *
+ * Two declarations, which are not the same: a figure of all users (organisation_mau, product_mau)
+ * is another count of the same people, and the larger holds; users who never come here
+ * (outside_mau) may be others or the same, so that with a of them and b counted the union is
+ *     max(a, b) <= users <= a + b
+ * Of a day nothing is known from a month's figure: outside_mau is for monthly lines. */
 #ifndef WEIR_POLICY_ALERTS_LINES_H
 #define WEIR_POLICY_ALERTS_LINES_H
 
@@ -26,7 +32,9 @@ struct line {
     bool daily;  /* users of a day, else of a month */
     bool beside; /* its condition has a line of the other kind as well, before it */
     double threshold;
-    double declared; /* 0 where nothing is */
+    double declared;      /* of all users; 0 where nothing is */
+    double outside;       /* who never come here, at most; 0 likewise */
+    double outside_least; /* and at least */
 };
 
 struct line_source {
@@ -39,6 +47,10 @@ struct line_source {
 /* Lines of conditions that may bind, by either reading; of a condition the lowest of
  * each kind. Returns how many, at most `capacity`. */
 uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t capacity);
+
+/* What is surely no less than all users, and no more, of what is counted. */
+double line_upper(const struct line *line, double counted_high);
+double line_lower(const struct line *line, double counted_low);
 
 /* Whose users, for people and receivers: "organisation", a product, a model; with " a day" or
  * " a month" behind it where that tells a line of a condition from the one before it. */

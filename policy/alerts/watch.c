@@ -164,8 +164,8 @@ static int read_figures(struct watch *watch, const struct line *line, struct ale
     if (count == 0)
         return error_set(err, ERROR_NOT_FOUND, "%.200s: the day has no figure", scope);
     for (uint32_t i = 0; i < count; i++)
-        watch->users[i] = fmax(line->declared,
-                               line->daily ? watch->series[i].daily : watch->series[i].rolling_30);
+        watch->users[i] =
+            line_upper(line, line->daily ? watch->series[i].daily : watch->series[i].rolling_30);
     const struct point *newest = &watch->series[count - 1];
     const struct forecast_question question = {
         .daily = watch->users,
@@ -173,7 +173,7 @@ static int read_figures(struct watch *watch, const struct line *line, struct ale
         .threshold = line->threshold,
         .relative_error = watch->users[count - 1] > EXACT_USERS ? RELATIVE_ERROR : 0};
     forecast_make(&question, forecast);
-    figures->upper = fmax(line->declared, line->daily ? newest->daily_high : newest->monthly_high);
+    figures->upper = line_upper(line, line->daily ? newest->daily_high : newest->monthly_high);
     return 0;
 }
 

@@ -55,10 +55,21 @@ static const cyaml_schema_field_t product_users_fields[] = {
     CYAML_FIELD_STRING_PTR("signer", OPTIONAL_TEXT, struct declared_users, signer, 0,
                            TEXT_BYTES_MAX),
     CYAML_FIELD_END};
+static const cyaml_schema_field_t outside_users_fields[] = {
+    CYAML_FIELD_STRING_PTR("month", TEXT, struct declared_users, month, 0, TEXT_BYTES_MAX),
+    CYAML_FIELD_UINT("users", REQUIRED, struct declared_users, users),
+    CYAML_FIELD_STRING_PTR("product", OPTIONAL_TEXT, struct declared_users, product, 0,
+                           TEXT_BYTES_MAX),
+    CYAML_FIELD_STRING_PTR("signer", OPTIONAL_TEXT, struct declared_users, signer, 0,
+                           TEXT_BYTES_MAX),
+    CYAML_FIELD_END};
 static const cyaml_schema_value_t organisation_users = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct declared_users, organisation_users_fields)};
 static const cyaml_schema_value_t product_users = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct declared_users, product_users_fields)};
+
+static const cyaml_schema_value_t outside_users = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct declared_users, outside_users_fields)};
 
 #define REVENUE_FIELDS                                                                             \
     CYAML_FIELD_ENUM("period", STRICT, struct declared_revenue, window, period_words,              \
@@ -137,6 +148,7 @@ static const cyaml_schema_field_t fields[] = {
     LIST_FIELD("organisation_dau", organisation_dau, organisation_dau_count, &organisation_users),
     LIST_FIELD("product_mau", product_mau, product_mau_count, &product_users),
     LIST_FIELD("product_dau", product_dau, product_dau_count, &product_users),
+    LIST_FIELD("outside_mau", outside_mau, outside_mau_count, &outside_users),
     LIST_FIELD("revenue", revenue, revenue_count, &group_revenue),
     LIST_FIELD("product_revenue", product_revenue, product_revenue_count, &product_revenue),
     LIST_FIELD("answers", answers, answer_count, &answer),
@@ -216,7 +228,8 @@ static int check_users(const struct check *check, const char *list,
         if (result != 0)
             return result;
         for (uint32_t j = 0; j < i; j++)
-            if (same(users[i].month, users[j].month) && same(users[i].model, users[j].model))
+            if (same(users[i].month, users[j].month) && same(users[i].model, users[j].model) &&
+                same(users[i].product, users[j].product))
                 return fail_twice(check, list, i, j);
     }
     return 0;
@@ -336,11 +349,28 @@ static int check_figures(const struct check *check, const struct declaration *de
         result = check_users(check, "product_dau", declaration->product_dau,
                              declaration->product_dau_count);
     if (result == 0)
+        result = check_users(check, "outside_mau", declaration->outside_mau,
+                             declaration->outside_mau_count);
+    if (result == 0)
         result = check_revenue(check, "revenue", declaration->revenue, declaration->revenue_count);
     if (result == 0)
         result = check_revenue(check, "product_revenue", declaration->product_revenue,
                                declaration->product_revenue_count);
     return result;
+}
+
+bool declaration_same_outside(const struct declaration *one, const struct declaration *other)
+{
+    static const struct declaration nothing;
+    one = one == NULL ? &nothing : one;
+    other = other == NULL ? &nothing : other;
+    bool alike = one->outside_mau_count == other->outside_mau_count;
+    for (uint32_t i = 0; alike && i < one->outside_mau_count; i++) {
+        const struct declared_users *a = &one->outside_mau[i], *b = &other->outside_mau[i];
+        alike = a->users == b->users && same(a->month, b->month) && same(a->product, b->product) &&
+                same(a->signer, b->signer);
+    }
+    return alike;
 }
 
 int declaration_check(const struct declaration *declaration, char *ret_path, size_t path_bytes,

@@ -22,7 +22,8 @@ enum declared { UNDECLARED, DECLARED_NO, DECLARED_YES };
 struct declared_users {
     char *month; /* "2026-10" */
     uint64_t users;
-    char *model; /* product figures: the served id; "" for every model */
+    char *model;   /* product figures: the served id; "" for every model */
+    char *product; /* outside figures: the product; "" for the whole organisation */
     char *signer;
 };
 
@@ -68,6 +69,8 @@ struct declaration {
     uint32_t user_region_count, deployment_region_count;
     struct declared_users *organisation_mau, *organisation_dau, *product_mau, *product_dau;
     uint32_t organisation_mau_count, organisation_dau_count, product_mau_count, product_dau_count;
+    struct declared_users *outside_mau; /* who never come to weir: more people, or the same */
+    uint32_t outside_mau_count;
     struct declared_revenue *revenue, *product_revenue; /* revenue: of the group, consolidated */
     uint32_t revenue_count, product_revenue_count;
     struct declared_answer *answers;
@@ -80,6 +83,10 @@ struct declaration {
 /* The schema of the section, ended by a field without a key. Strings that the file leaves out may
  * be NULL or "", which mean the same. Any thread. */
 const cyaml_schema_field_t *declaration_fields(void);
+
+/* Whether two declare the same users outside: no verdict tells of them, but lines do. NULL declares
+ * none. */
+bool declaration_same_outside(const struct declaration *one, const struct declaration *other);
 
 /* Months, countries, figures beyond reason or given twice, "none" beside others, acknowledgements
  * without a reference. On ERROR_INVALID ret_path is the key at fault below the section,

@@ -223,6 +223,18 @@ static void append_acknowledgement(struct text *out, const struct report_acknowl
     append_record(out, &record);
 }
 
+static void append_outside(struct text *out, const struct report_outside *one)
+{
+    struct digits users, row;
+    const struct record record = {{[RECORD] = "outside",
+                                   [SCOPE] = one->product[0] == '\0' ? "organisation" : "product",
+                                   [NAME] = one->product,
+                                   [VALUE] = number(&users, one->users),
+                                   [NOTE] = one->signer,
+                                   [ROW] = number(&row, (uint64_t)one->sequence)}};
+    append_record(out, &record);
+}
+
 static void append_alert(struct text *out, const struct report_alert *alert)
 {
     struct digits upper, line, row;
@@ -264,6 +276,8 @@ void render_report_csv(const struct report *report, struct text *out)
     append_head(out, report);
     for (uint32_t i = 0; i < report->users_count; i++)
         append_users(out, &report->users[i]);
+    for (uint32_t i = 0; i < report->outside_count; i++)
+        append_outside(out, &report->outside[i]);
     for (uint32_t i = 0; i < report->license_count; i++)
         append_license(out, &report->licenses[i]);
     for (uint32_t i = 0; i < report->acknowledgement_count; i++)

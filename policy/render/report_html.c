@@ -371,6 +371,27 @@ static void append_licenses(struct text *out, const struct report *report)
         append_license(out, &report->licenses[i]);
 }
 
+static void append_outside(struct text *out, const struct report *report)
+{
+    if (report->outside_count == 0)
+        return;
+    text_append_string(out, "<h2>Declared users outside</h2><p>Whom weir does not see: with a of "
+                            "them and b counted, all users are no fewer than the larger of both "
+                            "and no more than a + b.</p><table><thead><tr><th>Product</th>"
+                            "<th class=\"n\">Users</th><th>Signed by</th><th>Since</th>"
+                            "<th>Row</th></tr></thead><tbody>");
+    for (uint32_t i = 0; i < report->outside_count; i++) {
+        const struct report_outside *one = &report->outside[i];
+        append_element(out, "<tr><td>", one->product[0] != '\0' ? one->product : "the organisation",
+                       "</td>");
+        append_number(out, "<td class=\"n\">", one->users, "</td>");
+        append_element(out, "<td>", one->signer[0] != '\0' ? one->signer : "not said", "</td><td>");
+        append_time(out, one->at_unix);
+        append_number(out, "</td><td>", (uint64_t)one->sequence, "</td></tr>");
+    }
+    text_append_string(out, "</tbody></table>");
+}
+
 static void append_acknowledgements(struct text *out, const struct report *report)
 {
     text_append_string(out, "<h2>Acknowledgements</h2>");
@@ -485,6 +506,7 @@ void render_report_html(const struct report *report, struct text *out)
     append_summary(out, report);
     for (uint32_t i = 0; i < report->users_count; i++)
         append_users(out, report, &report->users[i]);
+    append_outside(out, report);
     append_licenses(out, report);
     append_acknowledgements(out, report);
     append_alerts(out, report);

@@ -183,6 +183,25 @@ static void write_acknowledgement(struct text *out, const struct report_acknowle
     json_write_close(out, '}');
 }
 
+/* Left out where nobody declared any. */
+static void write_outside(struct text *out, const struct report *report)
+{
+    if (report->outside_count == 0)
+        return;
+    json_write_open(out, "outside", '[');
+    for (uint32_t i = 0; i < report->outside_count; i++) {
+        const struct report_outside *one = &report->outside[i];
+        json_write_open(out, NULL, '{');
+        json_write_string(out, "product", one->product);
+        json_write_u64(out, "users", one->users);
+        json_write_string(out, "signer", one->signer);
+        json_write_u64(out, "row", (uint64_t)one->sequence);
+        write_time(out, "row_at", one->at_unix);
+        json_write_close(out, '}');
+    }
+    json_write_close(out, ']');
+}
+
 static void write_alert(struct text *out, const struct report_alert *alert)
 {
     json_write_open(out, NULL, '{');
@@ -239,6 +258,7 @@ void render_report_json(const struct report *report, struct text *out)
     for (uint32_t i = 0; i < report->users_count; i++)
         write_users(out, report, &report->users[i]);
     json_write_close(out, ']');
+    write_outside(out, report);
     json_write_open(out, "licenses", '[');
     for (uint32_t i = 0; i < report->license_count; i++)
         write_license(out, &report->licenses[i]);

@@ -70,6 +70,17 @@ static void append_license(const struct page *page, const struct report_license 
     }
 }
 
+static void append_outside(const struct page *page, const struct report_outside *one)
+{
+    struct text words;
+    text_init(&words);
+    text_append_format(&words, "%llu declared %s%s, whom weir does not see; by %s",
+                       (unsigned long long)one->users,
+                       one->product[0] == '\0' ? "of the organisation" : "of ", one->product,
+                       one->signer[0] == '\0' ? "nobody named" : one->signer);
+    page_built(page, "outside", &words, INDENT);
+}
+
 static void append_tokens(const struct page *page, const struct report *report)
 {
     if (report->token_count > 0)
@@ -127,6 +138,8 @@ void render_report_plain(const struct report *report, uint32_t columns, struct t
         page_field(&page, "users", report_no_figures, INDENT);
     for (uint32_t i = 0; i < report->users_count; i++)
         append_users(&page, report, &report->users[i].month);
+    for (uint32_t i = 0; i < report->outside_count; i++)
+        append_outside(&page, &report->outside[i]);
     for (uint32_t i = 0; i < report->license_count; i++)
         append_license(&page, &report->licenses[i]);
     append_tokens(&page, report);

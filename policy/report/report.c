@@ -23,6 +23,7 @@ void report_free(struct report *report)
     free(report->acknowledgements);
     free(report->alerts);
     free(report->tokens);
+    free(report->outside);
     free(report->anomalies);
     arena_free(report->arena);
     free(report);

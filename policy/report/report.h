@@ -122,6 +122,11 @@ struct report_tokens {
     const char *tenant, *model; /* tenant "": none */
     struct token_counts counts;
 };
+struct report_outside { /* users of the month whom weir did not see, as declared last */
+    const char *product, *signer;
+    uint64_t users;
+    int64_t at_unix, sequence;
+};
 struct report_anomaly {
     int64_t sequence;
     const char *text;
@@ -144,10 +149,11 @@ struct report {
     struct report_license *licenses;
     struct report_acknowledgement *acknowledgements;
     struct report_alert *alerts;
+    struct report_outside *outside;
     struct report_tokens *tokens;     /* by tenant and model; not from the ledger */
     struct report_anomaly *anomalies; /* of all months and models: they are about the ledger */
     uint32_t users_count, license_count, acknowledgement_count, alert_count, anomaly_count;
-    uint32_t token_count, tokens_untold, anomalies_untold;
+    uint32_t outside_count, token_count, tokens_untold, anomalies_untold;
     struct arena *arena; /* owned, with the lists */
 };
 

@@ -3,6 +3,7 @@
  * an anomaly: the chain vouches for it, so it was written, and leaving it out unseen would be a
  * report of another ledger. */
 #include "policy/evidence.h"
+#include "policy/license/month.h"
 #include "policy/report/report_collect.h"
 #include "policy/report/report_inner.h"
 
@@ -384,6 +385,45 @@ static int take_alert(struct report_collector *collector, const struct ledger_ro
     return 0;
 }
 
+/* -- Users elsewhere -- */
+
+static int read_outside(struct report_collector *collector, const json_t *root,
+                        struct report_outside *one)
+{
+    struct arena *arena = collector->report->arena;
+    int result = report_string(root, "product", arena, &one->product, collector->err);
+    if (result == 0)
+        result = report_string(root, "signer", arena, &one->signer, collector->err);
+    return result == 0 ? report_number(root, "users", REPORT_USERS_MAX, &one->users, collector->err)
+                       : result;
+}
+
+/* The newest of a product; a row of another month says nothing here. */
+static int take_outside(struct report_collector *collector, const struct ledger_row *row)
+{
+    struct report *report = collector->report;
+    struct report_outside *found = NULL, one = {.at_unix = row->at_unix, .sequence = row->sequence};
+    json_t *root = NULL;
+    int result = report_parse(row->body, &root, collector->err);
+    int32_t month = month_parse(json_string_value(json_object_get(root, "month")));
+    if (result == 0 && month == report->request.month)
+        result = read_outside(collector, root, &one);
+    json_decref(root);
+    if (result != 0 || month != report->request.month)
+        return result;
+    for (uint32_t i = 0; i < report->outside_count && found == NULL; i++)
+        if (strcmp(report->outside[i].product, one.product) == 0)
+            found = &report->outside[i];
+    if (found == NULL && report->outside_count >= REPORT_ENTRIES_MAX)
+        return too_many(collector->err, "users outside", REPORT_ENTRIES_MAX);
+    if (found == NULL)
+        found = add((void **)&report->outside, &report->outside_count, sizeof one);
+    if (found == NULL)
+        return error_no_memory(collector->err);
+    *found = one;
+    return 0;
+}
+
 int report_take_row(struct report_collector *collector, const struct ledger_row *row)
 {
     static const struct {
@@ -392,6 +432,7 @@ int report_take_row(struct report_collector *collector, const struct ledger_row 
     } kinds[] = {{REPORT_MONTH_KIND, take_month},
                  {EVIDENCE_VERDICT, keep_verdict},
                  {EVIDENCE_ACKNOWLEDGEMENT, take_acknowledgement},
+                 {EVIDENCE_OUTSIDE, take_outside},
                  {REPORT_ALERT_KIND, take_alert}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(row->kind, kinds[i].kind) == 0)

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define TENANT_BYTES_MAX    256u
+#define TENANT_BYTES_MAX    (IDENTITY_TENANT_MAX + 1)
 #define NAMESPACE_BYTES_MAX 16u
 
 static_assert(IDENTITY_CLASS_COUNT <= IDENTITY_CLASS_BITS + 1, "a class fits its bits");
@@ -192,6 +192,16 @@ struct identity identity_of(const struct identity_rules *rules, const struct pol
 {
     const struct identity_keys keys = {.key = key};
     return identity_of_keys(rules, claims, &keys, now_unix);
+}
+
+bool identity_user_hash(const struct identity_user *user, const uint8_t key[SIPHASH_KEY_BYTES],
+                        uint64_t *ret)
+{
+    struct domain domain = {.tenant = user->tenant, .name_space = "user", .issuer = user->issuer};
+    if (!canonical(user->id, &domain.id, &domain.id_count))
+        return false;
+    *ret = domain_hash(&domain, key);
+    return true;
 }
 
 uint64_t identity_request_hash(const uint8_t key[SIPHASH_KEY_BYTES], const char *request_id)

@@ -51,6 +51,16 @@ struct identity identity_of_keys(const struct identity_rules *rules,
                                  const struct policy_claims *claims,
                                  const struct identity_keys *keys, int64_t now_unix);
 
+/* Somebody of whom there is an id and no request: hashed as a request's user is. issuer: of the
+ * token that requests come with, "" where they come without. tenant and issuer: at most
+ * IDENTITY_TENANT_MAX and JWT_CLAIM_MAX bytes. False for what would be no claim in a request. */
+#define IDENTITY_TENANT_MAX 255u
+struct identity_user {
+    const char *tenant, *issuer, *id;
+};
+bool identity_user_hash(const struct identity_user *user, const uint8_t key[SIPHASH_KEY_BYTES],
+                        uint64_t *ret);
+
 /* A request that names nobody, as a user of its own in an upper bound. The id must be the server's
  * and not the client's, who could give all its requests one. key: of the purpose "requests".
  * Never 0. */

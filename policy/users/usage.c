@@ -66,6 +66,7 @@ static struct usage_day *take_retired(struct usage_scope *scope, uint32_t day)
         *at = found->next;
         found->next = NULL;
         found->guards_rested = 0;
+        atomic_fetch_add(&scope->epoch, 1);
         return found;
     }
     return NULL;
@@ -221,15 +222,15 @@ static void note_amendment(struct usage_scope *scope, uint32_t day)
 }
 
 /* A day that nobody counts in any more stays closed but for this, or it would push a live one out
- * of its slot. Under the scope's lock. */
-static int join_closed(struct usage_scope *scope, const struct usage_name *name,
-                       const struct sketch *from, struct error *err)
+ * of its slot. */
+static int change_closed(struct usage_scope *scope, const struct usage_name *name,
+                         const struct usage_change *change, struct error *err)
 {
     struct counter *counter;
     int result = usage_days_open(&scope->usage->folder, name, true, &counter, err);
     if (result != 0)
         return result;
-    result = counter_join(counter, from, err);
+    result = change->make(change->argument, counter, err);
     counter_close(counter);
     if (result != 0 && name->day < scope->folded_before)
         scope->reopened++;
@@ -238,35 +239,53 @@ static int join_closed(struct usage_scope *scope, const struct usage_name *name,
     return result;
 }
 
-static int join_open(struct usage_scope *scope, struct usage_day *day, uint8_t class,
-                     const struct sketch *from, struct error *err)
-{
-    struct counter *counter;
-    int result = usage_need_counter(scope, day, class, &counter, err);
-    return result == 0 ? counter_join(counter, from, err) : result;
-}
-
-int usage_join(struct usage_scope *scope, const struct usage_name *name, const struct sketch *from,
-               struct error *err)
+static int change_locked(struct usage_scope *scope, const struct usage_name *name,
+                         const struct usage_change *change, struct error *err)
 {
     uint32_t today = atomic_load(&scope->usage->today);
+    struct counter *counter;
+    if (name->day + scope->usage->keep_days <= today) /* who folds the day holds the lock, too */
+        return error_set(err, ERROR_UNSUPPORTED, "the day has been put into its month already");
+    struct usage_day *day = usage_open_day(scope, name->day);
+    if (day == NULL && name->day < today)
+        return change_closed(scope, name, change, err);
+    if (day == NULL)
+        day = usage_need_day(scope, name->day);
+    if (day == NULL)
+        return error_no_memory(err);
+    int result = usage_need_counter(scope, day, name->class, &counter, err);
+    if (result == 0)
+        result = change->make(change->argument, counter, err);
+    if (result == 1 && usage_live_day(scope, name->day) != day)
+        atomic_fetch_add(&scope->epoch, 1); /* of days on their way out nobody asks what changed */
+    return result;
+}
+
+int usage_change_counter(struct usage_scope *scope, const struct usage_name *name,
+                         const struct usage_change *change, struct error *err)
+{
     assert(name->scope == scope->id);
     if (!usage_name_holds(name))
         return error_set(err, ERROR_INVALID, "no day is counted under such a key");
-    if (name->day + scope->usage->keep_days <= today)
-        return error_set(err, ERROR_UNSUPPORTED, "the day has been put into its month already");
     (void)pthread_mutex_lock(&scope->lock);
-    struct usage_day *day = usage_open_day(scope, name->day);
-    if (day == NULL && name->day >= today)
-        day = usage_need_day(scope, name->day);
-    int result = day != NULL          ? join_open(scope, day, name->class, from, err)
-                 : name->day >= today ? error_no_memory(err)
-                                      : join_closed(scope, name, from, err);
+    int result = change_locked(scope, name, change, err);
     /* Under either year: one is its month's, the other may be at the edge of the next month. */
     if (result == 1)
         note_amendment(scope, name->day);
     (void)pthread_mutex_unlock(&scope->lock);
     return result < 0 ? result : 0;
+}
+
+static int join_one(void *argument, struct counter *counter, struct error *err)
+{
+    return counter_join(counter, argument, err);
+}
+
+int usage_join(struct usage_scope *scope, const struct usage_name *name, const struct sketch *from,
+               struct error *err)
+{
+    const struct usage_change change = {.make = join_one, .argument = (void *)from};
+    return usage_change_counter(scope, name, &change, err);
 }
 
 /* -- Coming back -- */
@@ -397,7 +416,8 @@ struct usage *usage_new(const struct usage_config *config, struct error *err)
     }
     memset(usage, 0, sizeof *usage);
     usage_notes_init(&usage->notes);
-    (void)pthread_mutex_init(&usage->windows_lock, NULL); /* cannot fail with these attributes */
+    (void)pthread_mutex_init(&usage->scopes_lock, NULL); /* cannot fail with these attributes */
+    (void)pthread_mutex_init(&usage->windows_lock, NULL);
     usage->folder = (struct usage_folder){
         .path = config->folder, .key_id = config->secret->key_id, .notes = &usage->notes};
     usage->secret = config->secret;
@@ -430,6 +450,7 @@ void usage_free(struct usage *usage)
     year_keys_free(usage->years);
     usage_notes_destroy(&usage->notes);
     (void)pthread_mutex_destroy(&usage->windows_lock);
+    (void)pthread_mutex_destroy(&usage->scopes_lock);
     free(usage);
 }
 
@@ -449,6 +470,11 @@ uint64_t usage_waiting(const struct usage *usage)
 {
     uint64_t durable = journal_durable(usage->journal);
     return journal_appended(usage->journal) - durable;
+}
+
+uint32_t usage_keep_days(const struct usage *usage)
+{
+    return usage->keep_days;
 }
 
 uint64_t usage_left_out(const struct usage *usage)

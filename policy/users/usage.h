@@ -4,8 +4,9 @@
  * A scope is a model within a product. Each has a counter a UTC day and identity class
  * (usage_days.h); everything longer or wider is a union of those (usage_window.h).
  *
- * Threads: usage_new() and usage_scope_add() before others; usage_count() and usage_ask() any
- * thread; what says "policy thread" one thread at a time. */
+ * Threads: usage_new() before others; usage_scope_add(), usage_count() and usage_ask() any thread,
+ * but usage_scope_add() waits for a disk where the name is new; what says "policy thread" one
+ * thread at a time. */
 #ifndef WEIR_POLICY_USERS_USAGE_H
 #define WEIR_POLICY_USERS_USAGE_H
 
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #define USAGE_SCOPES_MAX      4096u
+#define USAGE_LOGINS_MAX      256u /* of them scopes without a model: feeds leave room for models */
 #define USAGE_KEEP_DAYS       92u
 #define USAGE_KEEP_DAYS_LEAST 40u /* a rolling window and its month must be there */
 #define USAGE_FINAL_HOURS     48u
@@ -45,8 +47,8 @@ const struct year_keys *usage_year_keys(const struct usage *usage);
 
 struct usage_scope_name {
     const char *product; /* "" is "default" */
-    const char *model;
-    const char *family; /* of the licence; "" for none */
+    const char *model;   /* "": users of the product, be it with a model or without: its logins */
+    const char *family;  /* of the licence; "" for none */
 };
 /* Finds or makes it, and takes up what the format before this one left of the model. Scopes that
  * were served before are known from their files, and count in unions. */
@@ -79,8 +81,24 @@ uint64_t usage_count_again(struct usage_scope *scope, uint32_t day,
 int usage_join(struct usage_scope *scope, const struct usage_name *name, const struct sketch *from,
                struct error *err);
 
-uint64_t usage_durable(const struct usage *usage);  /* sequences up to it are on disk; any thread */
-uint64_t usage_waiting(const struct usage *usage);  /* records that are not yet; any thread */
+/* Users of a day who made no request, as the journal has them. */
+struct usage_values {
+    uint32_t day;
+    uint8_t class; /* usage_keyed_class() of one of the day's years */
+    enum journal_kind kind;
+    const uint64_t *values;
+    uint32_t count; /* at most USAGE_PUT_MAX */
+};
+#define USAGE_PUT_MAX 4096u /* so that the journal keeps up and no thread is kept long */
+/* Adds them; any thread. Of a final day that is an amendment. ret_sequence: to wait for, so that
+ * all of them are on disk, those as well that were there before. ERROR_UNSUPPORTED for a day that
+ * is in its month already. */
+int usage_put(struct usage_scope *scope, const struct usage_values *values, uint64_t *ret_sequence,
+              struct error *err);
+
+uint64_t usage_durable(const struct usage *usage); /* sequences up to it are on disk; any thread */
+uint64_t usage_waiting(const struct usage *usage); /* records that are not yet; any thread */
+uint32_t usage_keep_days(const struct usage *usage);
 uint64_t usage_left_out(const struct usage *usage); /* users that found no memory or disk; any */
 
 /* Policy thread. Writes what waits for the disk. */

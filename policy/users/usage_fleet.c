@@ -55,11 +55,14 @@ int usage_fleet_learn(struct usage_fleet *fleet, uint64_t id, const struct usage
         return error_set(err, ERROR_BUSY,
                          "other replicas count more than %u models that are not served here",
                          USAGE_FLEET_SCOPES_MAX);
-    int result = usage_scope_new(usage, name, &scope, err);
-    if (result != 0)
-        return result;
-    fleet->learned++;
-    return usage_scopes_save(usage, err);
+    (void)pthread_mutex_lock(&usage->scopes_lock);
+    bool known = usage_scope_find(usage, id) != NULL; /* somebody else may have added it */
+    int result = known ? 0 : usage_scope_new(usage, name, &scope, err);
+    if (!known && result == 0)
+        result = usage_scopes_save(usage, err);
+    (void)pthread_mutex_unlock(&usage->scopes_lock);
+    fleet->learned += !known && result == 0;
+    return result;
 }
 
 int usage_fleet_each_name(struct usage_fleet *fleet,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage_inner.h -- what the parts of usage share. Internal to them.
  *
- * Locks, in the order in which they are taken: usage.windows_lock, scope.lock, a counter's own.
+ * Locks, in the order in which they are taken: usage.scopes_lock, usage.windows_lock, scope.lock,
+ * a counter's own.
  *
  * Live days hang in four slots by day & 3, so that midnight needs no switch: the new day's slot was
  * filled before. A day leaves its slot for the scope's retired list and is freed there once every
@@ -58,10 +59,13 @@ struct usage_scope {
     struct usage *usage;
     _Atomic(struct usage_scope *) next; /* appended while others walk the list, never taken out */
     uint64_t id;
-    char *product, *model, *family;
+    char *product, *model;
+    _Atomic(const char *) family; /* one of the names below */
+    char **families;              /* that were ever told: who reads one takes no lock */
+    uint32_t family_count;        /* under scopes_lock */
 
     _Atomic(struct usage_day *) live[USAGE_LIVE_DAYS]; /* set under the lock */
-    _Atomic uint64_t epoch; /* rises when a counter is opened or closed: a new set to look at */
+    _Atomic uint64_t epoch; /* rises when a counter or day comes or goes: a new set to look at */
     pthread_mutex_t lock;
     struct usage_day *retired;
     uint32_t folded_before;     /* days that `closed` may hold ... */
@@ -80,9 +84,10 @@ struct usage {
     bool trust_asserted;
     uint32_t keep_days, final_hours;
     struct journal *journal;
-    _Atomic(struct usage_scope *) scopes, *scopes_end; /* one thread at a time appends */
+    _Atomic(struct usage_scope *) scopes, *scopes_end; /* grow at their end, under scopes_lock */
     _Atomic uint32_t scope_count;
-    _Atomic(struct usage_group *) groups; /* grows at its end, under the windows' lock */
+    _Atomic(struct usage_group *) groups; /* the same, under the windows' lock */
+    pthread_mutex_t scopes_lock;
 
     struct usage_notes notes;
     pthread_mutex_t windows_lock;
@@ -117,6 +122,15 @@ struct usage_day *usage_need_day(struct usage_scope *scope, uint32_t day);
 /* Under the scope's lock: the counter of a live day, opened or made; of a keyed class. */
 int usage_need_counter(struct usage_scope *scope, struct usage_day *day, uint8_t class,
                        struct counter **ret, struct error *err);
+/* Changes the counter where it is: in a live day, in one on its way out, or in its file. Takes the
+ * scope's lock; of a final day that is an amendment. ERROR_INVALID: the day is not counted under
+ * that year; ERROR_UNSUPPORTED: it is in its month already. */
+struct usage_change {
+    int (*make)(void *argument, struct counter *counter, struct error *err); /* 1: it changed */
+    void *argument;
+};
+int usage_change_counter(struct usage_scope *scope, const struct usage_name *name,
+                         const struct usage_change *change, struct error *err);
 
 /* usage_totals.c, under the scope's lock; NULL: no memory. */
 struct usage_total *usage_total_of(struct usage_scope *scope, uint32_t day);

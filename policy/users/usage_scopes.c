@@ -41,8 +41,24 @@ void usage_scope_free(struct usage_scope *scope)
     free(scope->totals);
     free(scope->product);
     free(scope->model);
-    free(scope->family);
+    for (uint32_t i = 0; i < scope->family_count; i++)
+        free(scope->families[i]);
+    free(scope->families);
     free(scope);
+}
+
+/* Ours, of that name. NULL: no memory. */
+static const char *family_of(struct usage_scope *scope, const char *name)
+{
+    for (uint32_t i = 0; i < scope->family_count; i++)
+        if (strcmp(scope->families[i], name) == 0)
+            return scope->families[i];
+    char **grown = realloc(scope->families, (scope->family_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return NULL;
+    scope->families = grown;
+    grown[scope->family_count] = strdup(name);
+    return grown[scope->family_count] == NULL ? NULL : grown[scope->family_count++];
 }
 
 int usage_scope_new(struct usage *usage, const struct usage_scope_name *name,
@@ -59,7 +75,7 @@ int usage_scope_new(struct usage *usage, const struct usage_scope_name *name,
     scope->id = usage_scope_id(usage, name->product, name->model);
     scope->product = strdup(name->product);
     scope->model = strdup(name->model);
-    scope->family = strdup(name->family);
+    scope->family = family_of(scope, name->family);
     int result = scope->product == NULL || scope->model == NULL || scope->family == NULL
                      ? error_no_memory(err)
                      : usage_group_join(usage, scope, err);
@@ -74,8 +90,38 @@ int usage_scope_new(struct usage *usage, const struct usage_scope_name *name,
     return 0;
 }
 
-int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
-                    struct usage_scope **ret, struct error *err)
+/* Whether there is room for the logins of one more product. */
+static int check_logins(const struct usage *usage, struct error *err)
+{
+    uint32_t count = 0;
+    for (const struct usage_scope *scope = usage->scopes; scope != NULL; scope = scope->next)
+        count += scope->model[0] == '\0';
+    return count < USAGE_LOGINS_MAX
+               ? 0
+               : error_set(err, ERROR_BUSY, "logins of %u products are counted already",
+                           USAGE_LOGINS_MAX);
+}
+
+static int move_locked(struct usage_scope *scope, const char *family, struct error *err)
+{
+    const char *before = scope->family, *after = family_of(scope, family);
+    if (after == before)
+        return 0;
+    if (after == NULL)
+        return error_no_memory(err);
+    scope->family = after;
+    int result = usage_group_join(scope->usage, scope, err);
+    if (result == 0)
+        result = usage_scopes_save(scope->usage, err);
+    if (result == 0)
+        return 0;
+    scope->family = before;
+    (void)usage_group_join(scope->usage, scope, NULL);
+    return result;
+}
+
+static int add_locked(struct usage *usage, const struct usage_scope_name *wanted,
+                      struct usage_scope **ret, struct error *err)
 {
     struct usage_scope_name name = *wanted;
     if (name.product[0] == '\0')
@@ -87,13 +133,16 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
         usage_scope_find(usage, usage_scope_id(usage, name.product, name.model));
     int result = 0;
     if (scope == NULL) {
-        result = usage_scope_new(usage, &name, &scope, err);
+        if (name.model[0] == '\0')
+            result = check_logins(usage, err);
+        if (result == 0)
+            result = usage_scope_new(usage, &name, &scope, err);
         if (result == 0)
             result = usage_scopes_save(usage, err);
     } else {
-        result = usage_scope_move(scope, name.family, err);
+        result = move_locked(scope, name.family, err);
     }
-    if (result == 0)
+    if (result == 0 && name.model[0] != '\0') /* logins had no file in the format before */
         result = usage_import(usage, scope, err);
     if (result == 0)
         *ret = scope;
@@ -102,30 +151,26 @@ int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
 
 int usage_scope_move(struct usage_scope *scope, const char *family, struct error *err)
 {
-    if (strcmp(scope->family, family) == 0)
-        return 0;
     if (strlen(family) > USAGE_NAME_BYTES_MAX)
         return error_set(err, ERROR_INVALID, "a name of more than %u bytes", USAGE_NAME_BYTES_MAX);
-    char *before = scope->family, *after = strdup(family);
-    if (after == NULL)
-        return error_no_memory(err);
-    scope->family = after;
-    int result = usage_group_join(scope->usage, scope, err);
-    if (result == 0)
-        result = usage_scopes_save(scope->usage, err);
-    if (result != 0) {
-        scope->family = before;
-        (void)usage_group_join(scope->usage, scope, NULL);
-        free(after);
-        return result;
-    }
-    free(before);
-    return 0;
+    (void)pthread_mutex_lock(&scope->usage->scopes_lock);
+    int result = move_locked(scope, family, err);
+    (void)pthread_mutex_unlock(&scope->usage->scopes_lock);
+    return result;
 }
 
 uint32_t usage_scope_count(const struct usage *usage)
 {
     return usage->scope_count;
+}
+
+int usage_scope_add(struct usage *usage, const struct usage_scope_name *wanted,
+                    struct usage_scope **ret, struct error *err)
+{
+    (void)pthread_mutex_lock(&usage->scopes_lock);
+    int result = add_locked(usage, wanted, ret, err);
+    (void)pthread_mutex_unlock(&usage->scopes_lock);
+    return result;
 }
 
 /* -- The file -- */

@@ -137,8 +137,8 @@ int usage_group_join(struct usage *usage, struct usage_scope *scope, struct erro
     group_leave_all(usage, scope);
     bool joined = true;
     for (uint32_t kind = 0; kind < GROUPS_KINDS && joined; kind++) {
-        if (kind == USAGE_GROUP_FAMILY && names[kind][0] == '\0')
-            continue;
+        if (kind != USAGE_GROUP_ORGANISATION && names[kind][0] == '\0')
+            continue; /* logins are of no model, and some licences of no family */
         struct usage_group *group = group_need(usage, (enum usage_group_kind)kind, names[kind]);
         joined = group != NULL && group_add(group, scope);
     }
@@ -162,10 +162,7 @@ void usage_groups_free(struct usage *usage)
 
 struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after)
 {
-    (void)pthread_mutex_lock(&usage->windows_lock);
-    struct usage_group *next = after == NULL ? usage->groups : after->next;
-    (void)pthread_mutex_unlock(&usage->windows_lock);
-    return next;
+    return after == NULL ? atomic_load(&usage->groups) : atomic_load(&after->next);
 }
 
 void usage_group_name(struct usage *usage, const struct usage_group *group,

@@ -28,6 +28,18 @@ enum usage_group_kind {
 struct usage_group *usage_group_find(struct usage *usage, enum usage_group_kind kind,
                                      const char *name);
 
+/* All that is or was served, in no order: NULL begins, and ends it. Those that come to be while
+ * somebody walks may be left out. */
+struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after);
+struct usage_group_name {
+    enum usage_group_kind kind;
+    /* What all of the group have in common, and "" else: a model may be in several products. A
+     * product without a name is "". Borrowed: they live as long as the usage. */
+    const char *product, *model, *family;
+};
+void usage_group_name(struct usage *usage, const struct usage_group *group,
+                      struct usage_group_name *ret);
+
 struct usage_question {
     struct usage_group *group;
     enum usage_window window;
@@ -58,17 +70,6 @@ int usage_ask_to_date(struct usage *usage, const struct usage_question *question
  * not count. Costs a look at what is in memory. */
 uint64_t usage_amendments(struct usage *usage, const struct usage_group *group, uint32_t first_day,
                           uint32_t last_day);
-
-/* Every group, one after another; NULL begins, and ends. */
-struct usage_group *usage_group_next(struct usage *usage, const struct usage_group *after);
-struct usage_group_name {
-    enum usage_group_kind kind;
-    /* What all of the group have in common, and "" else: a model may be in several products. A
-     * product without a name is "". Borrowed: valid until a scope is added. */
-    const char *product, *model, *family;
-};
-void usage_group_name(struct usage *usage, const struct usage_group *group,
-                      struct usage_group_name *ret);
 /* The verified and asserted users of a scope's day, by its number below usage_scope_count(), under
  * each year of the day; *ret NULL for nobody. Any thread. */
 int usage_named_of_day(struct usage *usage, uint32_t scope, uint32_t day, struct sketch **ret,

@@ -107,6 +107,10 @@ struct policy {
     char user[64], header[64], tenant[64], address[64]; /* of the last claims, "" for NULL */
     uint64_t sequence, durable;                         /* of decisions; what is on disk */
     struct token_counts tokens;                         /* of all that ended */
+    /* feeds: pieces of the next one, what is open, steps of all; how the next one fails */
+    uint32_t feed_pieces, feeds_open, feed_steps;
+    int feed_error;
+    enum identity_class feed_class;
 };
 
 struct policy_model {
@@ -130,6 +134,7 @@ struct metrics {
 struct world {
     struct config config;
     struct config_api_key keys[2];
+    struct config_admin_key admin;
     struct engine engine;
     struct policy policy;
     struct metrics metrics;
@@ -145,6 +150,8 @@ struct world {
  * by "bar-1". with_keys: "sk-one" of tenant "a" and "sk-two" of
  * tenant "b" are needed. */
 void world_init(struct world *world, bool with_keys);
+/* Opens the admin door to "sk-admin-0123456789", named "ops". */
+void world_open_admin(struct world *world);
 /* Fails the test when a generation is still open. */
 void world_destroy(struct world *world);
 /* Asks with a fresh exchange. */

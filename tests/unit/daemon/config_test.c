@@ -190,6 +190,29 @@ static void lists_refuse_doubles(void **state)
                  "weir.yaml:3: access.api_keys[0]: expected a key of 8 to 512 bytes, got 5");
 }
 
+static void admin_keys_are_longer_and_no_clients(void **state)
+{
+    (void)state;
+    struct config *config = parse("access:\n  admin_keys:\n    - key: an-admin-key-0123\n"
+                                  "    - {key: an-admin-key-4567, name: ops}\n");
+    assert_int_equal(config->admin_key_count, 2);
+    assert_string_equal(config->admin_keys[0].name, "admin-1");
+    assert_string_equal(config->admin_keys[1].name, "ops");
+    config_free(config);
+    expect_error("access:\n  admin_keys:\n    - key: long-0123456789ab\n      name: a b\n",
+                 "weir.yaml:3: access.admin_keys[0]: expected a name of 1 to 64 letters, digits, - "
+                 "or _");
+    expect_error("access:\n  admin_keys:\n    - key: sk-01234567\n",
+                 "weir.yaml:3: access.admin_keys[0]: expected a key of 16 to 512 bytes, got 11");
+    expect_error("access:\n  admin_keys:\n    - key: sk-0123456789abcdef\n  api_keys:\n"
+                 "    - key: sk-0123456789abcdef\n",
+                 "weir.yaml:3: access.admin_keys[0]: the key is in access.api_keys too, so that a "
+                 "client could open the admin door; give it one of its own");
+    expect_error("access:\n  admin_keys:\n    - key: an-admin-key-0123\n"
+                 "    - key: an-admin-key-0123\n",
+                 "weir.yaml:4: access.admin_keys[1]: the same key is listed twice");
+}
+
 static void webhooks_and_products_are_read(void **state)
 {
     (void)state;
@@ -528,6 +551,7 @@ int main(void)
         cmocka_unit_test(shape_error_names_file_line_key_and_remedy),
         cmocka_unit_test(broken_yaml_names_its_line),
         cmocka_unit_test(lists_refuse_doubles),
+        cmocka_unit_test(admin_keys_are_longer_and_no_clients),
         cmocka_unit_test(webhooks_and_products_are_read),
         cmocka_unit_test(clock_skew_is_a_minute_at_most),
         cmocka_unit_test(a_fleet_is_read_and_off_by_default),

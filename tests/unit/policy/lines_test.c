@@ -120,6 +120,38 @@ static void the_newest_declared_figure_that_is_the_models_counts(void **state)
     assert_true(lines[0].declared == 0);
 }
 
+static void users_outside_are_added_above_and_floor_what_is_below(void **state)
+{
+    (void)state;
+    struct line lines[4];
+    struct declared_users outside[] = {
+        {.month = (char *)"2026-09", .users = 70, .product = (char *)"chat"},
+        {.month = (char *)"2026-10", .users = 50, .product = (char *)"chat"},
+        {.month = (char *)"2026-10", .users = 30, .product = (char *)"shop"},
+        {.month = (char *)"2026-11", .users = 999, .product = (char *)"shop"},
+        {.month = (char *)"2026-08", .users = 60}};
+    struct clause clause = {.limbs = {limb(METRIC_MAU, 300), limb(METRIC_DAU, 200)},
+                            .condition = {.any_of_count = 2, .scope = SCOPE_PRODUCT},
+                            .declaration = {.outside_mau = outside, .outside_mau_count = 4}};
+    assert_int_equal(lines_at(&clause, "chat", lines, 4), 2);
+    assert_true(line_upper(&lines[0], 20) == 70 && line_lower(&lines[0], 20) == 50);
+    assert_true(line_lower(&lines[0], 55) == 55);
+    assert_true(line_upper(&lines[1], 20) == 20 && line_lower(&lines[1], 5) == 5); /* of a day */
+    assert_int_equal(lines_at(&clause, "", lines, 4), 2);
+    assert_true(lines[0].outside == 0); /* a product without a name is none of these */
+    clause.condition.scope = SCOPE_ALL_PRODUCTS;
+    assert_int_equal(lines_at(&clause, "chat", lines, 4), 2);
+    assert_true(line_upper(&lines[0], 20) == 100 && line_lower(&lines[0], 20) == 50);
+    clause.declaration.outside_mau_count = 5; /* somebody speaks for all */
+    assert_int_equal(lines_at(&clause, "chat", lines, 4), 2);
+    assert_true(line_upper(&lines[0], 20) == 80 && line_lower(&lines[0], 20) == 60);
+    struct declared_users all = {.month = (char *)"2026-10", .users = 500};
+    clause.declaration.organisation_mau = &all; /* another count of the same people */
+    clause.declaration.organisation_mau_count = 1;
+    assert_int_equal(lines_at(&clause, "chat", lines, 4), 2);
+    assert_true(line_upper(&lines[0], 20) == 500 && line_upper(&lines[0], 480) == 540);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +159,7 @@ int main(void)
         cmocka_unit_test(days_and_months_of_a_condition_have_names_of_their_own),
         cmocka_unit_test(what_binds_nobody_is_no_line),
         cmocka_unit_test(the_newest_declared_figure_that_is_the_models_counts),
+        cmocka_unit_test(users_outside_are_added_above_and_floor_what_is_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,6 +205,27 @@ static void an_organisation_is_all_models_or_what_it_declares(void **state)
     assert_true(line_of(fixture, one, DAY_0 + 10).upper == 900);
 }
 
+static void users_outside_reach_lines_though_no_verdict_tells_of_them(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy_model *model = add(fixture, "q", "own-1", "chat");
+    struct declared_users outside = {
+        .month = (char *)"2026-11", .users = 7, .product = (char *)"chat"};
+    const struct declaration fresh = {.outside_mau = &outside, .outside_mau_count = 1};
+    const struct policy_rules rules = {.catalogue = fixture->catalogue, .declaration = &fresh};
+    uint32_t changed = 0;
+    admit(fixture, model, 0, 4, DAY_0);
+    assert_true(line_of(fixture, model, DAY_0).upper == 4);
+    assert_int_equal(
+        policy_reassess(fixture->policy, &rules, noon_us(DAY_0) / 1000000, &changed, NULL), 0);
+    assert_int_equal(changed, 1);
+    assert_true(line_of(fixture, model, DAY_0).upper == 11);
+    assert_true(line_of(fixture, model, DAY_0).lower == 7);
+    assert_int_equal(
+        policy_reassess(fixture->policy, &rules, noon_us(DAY_0) / 1000000, &changed, NULL), 0);
+    assert_int_equal(changed, 0);
+}
+
 /* -- Days that are over -- */
 
 static void three_days_over_a_line_are_told_once(void **state)
@@ -290,6 +311,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(an_organisation_is_all_models_or_what_it_declares, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(users_outside_reach_lines_though_no_verdict_tells_of_them,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(three_days_over_a_line_are_told_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_restart_makes_up_for_days_and_tells_nothing_twice, setup,
                                         teardown),
