@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy_moment.h -- when a request came: the days that it counts in, and the years under whose keys
- * it is counted. Pure; any thread. */
+/* policy_moment.h -- when a request came: the days that it counts in, and the years under whose
+ * keys it is counted. Pure; any thread. */
 #ifndef WEIR_POLICY_POLICY_MOMENT_H
 #define WEIR_POLICY_POLICY_MOMENT_H
 

@@ -61,7 +61,7 @@ struct policy_decision {
 
 /* Decides, and counts the user for the model in the UTC day of now, next to a midnight
  * (policy_config.h, clock_skew_ms) in the day beyond it too, unless it is refused. Where the user
- * was counted in the day before: no lock, no system call, and no allocation but to check a proof. */
+ * was counted in the day: no lock, no system call, and no allocation but to check a proof. */
 void policy_admit(struct policy *policy, struct policy_model *model,
                   const struct policy_claims *claims, int64_t now_unix_us,
                   struct policy_decision *ret);

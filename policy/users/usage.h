@@ -66,8 +66,7 @@ struct usage_sight {
      * year's parity: so one sight does for both days at a midnight. Never 0; unused for
      * IDENTITY_NONE. */
     uint64_t hashes[YEARS_MAX];
-    /* Likewise of the request, which may be one hash for all years; unused for verified and asserted
-     * users. */
+    /* Likewise of the request, which may be one for all years; unused for verified and asserted. */
     uint64_t request_hashes[YEARS_MAX];
 };
 /* Counts. For a user counted before in the day: no lock, no system call, no allocation. Returns the
