@@ -62,7 +62,7 @@ static void on_finding(void *argument, const struct policy_finding *finding, int
                    shared ? "one id has" : "ids never seen before are in", 100 * finding->share,
                    shared ? "its requests of the day" : "its latest requests",
                    shared ? "many people may be counted as one"
-                          : "made up ids, or a first day; they count in the upper view alone");
+                          : "made up ids, or a first day; none of them is in the lower view");
     for (char *at = line; *at != '\0'; at++)
         if ((unsigned char)*at < ' ')
             *at = '?'; /* a tenant's name: a note is a line */

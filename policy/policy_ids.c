@@ -102,16 +102,11 @@ static void sight_of(const struct identity *identity, uint32_t year, struct usag
     ret->hashes[(year + 1) % YEARS_MAX] = identity->other_hash;
 }
 
-/* The same person by the same hash, but in the upper view alone; in the best one, the key. */
-static void count_as_key(const struct policy_claims *claims, const struct identity_keys *keys,
-                         const struct policy_moment *moment, struct usage_sight *sight)
+/* The same person by the same hash, but never in the lower view: as somebody known by a key is. */
+static void doubt(struct usage_sight *sight)
 {
-    const struct usage_sight user = *sight;
-    const struct policy_claims bare = {
-        .tenant = claims->tenant, .api_key = claims->api_key, .address = claims->address};
-    struct identity identity = identity_of_keys(NULL, &bare, keys, moment->now_us / 1000000);
-    sight_of(&identity, moment->years[0], sight);
-    memcpy(sight->request_hashes, user.hashes, sizeof sight->request_hashes);
+    sight->class = IDENTITY_WEAK;
+    memcpy(sight->request_hashes, sight->hashes, sizeof sight->request_hashes);
 }
 
 void policy_ids_see(struct policy_ids *ids, const struct policy_claims *claims,
@@ -132,7 +127,7 @@ void policy_ids_see(struct policy_ids *ids, const struct policy_claims *claims,
     *ret_names_request = ret->identity.class == IDENTITY_ASSERTED &&
                          suspects_have(&ids->suspects, ret->key, ret->day);
     if (*ret_names_request)
-        count_as_key(claims, &keys, moment, ret_sight);
+        doubt(ret_sight);
 }
 
 /* Whether the user is new: under the day's own year. The coming year's hash is kept as well where

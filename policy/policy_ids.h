@@ -3,10 +3,11 @@
  * policy_watch.c.
  *
  * A key that sprays is under a flag for the day and the day after. Meanwhile what its requests
- * assert counts in the upper view alone, by the same hash as ever, so that nobody is counted twice;
- * in the best view the key is one. What it had asserted before stays: a counter forgets nobody. So
- * one key adds at most a window of ids a worker to the lower view, and that only where tenants are
- * trusted; else nothing asserted is ever in it. */
+ * assert counts in the best and the upper view alone, by the same hash as ever, so that nobody is
+ * counted twice: a new tenant's first day looks like spraying too, and its people are people. What
+ * it had asserted before stays: a counter forgets nobody. So one key adds at most a window of ids a
+ * worker to the lower view, and that only where tenants are trusted; else nothing asserted is ever
+ * in it. */
 #ifndef WEIR_POLICY_POLICY_IDS_H
 #define WEIR_POLICY_POLICY_IDS_H
 

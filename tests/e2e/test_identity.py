@@ -94,10 +94,11 @@ def test_spraying_raises_its_flag_and_then_moves_no_lower_bound(start, tmp_path)
     ask_all(server, [f"planted-{i}-{os.urandom(8).hex()}" for i in range(1100)], SPRAY)
     server.wait_metric(1, "weir_identity_suspect_keys", finding="sprayed")
     told = server.wait_for(r"event=identity_suspect .*sprayed by key [0-9a-f]{8} .*spray-tenant", 60)
-    before, upper = month(server, "lower"), month(server, "upper")
+    before, best, upper = month(server, "lower"), month(server, "best"), month(server, "upper")
     assert before < 20 + 1100
     ask_all(server, [f"planted-again-{i}" for i in range(200)], SPRAY)
     assert month(server, "lower") == before
+    assert month(server, "best") == best + 200  # a new tenant's people look like that, too
     assert month(server, "upper") == upper + 200
     ask_all(server, ["hopper"], GOOD)
     assert month(server, "lower") == before + 1
