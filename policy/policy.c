@@ -12,6 +12,7 @@
 #include "policy/facts.h"
 #include "policy/license/gate.h"
 #include "policy/policy_enforce_inner.h"
+#include "policy/policy_fleet.h"
 #include "policy/policy_fleet_inner.h"
 #include "policy/policy_inner.h"
 #include "policy/policy_moment.h"
@@ -476,12 +477,20 @@ void policy_admit(struct policy *policy, struct policy_model *model,
         policy_thread_poke(policy->thread);
 }
 
+static bool heard_past(const void *policy, int64_t unix_us)
+{
+    return policy_fleet_heard_past(policy, unix_us);
+}
+
 int policy_start(struct policy *policy, void (*on_durable)(void *argument), void *argument,
                  struct error *err)
 {
     assert(policy->thread == NULL);
-    const struct policy_months_config months = {
-        .usage = policy->usage, .ledger = policy->ledger, .ledger_lock = &policy->ledger_lock};
+    const struct policy_months_config months = {.usage = policy->usage,
+                                                .ledger = policy->ledger,
+                                                .ledger_lock = &policy->ledger_lock,
+                                                .heard_past = heard_past,
+                                                .argument = policy};
     policy->months = policy_months_new(&months, clock_unix_us(), err);
     if (policy->months == NULL)
         return err == NULL ? ERROR_IO : err->code;

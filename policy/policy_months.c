@@ -289,6 +289,14 @@ static uint64_t amendments(const struct policy_months *months, const struct usag
                             calendar_last_day(month) + 1);
 }
 
+/* The day at the month's edge is read as well. */
+static bool heard_all(const struct policy_months *months, uint32_t month)
+{
+    int64_t end_us = (int64_t)(calendar_last_day(month) + 2) * CALENDAR_DAY_US;
+    return months->config.heard_past == NULL ||
+           months->config.heard_past(months->config.argument, end_us);
+}
+
 /* The month as it is counted, and the days that the ledger has of it. */
 static int ask_month(const struct policy_months *months, struct usage_group *group, uint32_t month,
                      int64_t now_us, struct draft *ret, struct error *err)
@@ -309,7 +317,7 @@ static int ask_month(const struct policy_months *months, struct usage_group *gro
     row->anonymous_requests = figures.requests[IDENTITY_WEAK] + figures.requests[IDENTITY_NONE];
     row->days_missing =
         figures.days_missing < REPORT_DAYS_MAX ? figures.days_missing : REPORT_DAYS_MAX;
-    row->state = figures.final ? REPORT_FINAL : REPORT_PROVISIONAL;
+    row->state = figures.final && heard_all(months, month) ? REPORT_FINAL : REPORT_PROVISIONAL;
     row->key_id = year_keys_peek(usage_year_keys(months->config.usage),
                                  years_of_window(USAGE_WINDOW_MONTH, question.day))
                       ->id;

@@ -18,6 +18,7 @@
 #include "base/error.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define MONTHS_BACK_MAX 12u /* looked at when the daemon starts */
@@ -30,6 +31,10 @@ struct policy_months_config {
     struct usage *usage;          /* borrowed */
     struct ledger *ledger;        /* borrowed */
     pthread_mutex_t *ledger_lock; /* borrowed: taken for as long as one row is written */
+    /* Whether all who count with us were heard past that time: before, no month that ended there is
+     * final. NULL: we are alone. */
+    bool (*heard_past)(const void *argument, int64_t unix_us);
+    const void *argument;
 };
 
 /* Reads what the ledger says of the months that may yet change; main thread. */

@@ -36,7 +36,14 @@ struct fixture {
     struct ledger *ledger;
     pthread_mutex_t lock;
     struct policy_months *months;
+    int64_t heard_us; /* up to then all replicas have told what they counted */
 };
+
+static bool heard_past(const void *argument, int64_t unix_us)
+{
+    const struct fixture *fixture = argument;
+    return fixture->heard_us > unix_us;
+}
 
 static struct usage_scope *add_scope(struct fixture *fixture, const char *product,
                                      const char *model, const char *family)
@@ -56,8 +63,11 @@ static void open_all(struct fixture *fixture, int64_t now_us)
     fixture->llama = add_scope(fixture, "", "llama-a", "llama");
     fixture->qwen = add_scope(fixture, "chat", "qwen", "");
     fixture->ledger = ledger_open(fixture->folder, &err);
-    const struct policy_months_config months = {
-        .usage = fixture->usage, .ledger = fixture->ledger, .ledger_lock = &fixture->lock};
+    const struct policy_months_config months = {.usage = fixture->usage,
+                                                .ledger = fixture->ledger,
+                                                .ledger_lock = &fixture->lock,
+                                                .heard_past = heard_past,
+                                                .argument = fixture};
     fixture->months = policy_months_new(&months, now_us, &err);
     assert_string_equal(err.text, "");
 }
@@ -76,6 +86,7 @@ static int setup(void **state)
     (void)pthread_mutex_init(&fixture->lock, NULL);
     fixture->secret =
         (struct secret){.users_key = {1, 2, 3}, .files_key = {4, 5}, .key_id = KEY_ID};
+    fixture->heard_us = INT64_MAX;
     open_all(fixture, (int64_t)NOV_15 * CALENDAR_DAY_US);
     *state = fixture;
     return 0;
@@ -362,6 +373,19 @@ static void a_month_becomes_final_and_is_then_only_amended(void **state)
     assert_int_equal(organisation(fixture, NOVEMBER).state, REPORT_AMENDED);
 }
 
+static void a_month_is_not_final_while_a_replica_was_not_heard_past_it(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->heard_us = at(NOV_30 + 1, 12); /* its edge is the day after the month */
+    see(fixture->llama, NOV_30, 0, 100);
+    (void)turns(fixture, at(NOV_30, 12));
+    (void)turns(fixture, at(NOV_30 + 3, 1));
+    assert_int_equal(organisation(fixture, NOVEMBER).state, REPORT_PROVISIONAL);
+    fixture->heard_us = at(NOV_30 + 3, 2);
+    (void)turns(fixture, at(NOV_30 + 3, 3));
+    assert_int_equal(organisation(fixture, NOVEMBER).state, REPORT_FINAL);
+}
+
 static bool has_note(struct fixture *fixture, const char *part)
 {
     struct text notes;
@@ -469,6 +493,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(missed_days_and_months_are_made_up_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_month_becomes_final_and_is_then_only_amended, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_month_is_not_final_while_a_replica_was_not_heard_past_it,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_final_month_is_not_read_again_until_it_is_amended, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(figures_never_sink_though_counters_are_lost, setup,
