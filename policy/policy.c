@@ -245,6 +245,14 @@ static void publish(struct policy_model *model, struct weighed *weighed)
     atomic_store_explicit(&model->assessment, weighed->assessment, memory_order_release);
 }
 
+int policy_record(struct policy *policy, const struct ledger_entry *entry, struct error *err)
+{
+    (void)pthread_mutex_lock(&policy->ledger_lock);
+    int result = ledger_append(policy->ledger, entry, NULL, err);
+    (void)pthread_mutex_unlock(&policy->ledger_lock);
+    return result;
+}
+
 static int record_one(struct policy *policy, const struct weighed *weighed, struct error *err)
 {
     (void)pthread_mutex_lock(&policy->ledger_lock);

@@ -40,12 +40,7 @@ static int record_finding(struct policy *policy, const struct policy_finding *fi
                                        .model = "",
                                        .subject = subject,
                                        .body = text_string(&body)};
-    int result = body.failed ? error_no_memory(err) : 0;
-    if (result == 0) {
-        (void)pthread_mutex_lock(&policy->ledger_lock);
-        result = ledger_append(policy->ledger, &entry, NULL, err);
-        (void)pthread_mutex_unlock(&policy->ledger_lock);
-    }
+    int result = body.failed ? error_no_memory(err) : policy_record(policy, &entry, err);
     text_destroy(&body);
     return result;
 }

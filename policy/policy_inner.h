@@ -83,6 +83,9 @@ struct policy {
     int64_t due_us[POLICY_TURNS]; /* the policy thread's */
 };
 
+/* A row of evidence; any thread. */
+int policy_record(struct policy *policy, const struct ledger_entry *entry, struct error *err);
+
 /* policy_watch.c. Main thread, before others: outbox, watch and delivery, from a policy that has a
  * folder. */
 int policy_watch_open(struct policy *policy, const struct policy_config *config, struct error *err);

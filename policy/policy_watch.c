@@ -125,12 +125,7 @@ static int record(void *argument, const struct watch_event *told, struct error *
                                        .model = told->line->model,
                                        .subject = event->id,
                                        .body = text_string(&body)};
-    int result = body.failed ? error_no_memory(err) : 0;
-    if (result == 0) {
-        (void)pthread_mutex_lock(&policy->ledger_lock);
-        result = ledger_append(policy->ledger, &entry, NULL, err);
-        (void)pthread_mutex_unlock(&policy->ledger_lock);
-    }
+    int result = body.failed ? error_no_memory(err) : policy_record(policy, &entry, err);
     text_destroy(&body);
     return result;
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "daemon/commands/check_targets.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/flag_value.h"
 #include "daemon/model_facts.h"
 #include "policy/license/gate.h"
 #include "policy/render/render.h"
@@ -94,23 +95,6 @@ static bool set_format(struct check *check, const char *flag, struct error *err,
     return false;
 }
 
-/* "--flag VALUE" and "--flag=VALUE"; *at is moved to the last argument that was read. */
-static bool set_value(const char *flag, int argc, char **argv, int *at, const char **ret)
-{
-    size_t count = strlen(flag);
-    const char *argument = argv[*at];
-    if (strncmp(argument, flag, count) != 0)
-        return false;
-    if (argument[count] == '=') {
-        *ret = argument + count + 1;
-        return true;
-    }
-    if (argument[count] != '\0' || *at + 1 >= argc)
-        return false;
-    *ret = argv[++*at];
-    return true;
-}
-
 static int parse(struct check *check, int argc, char **argv, struct error *err)
 {
     bool only_targets = false;
@@ -127,8 +111,8 @@ static int parse(struct check *check, int argc, char **argv, struct error *err)
             check->help = true;
         else if (strcmp(argv[at], "--quiet") == 0)
             check->quiet = true;
-        else if (!set_value("--config", argc, argv, &at, &check->config_path) &&
-                 !set_value("--licenses", argc, argv, &at, &check->licenses) &&
+        else if (!flag_value("--config", argc, argv, &at, &check->config_path) &&
+                 !flag_value("--licenses", argc, argv, &at, &check->licenses) &&
                  !set_format(check, argv[at], err, &result))
             result = fail_usage("%.100s: unknown flag, or a value is missing", argv[at], err);
         if (result != 0)

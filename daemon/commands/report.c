@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/flag_value.h"
 #include "daemon/config.h"
 #include "policy/license/month.h"
 #include "policy/render/report_render.h"
@@ -70,22 +71,6 @@ static int fail_usage(const char *message)
     return EX_USAGE;
 }
 
-/* "--flag VALUE" and "--flag=VALUE"; *at is moved to the last argument that was read. */
-static bool set_value(const char *flag, int argc, char **argv, int *at, const char **ret)
-{
-    size_t count = strlen(flag);
-    const char *argument = argv[*at];
-    if (strncmp(argument, flag, count) != 0)
-        return false;
-    if (argument[count] == '=')
-        *ret = argument + count + 1;
-    else if (argument[count] == '\0' && *at + 1 < argc)
-        *ret = argv[++*at];
-    else
-        return false;
-    return true;
-}
-
 static bool set_values(struct report_command *command, int argc, char **argv, int *at)
 {
     const struct {
@@ -95,7 +80,7 @@ static bool set_values(struct report_command *command, int argc, char **argv, in
                  {"--state", &command->state},   {"--output", &command->output},
                  {"--key", &command->key},       {"--verify", &command->verify}};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
-        if (set_value(flags[i].flag, argc, argv, at, flags[i].ret))
+        if (flag_value(flags[i].flag, argc, argv, at, flags[i].ret))
             return (*flags[i].ret)[0] != '\0';
     return false;
 }

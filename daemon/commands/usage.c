@@ -7,6 +7,7 @@
 #include "daemon/commands/usage.h"
 
 #include "daemon/commands/commands.h"
+#include "daemon/commands/flag_value.h"
 #include "policy/alerts/webhook.h"
 #include "policy/license/month.h"
 #include "policy/users/private_file.h"
@@ -86,20 +87,9 @@ static int fail_usage(const char *message, const char *what)
     return EX_USAGE;
 }
 
-/* "--flag VALUE" and "--flag=VALUE"; *at is moved to the last argument that was read. */
 static bool set_value(const char *flag, int argc, char **argv, int *at, const char **ret)
 {
-    size_t count = strlen(flag);
-    const char *argument = argv[*at];
-    if (strncmp(argument, flag, count) != 0)
-        return false;
-    if (argument[count] == '=')
-        *ret = argument + count + 1;
-    else if (argument[count] == '\0' && *at + 1 < argc)
-        *ret = argv[++*at];
-    else
-        return false;
-    return (*ret)[0] != '\0';
+    return flag_value(flag, argc, argv, at, ret) && (*ret)[0] != '\0';
 }
 
 static bool set_watch(struct usage_command *command, const char *argument)
