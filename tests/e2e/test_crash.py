@@ -12,14 +12,15 @@ import random
 import signal
 import struct
 import threading
+import time
 
 import pytest
-from conftest import Server
+from conftest import SANITIZED, Server
 
 CRASHES = int(os.environ.get("WEIR_CRASHES", "5"))
 CRASHES_A_LIFE = 5  # on the same files
 CLIENTS = 4
-LIFE_S_MAX = 0.6
+ANSWERS_MAX = 12 if SANITIZED else 80  # in one life
 USERS = 60
 FRAME_BYTES, FRAME_HEAD, RECORD_BYTES, HASH = 4096, 32, 24, 1
 FIGURE = {"window": "rolling_30", "bound": "best"}  # no month's turn between two of its values
@@ -109,11 +110,14 @@ def crash(home, moments, name):
     clients = [Client(home.server.port, f"{name}-{i}") for i in range(CLIENTS)]
     for client in clients:
         client.start()
-    timer = threading.Timer(moments.uniform(0, LIFE_S_MAX), home.kill)
-    timer.start()
-    for thread in [timer, *clients]:
-        thread.join(120)
-        assert not thread.is_alive()
+    wanted, deadline = moments.randrange(ANSWERS_MAX), time.monotonic() + 120
+    while sum(len(client.acknowledged) for client in clients) < wanted:
+        assert time.monotonic() < deadline, "no load"
+        time.sleep(moments.uniform(0, 0.02))  # so that it dies anywhere between two answers
+    home.kill()
+    for client in clients:
+        client.join(120)
+        assert not client.is_alive()
     assert all(client.refused is None for client in clients)
     return ([user for client in clients for user in client.sent],
             [user for client in clients for user in client.acknowledged])
