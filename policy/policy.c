@@ -245,6 +245,15 @@ static void publish(struct policy_model *model, struct weighed *weighed)
     atomic_store_explicit(&model->assessment, weighed->assessment, memory_order_release);
 }
 
+struct usage_group *policy_group_of(const struct policy *policy, enum line_scope scope,
+                                    const char *name)
+{
+    if (scope == LINE_ORGANISATION)
+        return policy->all;
+    return usage_group_find(policy->usage,
+                            scope == LINE_MODEL ? USAGE_GROUP_MODEL : USAGE_GROUP_PRODUCT, name);
+}
+
 int policy_record(struct policy *policy, const struct ledger_entry *entry, struct error *err)
 {
     (void)pthread_mutex_lock(&policy->ledger_lock);

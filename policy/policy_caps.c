@@ -22,14 +22,6 @@
 #define NEWS_MAX     65536u
 #define SKETCH_ERROR 0.00149 /* standard error of p = 18, measured */
 
-struct usage_group *enforce_group(struct policy *policy, enum line_scope scope, const char *name)
-{
-    if (scope == LINE_ORGANISATION)
-        return policy->all;
-    return usage_group_find(policy->usage,
-                            scope == LINE_MODEL ? USAGE_GROUP_MODEL : USAGE_GROUP_PRODUCT, name);
-}
-
 /* -- Making one -- */
 
 /* One key a year, of the years to come too, so that requests find them without a lock. */
@@ -102,18 +94,13 @@ static int open_users(struct policy *policy, struct enforce_cap *cap, uint32_t m
     return cap->users == NULL ? err->code : 0;
 }
 
-static const char *scope_name(enum line_scope scope)
-{
-    return scope == LINE_MODEL ? "model" : scope == LINE_PRODUCT ? "product" : "organisation";
-}
-
 static void note_made(struct policy *policy, const struct enforce_cap *cap, bool went_on)
 {
     char line[NAME_BYTES];
     (void)snprintf(line, sizeof line,
                    "a cap on users of %s %.200s knows who is in by %" PRIu64
                    " bytes on disk, twice%s",
-                   scope_name(cap->scope), cap->name, user_cap_bytes(cap->users),
+                   line_kind_name(cap->scope), cap->name, user_cap_bytes(cap->users),
                    went_on ? ""
                            : "; who was counted before in this month is not known to it, and "
                              "takes a ticket again");
@@ -163,22 +150,22 @@ int enforce_cap_find(struct policy *policy, const struct enforce_wish *wish, int
 /* -- Its limit, and what is counted -- */
 
 uint64_t enforce_cap_limit(const struct policy *policy, const struct enforce_cap *cap,
-                           uint64_t threshold, bool at_least)
+                           const struct line *line, bool at_least)
 {
-    double kept = at_least ? 1 : 0;
-    if (threshold > SKETCH_EXACT_MAX)
-        kept += SKETCH_Z_ENFORCE * SKETCH_ERROR * (double)threshold;
-    kept += user_cap_overshoot(cap->users, threshold);
+    double kept = line->outside + (at_least ? 1 : 0);
+    if (line->threshold > SKETCH_EXACT_MAX)
+        kept += SKETCH_Z_ENFORCE * SKETCH_ERROR * line->threshold;
+    kept += user_cap_overshoot(cap->users, (uint64_t)line->threshold);
     if (policy->fleet != NULL)
         kept += (double)policy->enforce->cap_open * policy_fleet_replicas(policy->fleet);
-    return kept >= (double)threshold ? 0 : (uint64_t)floor((double)threshold - kept);
+    return kept >= line->threshold ? 0 : (uint64_t)floor(line->threshold - kept);
 }
 
 /* Surely no more than so many: everybody who can be told apart, by the month's days alone. */
 static bool count(struct policy *policy, struct enforce_cap *cap, int64_t now_us)
 {
     struct usage_figures figures;
-    const struct usage_question question = {.group = enforce_group(policy, cap->scope, cap->name),
+    const struct usage_question question = {.group = policy_group_of(policy, cap->scope, cap->name),
                                             .window = USAGE_WINDOW_MONTH,
                                             .day = calendar_day(now_us),
                                             .now_unix_us = now_us};

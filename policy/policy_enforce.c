@@ -98,8 +98,7 @@ static int plan_caps(struct policy *policy, const struct policy_model *model,
             .users_max = (uint64_t)rule->line.threshold};
         result = enforce_cap_find(policy, &wish, now_us, &rule->cap, err);
         if (result == 0)
-            want(rule->cap, enforce_cap_limit(policy, rule->cap, (uint64_t)rule->line.threshold,
-                                              rule->at_least));
+            want(rule->cap, enforce_cap_limit(policy, rule->cap, &rule->line, rule->at_least));
     }
     return result;
 }
@@ -205,18 +204,26 @@ static double figure(const struct usage_figures *figures, enum policy_view view)
     return widen(figures->upper.users, figures->upper.high);
 }
 
+/* What is declared of all users holds where it is more. Who never come here are added in full where
+ * the question is how many there may be, else as far as they are surely others. */
+static double with_declared(const struct line *line, enum policy_view view, double counted)
+{
+    return view == POLICY_VIEW_UPPER ? line_upper(line, counted)
+                                     : fmax(line->declared, line_lower(line, counted));
+}
+
 /* False: it cannot be told just now. The upper view looks at 31 days too, as alerts do. */
 static bool weigh(struct policy *policy, const struct line *line, enum policy_view view,
                   int64_t now_us, double *ret)
 {
     static const enum usage_window monthly[] = {USAGE_WINDOW_MONTH, USAGE_WINDOW_ROLLING_31};
     static const enum usage_window daily[] = {USAGE_WINDOW_DAY};
-    const char *name = line->scope == LINE_PRODUCT ? line->product : line->model;
-    struct usage_question question = {.group = enforce_group(policy, line->scope, name),
+    struct usage_question question = {.group =
+                                          policy_group_of(policy, line->scope, line_whose(line)),
                                       .day = calendar_day(now_us),
                                       .now_unix_us = now_us};
     uint32_t count = view == POLICY_VIEW_UPPER && !line->daily ? 2 : 1;
-    double most = line->declared;
+    double most = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct usage_figures figures;
         question.window = line->daily ? daily[i] : monthly[i];
@@ -224,7 +231,7 @@ static bool weigh(struct policy *policy, const struct line *line, enum policy_vi
             return false;
         most = fmax(most, figure(&figures, view));
     }
-    *ret = most;
+    *ret = with_declared(line, view, most);
     return true;
 }
 
@@ -572,8 +579,6 @@ const char *policy_attribution(const struct policy_model *model)
 
 void policy_enforcement(const struct policy_model *model, struct policy_enforcement *ret)
 {
-    static const char *const scopes[] = {
-        [LINE_MODEL] = "model", [LINE_PRODUCT] = "product", [LINE_ORGANISATION] = "organisation"};
     struct enforced *enforced = model->enforced;
     *ret = (struct policy_enforcement){.mode = POLICY_ENFORCE_ALERT};
     if (enforced == NULL)
@@ -589,7 +594,7 @@ void policy_enforcement(const struct policy_model *model, struct policy_enforcem
         const struct enforce_cap *cap = state->caps[i].cap;
         if (state->caps[i].binds)
             ret->caps[ret->cap_count++] =
-                (struct policy_cap){.scope = scopes[cap->scope],
+                (struct policy_cap){.scope = line_kind_name(cap->scope),
                                     .limit = atomic_load(&cap->limit),
                                     .counted = atomic_load(&cap->counted),
                                     .tickets = user_cap_tickets(cap->users),

@@ -7,7 +7,6 @@
 #ifndef WEIR_POLICY_POLICY_ENFORCE_INNER_H
 #define WEIR_POLICY_POLICY_ENFORCE_INNER_H
 
-#include "policy/alerts/lines.h"
 #include "policy/policy_enforce.h"
 #include "policy/policy_inner.h"
 
@@ -140,7 +139,6 @@ int64_t enforce_began(struct policy *policy, const struct enforce_event *event);
 
 /* -- policy_caps.c -- */
 
-struct usage_group *enforce_group(struct policy *policy, enum line_scope scope, const char *name);
 struct enforce_wish {
     enum line_scope scope;
     const char *name;   /* of the model or product; outlives the policy's models */
@@ -149,9 +147,10 @@ struct enforce_wish {
 /* Finds or makes the scope's cap, which takes up the month of now where it was left. */
 int enforce_cap_find(struct policy *policy, const struct enforce_wish *wish, int64_t now_unix_us,
                      struct enforce_cap **ret, struct error *err);
-/* What may be let in before a line: less what a sketch and a filter may be wrong by. */
+/* What may be let in before a line: less those who are declared to be elsewhere, and what a sketch
+ * and a filter may be wrong by. */
 uint64_t enforce_cap_limit(const struct policy *policy, const struct enforce_cap *cap,
-                           uint64_t threshold, bool at_least);
+                           const struct line *line, bool at_least);
 /* Policy thread: turns months, counts, and hands out tickets where nobody leases them. */
 void enforce_caps_turn(struct policy *policy, int64_t now_unix_us, bool counts);
 uint64_t enforce_cap_hash(const struct enforce *enforce, uint32_t month, uint64_t user_hash);

@@ -3,6 +3,7 @@
 #ifndef WEIR_POLICY_POLICY_INNER_H
 #define WEIR_POLICY_POLICY_INNER_H
 
+#include "policy/alerts/lines.h"
 #include "policy/ledger.h"
 #include "policy/license/license_match.h"
 #include "policy/policy.h"
@@ -83,6 +84,10 @@ struct policy {
     int64_t due_us[POLICY_TURNS]; /* the policy thread's */
 };
 
+/* Whose users a scope is; name: of a model or a product. NULL: nothing of it is or was served. Any
+ * thread. */
+struct usage_group *policy_group_of(const struct policy *policy, enum line_scope scope,
+                                    const char *name);
 /* A row of evidence; any thread. */
 int policy_record(struct policy *policy, const struct ledger_entry *entry, struct error *err);
 

@@ -204,9 +204,11 @@ static int turn_month(struct tickets *tickets, const struct tickets_turn *turn, 
     bool turns = user_cap_arm(cap->users, month, 0);
     if (!turns && tickets->lease != NULL)
         return 0;
-    if (turns) {
+    if (turns) { /* who came in last month is a stranger now, everywhere */
         atomic_store(&cap->full_since_unix, 0);
         tickets->unsent_count = 0;
+        while (ring_pop(cap->news) != NULL)
+            ;
     }
     tickets->known = 0;
     tickets->position = (struct fleet_position){.id = ""};

@@ -46,15 +46,6 @@ static uint32_t all_lines(void *argument, int64_t now_us, struct line *ret, uint
 
 /* -- Figures -- */
 
-static struct usage_group *group_of(const struct policy *policy, const struct line *line)
-{
-    if (line->scope == LINE_ORGANISATION)
-        return policy->all;
-    return line->scope == LINE_MODEL
-               ? usage_group_find(policy->usage, USAGE_GROUP_MODEL, line->model)
-               : usage_group_find(policy->usage, USAGE_GROUP_PRODUCT, line->product);
-}
-
 /* Of a day that is over. What 31 days hold is never less than a month up to that day; only once it
  * is over has a month more, the days at its edges. */
 static int figures_of(void *argument, const struct line *line, int64_t now_us, struct point *point,
@@ -62,8 +53,10 @@ static int figures_of(void *argument, const struct line *line, int64_t now_us, s
 {
     struct policy *policy = argument;
     struct usage_figures figures;
-    struct usage_question question = {
-        .group = group_of(policy, line), .day = point->day, .now_unix_us = now_us};
+    struct usage_question question = {.group =
+                                          policy_group_of(policy, line->scope, line_whose(line)),
+                                      .day = point->day,
+                                      .now_unix_us = now_us};
     if (question.group == NULL)
         return error_set(err, ERROR_NOT_FOUND, "%.200s: nothing is counted", line->condition);
     question.window = USAGE_WINDOW_ROLLING_30;
@@ -195,8 +188,10 @@ static bool span_of(struct policy *policy, const struct line *line, int64_t now_
 {
     static const enum usage_window monthly[] = {USAGE_WINDOW_MONTH, USAGE_WINDOW_ROLLING_31};
     static const enum usage_window daily[] = {USAGE_WINDOW_DAY};
-    struct usage_question question = {
-        .group = group_of(policy, line), .day = calendar_day(now_us), .now_unix_us = now_us};
+    struct usage_question question = {.group =
+                                          policy_group_of(policy, line->scope, line_whose(line)),
+                                      .day = calendar_day(now_us),
+                                      .now_unix_us = now_us};
     const enum usage_window *windows = line->daily ? daily : monthly;
     uint32_t count = line->daily ? 1 : 2;
     double lower = 0, upper = 0;
@@ -217,18 +212,14 @@ static bool span_of(struct policy *policy, const struct line *line, int64_t now_
 static struct policy_line line_now(struct policy *policy, const struct line *line,
                                    const struct span *span)
 {
-    static const char *const kinds[] = {
-        [LINE_MODEL] = "model", [LINE_PRODUCT] = "product", [LINE_ORGANISATION] = "organisation"};
     struct forecast forecast;
     struct policy_line now = {.license = line->license,
                               .condition = line->condition,
                               .lower = span->lower,
                               .upper = span->upper,
                               .threshold = line->threshold,
-                              .kind = kinds[line->scope],
-                              .name = line->scope == LINE_MODEL     ? line->model
-                                      : line->scope == LINE_PRODUCT ? line->product
-                                                                    : "",
+                              .kind = line_kind_name(line->scope),
+                              .name = line_whose(line),
                               .daily = line->daily,
                               .days_early = NAN,
                               .days = NAN,

@@ -157,11 +157,23 @@ uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t c
     return count;
 }
 
-static const char *whose(const struct line *line)
+const char *line_kind_name(enum line_scope scope)
+{
+    static const char *const names[] = {
+        [LINE_MODEL] = "model", [LINE_PRODUCT] = "product", [LINE_ORGANISATION] = "organisation"};
+    return names[scope];
+}
+
+const char *line_whose(const struct line *line)
 {
     return line->scope == LINE_MODEL     ? line->model
            : line->scope == LINE_PRODUCT ? line->product
-                                         : "organisation";
+                                         : "";
+}
+
+static const char *whose(const struct line *line)
+{
+    return line->scope == LINE_ORGANISATION ? line_kind_name(line->scope) : line_whose(line);
 }
 
 void line_scope_name(const struct line *line, char ret[LINE_SCOPE_BYTES])

@@ -52,6 +52,9 @@ uint32_t lines_of(const struct line_source *source, struct line *ret, uint32_t c
 double line_upper(const struct line *line, double counted_high);
 double line_lower(const struct line *line, double counted_low);
 
+const char *line_kind_name(enum line_scope scope); /* "organisation" */
+const char *line_whose(const struct line *line);   /* the model or product; "" for all */
+
 /* Whose users, for people and receivers: "organisation", a product, a model; with " a day" or
  * " a month" behind it where that tells a line of a condition from the one before it. */
 void line_scope_name(const struct line *line, char ret[LINE_SCOPE_BYTES]);

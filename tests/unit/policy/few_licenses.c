@@ -34,18 +34,24 @@ static const char many_1[] =
                                      "  - {id: fourth, kind: purpose, clause: \"§4\", purpose: "
                                      "research, summary: \"" LONG "\"}\n";
 
-struct catalogue *few_licenses(void)
+struct catalogue *licenses_of(const struct license_source *sources, uint32_t count)
 {
     char folder[SCRATCH_PATH_BYTES];
     struct error err = {0};
     scratch_make(folder);
-    scratch_write(folder, "free-1.yaml", free_1, strlen(free_1));
-    scratch_write(folder, "research-1.yaml", research_1, strlen(research_1));
-    scratch_write(folder, "many-1.yaml", many_1, strlen(many_1));
+    for (uint32_t i = 0; i < count; i++)
+        scratch_write(folder, sources[i].file, sources[i].yaml, strlen(sources[i].yaml));
     const char *const folders[] = {folder};
     struct catalogue *catalogue = catalogue_load(folders, 1, &err);
     assert_string_equal(err.text, "");
     assert_non_null(catalogue);
     scratch_remove(folder);
     return catalogue;
+}
+
+struct catalogue *few_licenses(void)
+{
+    static const struct license_source sources[] = {
+        {"free-1.yaml", free_1}, {"research-1.yaml", research_1}, {"many-1.yaml", many_1}};
+    return licenses_of(sources, 3);
 }

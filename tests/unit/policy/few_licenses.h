@@ -9,6 +9,15 @@
 
 #include "policy/license/catalogue.h"
 
-struct catalogue *few_licenses(void); /* of the caller's to free; fails the test, never NULL */
+#include <stdint.h>
+
+/* The caller's to free; they fail the test, and are never NULL. */
+struct catalogue *few_licenses(void);
+/* Of licences of the test's own. */
+struct license_source {
+    const char *file; /* "free-1.yaml" */
+    const char *yaml;
+};
+struct catalogue *licenses_of(const struct license_source *sources, uint32_t count);
 
 #endif

@@ -17,6 +17,7 @@
 #include "policy/license/declaration.h"
 #include "policy/policy_inner.h"
 #include "policy/users/calendar.h"
+#include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
 
 #define DAY_0     20785u /* 2026-11-28 */
@@ -34,6 +35,8 @@
 static const char own_1[] = HEAD("own-1") SIZE("size", "20", "product_using_model");
 static const char all_1[] = HEAD("all-1") SIZE("size", "1000", "all_products");
 
+static const struct license_source licenses[] = {{"own-1.yaml", own_1}, {"all-1.yaml", all_1}};
+
 struct fixture {
     char folder[SCRATCH_PATH_BYTES], secret[SCRATCH_PATH_BYTES + 16];
     struct catalogue *catalogue;
@@ -41,20 +44,6 @@ struct fixture {
     struct declaration declaration;
     struct policy *policy;
 };
-
-static struct catalogue *catalogue_of_thresholds(void)
-{
-    char folder[SCRATCH_PATH_BYTES];
-    struct error err = {0};
-    scratch_make(folder);
-    scratch_write(folder, "own-1.yaml", own_1, strlen(own_1));
-    scratch_write(folder, "all-1.yaml", all_1, strlen(all_1));
-    const char *const folders[] = {folder};
-    struct catalogue *catalogue = catalogue_load(folders, 1, &err);
-    assert_string_equal(err.text, "");
-    scratch_remove(folder);
-    return catalogue;
-}
 
 static void open_policy(struct fixture *fixture)
 {
@@ -79,7 +68,7 @@ static int setup(void **state)
     scratch_write(fixture->folder, "secret", secret, strlen(secret));
     (void)snprintf(fixture->secret, sizeof fixture->secret, "%s/secret", fixture->folder);
     assert_int_equal(chmod(fixture->secret, 0600), 0);
-    fixture->catalogue = catalogue_of_thresholds();
+    fixture->catalogue = licenses_of(licenses, 2);
     open_policy(fixture);
     *state = fixture;
     return 0;

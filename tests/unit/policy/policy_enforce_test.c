@@ -18,6 +18,7 @@
 #include "policy/policy_enforce_inner.h"
 #include "policy/users/calendar.h"
 #include "policy/users/cap.h"
+#include "tests/unit/policy/few_licenses.h"
 #include "tests/unit/policy/scratch.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -41,6 +42,9 @@ static const char stop_1[] =
     HEAD("stop-1") SIZE("size", ">=", "20", "product_using_model", "separate_license");
 static const char all_1[] = HEAD("all-1") SIZE("size", ">", "30", "all_products", "no_rights");
 
+static const struct license_source licenses[] = {
+    {"show-1.yaml", show_1}, {"stop-1.yaml", stop_1}, {"all-1.yaml", all_1}};
+
 struct fixture {
     char folder[SCRATCH_PATH_BYTES];
     struct catalogue *catalogue;
@@ -49,21 +53,6 @@ struct fixture {
     struct policy *policy;
     struct policy_model *models[2];
 };
-
-static struct catalogue *catalogue_of_thresholds(void)
-{
-    char folder[SCRATCH_PATH_BYTES];
-    struct error err = {0};
-    scratch_make(folder);
-    scratch_write(folder, "show-1.yaml", show_1, strlen(show_1));
-    scratch_write(folder, "stop-1.yaml", stop_1, strlen(stop_1));
-    scratch_write(folder, "all-1.yaml", all_1, strlen(all_1));
-    const char *const folders[] = {folder};
-    struct catalogue *catalogue = catalogue_load(folders, 1, &err);
-    assert_string_equal(err.text, "");
-    scratch_remove(folder);
-    return catalogue;
-}
 
 static void open_policy(struct fixture *fixture)
 {
@@ -101,7 +90,7 @@ static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     scratch_make(fixture->folder);
-    fixture->catalogue = catalogue_of_thresholds();
+    fixture->catalogue = licenses_of(licenses, 3);
     open_policy(fixture);
     *state = fixture;
     return 0;
@@ -352,6 +341,24 @@ static void a_licence_s_line_is_not_reached_by_models_that_share_it(void **state
     assert_int_equal(let_in(fixture, 0, 100, more, NOON_US), more);
 }
 
+/* Ten may be others than ours: then there is room for ten fewer. Surely twice as many as the line:
+ * nobody is served past it, whoever of them came here. */
+static void users_who_never_come_here_are_counted_with_ours(void **state)
+{
+    struct fixture *fixture = *state;
+    struct declared_users outside = {.month = "2026-11", .users = 10};
+    fixture->declaration.outside_mau = &outside;
+    fixture->declaration.outside_mau_count = 1;
+    add(fixture, 0, "all-1", POLICY_ENFORCE_CAP, 0);
+    turn(fixture, NOON_US);
+    uint32_t passed = let_in(fixture, 0, 0, 100, NOON_US);
+    assert_true(passed >= 10 && passed <= 20);
+    outside.users = 60;
+    add(fixture, 1, "all-1", POLICY_ENFORCE_REFUSE, 0);
+    turn(fixture, NOON_US);
+    assert_int_equal(let_in(fixture, 1, 0, 1, NOON_US), 0);
+}
+
 static void a_display_duty_caps_nobody(void **state)
 {
     struct fixture *fixture = *state;
@@ -446,7 +453,7 @@ static void deciding_costs_next_to_nothing(void **state)
         assert_int_equal(decision.verdict, POLICY_GO);
     }
     print_message("admission: %u ns at a cap, %u ns without\n", (unsigned)ns[0], (unsigned)ns[1]);
-    assert_true(ns[0] < 10000); /* a sanitizer's build, on a machine that has other work, too */
+    assert_true(ns[0] < 20 * (ns[1] + 1)); /* the machine may have had other work just then */
 }
 
 int main(void)
@@ -468,6 +475,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_licence_s_line_is_not_reached_by_models_that_share_it,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(users_who_never_come_here_are_counted_with_ours, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_display_duty_caps_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_without_a_name_pass_as_long_as_new_users_do, setup,
                                         teardown),
