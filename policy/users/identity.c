@@ -9,7 +9,6 @@
 #define TENANT_BYTES_MAX    (IDENTITY_TENANT_MAX + 1)
 #define NAMESPACE_BYTES_MAX 16u
 
-static_assert(IDENTITY_CLASS_COUNT <= IDENTITY_CLASS_BITS + 1, "a class fits its bits");
 static_assert(JWT_CLAIM_MAX <= IDENTITY_BYTES_MAX, "what is proven fits");
 static_assert(GATEWAY_ID_MAX <= IDENTITY_BYTES_MAX, "what is proven fits");
 
@@ -81,9 +80,6 @@ static void identify(const struct domain *domain, enum identity_class class,
     ret->class = class;
     ret->hash = domain_hash(domain, keys->key);
     ret->other_hash = keys->other == NULL ? 0 : domain_hash(domain, keys->other);
-    ret->pseudonym = (ret->hash & ~(uint64_t)IDENTITY_CLASS_BITS) | class;
-    if (ret->pseudonym <= IDENTITY_CLASS_BITS) /* 0 marks an empty slot, and 3 no user at all */
-        ret->pseudonym += IDENTITY_CLASS_BITS + 1;
 }
 
 /* -- Proofs -- */

@@ -25,15 +25,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IDENTITY_BYTES_MAX  512u /* an id that is longer is a payload, not an id */
-#define IDENTITY_CLASS_BITS 3u   /* mask: the low bits of a pseudonym carry its class */
+#define IDENTITY_BYTES_MAX 512u /* an id that is longer is a payload, not an id */
 
 struct identity {
     enum identity_class class;
     bool proof_refused;  /* a token or a signed header was offered and did not hold */
     uint64_t hash;       /* the same person, the same hash; never 0; 0 for IDENTITY_NONE */
     uint64_t other_hash; /* likewise, under the other key; 0 where there is none */
-    uint64_t pseudonym;  /* for usage.h: the hash with the class in its low bits; 0 likewise */
 };
 
 /* A claim is unusable when, with blanks trimmed, it is empty, longer than IDENTITY_BYTES_MAX, or a

@@ -231,6 +231,8 @@ static int change_closed(struct usage_scope *scope, const struct usage_name *nam
     if (result != 0)
         return result;
     result = change->make(change->argument, counter, err);
+    if (result == 1 && counter_sync(counter, err) != 0)
+        result = ERROR_IO; /* no checkpoint will sync it, and the journal forgets */
     counter_close(counter);
     if (result != 0 && name->day < scope->folded_before)
         scope->reopened++;

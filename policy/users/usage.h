@@ -50,8 +50,8 @@ struct usage_scope_name {
     const char *model;   /* "": users of the product, be it with a model or without: its logins */
     const char *family;  /* of the licence; "" for none */
 };
-/* Finds or makes it, and takes up what the format before this one left of the model. Scopes that
- * were served before are known from their files, and count in unions. */
+/* Finds or makes it. Scopes that were served before are known from their files, and count in
+ * unions. */
 int usage_scope_add(struct usage *usage, const struct usage_scope_name *name,
                     struct usage_scope **ret, struct error *err);
 

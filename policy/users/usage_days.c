@@ -211,13 +211,17 @@ int usage_days_list(const struct usage_folder *folder, struct usage_name **ret, 
     return 0;
 }
 
-/* Names that had no year in them: a day's, and a month's. */
+/* Names of what was counted before each year had its key: a model's month, a month, a day. */
 static bool is_yearless(const char *file)
 {
     char again[NAME_BYTES], day[CALENDAR_TEXT_BYTES];
     unsigned long long scope;
     uint32_t number;
-    unsigned month;
+    unsigned year, month;
+    if (sscanf(file, "users-%16llx-%4u-%2u.log", &scope, &year, &month) == 3) {
+        (void)snprintf(again, sizeof again, "users-%016llx-%04u-%02u.log", scope, year, month);
+        return strcmp(file, again) == 0;
+    }
     if (sscanf(file, "month-%12llx-%6u.wsk", &scope, &month) == 2) {
         (void)snprintf(again, sizeof again, "month-%012llx-%06u.wsk", scope, month);
         return strcmp(file, again) == 0;
@@ -244,8 +248,8 @@ int usage_days_refuse_yearless(const struct usage_folder *folder, struct error *
         if (is_yearless(entry->d_name))
             result = error_set(err, ERROR_INVALID,
                                "%s/%s: counted under one key for all years, and now each year has "
-                               "its own; move day-*, month-* and journal-* out of the folder to "
-                               "begin anew, or go on with the weir that wrote them",
+                               "its own; move day-*, month-*, users-* and journal-* out of the "
+                               "folder to begin anew, or go on with the weir that wrote them",
                                folder->path, entry->d_name);
     (void)closedir(entries);
     return result;

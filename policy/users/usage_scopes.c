@@ -2,7 +2,6 @@
 /* usage_scopes.c -- what was ever counted here, by name, so that a model that is served no more
  * stays in the figures of its family and of the organisation: `scopes.json`, a list of objects. */
 #include "policy/users/siphash.h"
-#include "policy/users/usage_import.h"
 #include "policy/users/usage_inner.h"
 
 #include <jansson.h>
@@ -142,8 +141,6 @@ static int add_locked(struct usage *usage, const struct usage_scope_name *wanted
     } else {
         result = move_locked(scope, name.family, err);
     }
-    if (result == 0 && name.model[0] != '\0') /* logins had no file in the format before */
-        result = usage_import(usage, scope, err);
     if (result == 0)
         *ret = scope;
     return result;

@@ -57,7 +57,6 @@ static void strongest_usable_claim_wins(void **state)
         struct identity found = identity_of(NULL, &claims, key, NOW);
         assert_int_equal(found.class, IDENTITY_ASSERTED);
         assert_true(found.hash == of_user(NULL, ids[i]).hash);
-        assert_true(found.pseudonym == of_user(NULL, ids[i]).pseudonym);
         *fields[i] = NULL;
     }
     struct identity by_key = identity_of(NULL, &claims, key, NOW);
@@ -69,7 +68,7 @@ static void strongest_usable_claim_wins(void **state)
     claims.address = NULL;
     struct identity nobody = identity_of(NULL, &claims, key, NOW);
     assert_int_equal(nobody.class, IDENTITY_NONE);
-    assert_true(nobody.hash == 0 && nobody.pseudonym == 0);
+    assert_true(nobody.hash == 0);
 }
 
 static void placeholders_and_overlong_ids_are_no_identity(void **state)
@@ -120,14 +119,12 @@ static void same_id_of_two_tenants_is_two_people(void **state)
     assert_true(of_user("ab", "c1").hash != of_user("a", "bc1").hash);
 }
 
-static void pseudonym_carries_its_class_and_hash_does_not(void **state)
+static void hash_is_of_tenant_namespace_issuer_and_id(void **state)
 {
     (void)state;
     static const char domain[] = "acme\0user\0\0alice";
     struct identity alice = of_user("acme", "alice");
     assert_true(alice.hash == siphash(key, domain, sizeof domain - 1));
-    assert_int_equal(alice.pseudonym & IDENTITY_CLASS_BITS, IDENTITY_ASSERTED);
-    assert_true((alice.pseudonym | IDENTITY_CLASS_BITS) == (alice.hash | IDENTITY_CLASS_BITS));
     uint8_t other[SIPHASH_KEY_BYTES] = {9};
     const struct policy_claims claims = {.tenant = "acme", .user = "alice"};
     assert_true(identity_of(NULL, &claims, other, NOW).hash != alice.hash);
@@ -200,7 +197,6 @@ static void proof_goes_before_assertion(void **state)
     struct identity found = identity_of(&proofs.rules, &claims, key, NOW);
     assert_int_equal(found.class, IDENTITY_VERIFIED);
     assert_true(found.hash == siphash(key, domain, sizeof domain - 1));
-    assert_int_equal(found.pseudonym & IDENTITY_CLASS_BITS, IDENTITY_VERIFIED);
     assert_false(found.proof_refused);
     claims.bearer = NULL;
     found = identity_of(&proofs.rules, &claims, key, NOW);
@@ -434,7 +430,7 @@ int main(void)
         cmocka_unit_test(placeholders_and_overlong_ids_are_no_identity),
         cmocka_unit_test(unusable_claim_falls_through_to_the_next),
         cmocka_unit_test(same_id_of_two_tenants_is_two_people),
-        cmocka_unit_test(pseudonym_carries_its_class_and_hash_does_not),
+        cmocka_unit_test(hash_is_of_tenant_namespace_issuer_and_id),
         cmocka_unit_test(case_and_unicode_form_are_the_senders),
         cmocka_unit_test(proof_goes_before_assertion),
         cmocka_unit_test(union_of_classes_counts_a_person_once),

@@ -22,7 +22,6 @@
 #include "policy/users/calendar.h"
 #include "policy/users/siphash.h"
 #include "policy/users/usage.h"
-#include "policy/users/usage_import.h"
 #include "policy/users/usage_inner.h"
 #include "policy/users/usage_window.h"
 #include "tests/unit/policy/scratch.h"
@@ -89,7 +88,10 @@ static void reopen(struct fixture *fixture)
 
 static uint64_t hash_of(uint64_t number)
 {
-    return usage_hash_of_pseudonym((number + 1) * 4);
+    uint64_t hash = (number + 1) * UINT64_C(0x9e3779b97f4a7c15); /* SplitMix64 */
+    hash = (hash ^ hash >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    hash = (hash ^ hash >> 27) * UINT64_C(0x94d049bb133111eb);
+    return hash ^ hash >> 31;
 }
 
 static uint64_t see(struct usage_scope *scope, uint32_t day, enum identity_class class,
@@ -456,72 +458,6 @@ static void family_follows_the_licence(void **state)
         ask_of(fixture, USAGE_GROUP_ORGANISATION, "", USAGE_WINDOW_MONTH, NOV_15).best.users == 5);
 }
 
-/* -- The format before -- */
-
-struct old_record {
-    uint64_t pseudonym;
-    uint32_t amount, check;
-};
-
-static void write_old(const struct fixture *fixture, uint64_t key_id,
-                      const struct old_record *records, size_t count)
-{
-    char bytes[4096], name[64];
-    const uint8_t *key = fixture->secret.files_key;
-    uint64_t model = siphash(key, "llama-a", 7);
-    uint32_t month = 2026 * 12 + 10;
-    memcpy(bytes, "WEIRUSE1", 8);
-    memcpy(bytes + 8, &key_id, 8);
-    memcpy(bytes + 16, &model, 8);
-    memcpy(bytes + 24, &month, 4);
-    uint32_t check = (uint32_t)siphash(key, bytes, 28);
-    memcpy(bytes + 28, &check, 4);
-    for (size_t i = 0; i < count; i++) {
-        struct old_record record = records[i];
-        record.check += (uint32_t)siphash(key, &record, 12);
-        memcpy(bytes + 32 + 16 * i, &record, 16);
-    }
-    (void)snprintf(name, sizeof name, "users-%016llx-2026-11.log", (unsigned long long)model);
-    scratch_write(fixture->folder, name, bytes, 32 + 16 * count);
-}
-
-static void files_of_the_format_before_are_taken_up_once(void **state)
-{
-    struct fixture *fixture = *state;
-    const struct old_record records[] = {{.pseudonym = 4 * 10 | IDENTITY_ASSERTED},
-                                         {.pseudonym = 4 * 11 | IDENTITY_ASSERTED},
-                                         {.pseudonym = 4 * 12 | IDENTITY_WEAK},
-                                         {.pseudonym = IDENTITY_NONE, .amount = 6},
-                                         {.pseudonym = 4 * 13 | IDENTITY_ASSERTED, .check = 1}};
-    write_old(fixture, 77, records, 5);
-    reopen(fixture);
-    expect_note(fixture, "1 records are damaged");
-    (void)see(fixture->scope, NOV_15, IDENTITY_ASSERTED, 9); /* whose pseudonym was 4 * 10 */
-    (void)see(fixture->scope, NOV_15, IDENTITY_ASSERTED, 50);
-    for (int i = 0; i < 2; i++) {
-        struct usage_figures figures = ask(fixture, USAGE_WINDOW_MONTH, NOV_15);
-        assert_true(figures.best.users == 4);
-        assert_true(figures.upper_strict.users == 3 + 1 + 6);
-        assert_int_equal(figures.requests[IDENTITY_NONE], 6);
-        assert_int_equal(files_of(fixture, "users-", ".imported"), 1);
-        assert_int_equal(files_of(fixture, "users-", ".log"), 0);
-        reopen(fixture);
-    }
-    expect_no_note(fixture);
-}
-
-static void old_file_of_another_key_is_refused_by_name(void **state)
-{
-    struct fixture *fixture = *state;
-    struct error err = {0};
-    struct usage_scope *scope = NULL;
-    const struct usage_scope_name name = {.product = "", .model = "llama-a", .family = "llama"};
-    write_old(fixture, 78, NULL, 0);
-    assert_int_equal(usage_scope_add(fixture->usage, &name, &scope, &err), ERROR_INVALID);
-    assert_non_null(strstr(err.text, "another key"));
-    assert_non_null(strstr(err.text, "2026-11.log"));
-}
-
 /* -- Coming back -- */
 
 static void killed_process_loses_nobody(void **state)
@@ -781,8 +717,6 @@ int main(void)
         TEST(old_days_become_months_and_no_figure_of_a_month_changes),
         TEST(model_served_no_more_stays_in_its_family),
         TEST(family_follows_the_licence),
-        TEST(files_of_the_format_before_are_taken_up_once),
-        TEST(old_file_of_another_key_is_refused_by_name),
         TEST(killed_process_loses_nobody),
         TEST(lost_counters_come_back_from_the_journal),
         TEST(damaged_counter_is_moved_aside_and_made_again_from_the_journal),

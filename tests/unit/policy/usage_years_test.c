@@ -562,13 +562,14 @@ static void folder_of_one_key_for_all_years_is_refused_with_the_remedy(void **st
 {
     struct fixture *fixture = *state;
     static const char *const names[] = {"day-00000000002a-20261115-asserted.wcn",
-                                        "month-00000000002a-202611.wsk"};
+                                        "month-00000000002a-202611.wsk",
+                                        "users-000000000000002a-2026-11.log"};
     char path[2 * SCRATCH_PATH_BYTES];
     usage_free(fixture->usage);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         scratch_write(fixture->folder, names[i], "x", 1);
         expect_refused(fixture, names[i]);
-        expect_refused(fixture, "move day-*, month-* and journal-* out of the folder");
+        expect_refused(fixture, "move day-*, month-*, users-* and journal-* out of the folder");
         (void)snprintf(path, sizeof path, "%s/%s", fixture->folder, names[i]);
         assert_int_equal(unlink(path), 0);
     }
