@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.c -- the table of keys, and how a value is read into its place. */
+/* config.c -- how a value is read into its place, and what lists hold. */
 #include "daemon/config.h"
 
 #include "daemon/config_keys.h"
@@ -14,96 +14,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define AT(member)        offsetof(struct config, member)
-#define LIMIT(member)     offsetof(struct config, limits.member)
-#define PATH_BYTES_MAX    4095
 #define LICENSE_BYTES_MAX 255u
 #define PRODUCT_BYTES_MAX 255u
 #define WEBHOOK_NAME_MAX  64u
 #define MINUTE_MS         60000u
-#define DAY_MS            86400000u
 #define MIB               (UINT64_C(1) << 20)
 #define TIB               (UINT64_C(1) << 40)
-
-/* section, name, flag, default, kind, takes auto, place, least, most */
-const struct config_key config_keys[] = {
-    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 1, 255},
-    {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
-    {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
-    {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
-     DAY_MS},
-    {"server", "stall_timeout", NULL, "60s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
-     DAY_MS},
-    {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls_certificate),
-     0, PATH_BYTES_MAX},
-    {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls_key), 0, PATH_BYTES_MAX},
-    {"server.limits", "connections", NULL, "10000", CONFIG_U32, false, LIMIT(connections_max), 1,
-     1000000},
-    {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},
-    {"server.limits", "body", NULL, "16MiB", CONFIG_BYTES, false, LIMIT(body_bytes_max), 1024,
-     1024 * MIB},
-    {"server.limits", "header_timeout", NULL, "10s", CONFIG_DURATION, false,
-     LIMIT(header_timeout_ms), 100, 60 * MINUTE_MS},
-    {"server.limits", "body_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(body_timeout_ms),
-     100, 60 * MINUTE_MS},
-    {"server.limits", "idle_timeout", NULL, "120s", CONFIG_DURATION, false, LIMIT(idle_timeout_ms),
-     100, DAY_MS},
-    {"server.limits", "write_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(write_timeout_ms),
-     100, DAY_MS},
-    {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
-    {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
-    {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
-     64 * TIB},
-    {"engine", "context", "--context", "auto", CONFIG_U32, true, AT(context), 16, 16777216},
-    {"engine", "max_step_tokens", "--max-step-tokens", "512", CONFIG_U32, false,
-     AT(max_step_tokens), 16, 65536},
-    {"engine", "max_sequences", "--max-sequences", "64", CONFIG_U32, false, AT(max_sequences), 1,
-     65536},
-    {"engine", "max_queue", "--max-queue", "1024", CONFIG_U32, false, AT(max_queue), 1, 1000000},
-    {"engine", "max_queue_tokens", NULL, "1048576", CONFIG_U32, false, AT(max_queue_tokens), 16,
-     2000000000},
-    {"engine", "prefix_cache", "--prefix-cache", "true", CONFIG_SWITCH, false, AT(prefix_cache), 0,
-     0},
-    {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},
-    {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
-    {"users", "headers", NULL, "", CONFIG_TEXT, false, AT(user_headers), 0, 1023},
-    {"users", "jwt_keys", NULL, "", CONFIG_TEXT, false, AT(jwt_keys_file), 0, PATH_BYTES_MAX},
-    {"users", "jwt_issuer", NULL, "", CONFIG_TEXT, false, AT(jwt_issuer), 0, 512},
-    {"users", "jwt_audience", NULL, "", CONFIG_TEXT, false, AT(jwt_audience), 0, 512},
-    {"users", "jwt_claim", NULL, "sub", CONFIG_TEXT, false, AT(jwt_claim), 1, 512},
-    {"users", "jwt_header", NULL, "authorization", CONFIG_TEXT, false, AT(jwt_header), 1, 127},
-    {"users", "gateway_header", NULL, "x-weir-user", CONFIG_TEXT, false, AT(gateway_header), 1,
-     127},
-    {"users", "gateway_secret_file", NULL, "", CONFIG_TEXT, false, AT(gateway_secret_file), 0,
-     PATH_BYTES_MAX},
-    {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
-    {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
-    {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
-    {"users", "clock_skew", NULL, "2s", CONFIG_DURATION, false, AT(clock_skew_ms), 0, MINUTE_MS},
-    {"users", "keep_days", NULL, "92", CONFIG_U32, false, AT(keep_days), 40, 3660},
-    {"users", "final_hours", NULL, "48", CONFIG_U32, false, AT(final_hours), 1, 720},
-    {"fleet", "redis", NULL, "", CONFIG_TEXT, false, AT(fleet_redis), 0, 255},
-    {"fleet", "redis_user", NULL, "", CONFIG_TEXT, false, AT(fleet_redis_user), 0, 255},
-    {"fleet", "redis_password_file", NULL, "", CONFIG_TEXT, false, AT(fleet_redis_password_file), 0,
-     PATH_BYTES_MAX},
-    {"fleet", "prefix", NULL, "weir", CONFIG_TEXT, false, AT(fleet_prefix), 1, 63},
-    {"fleet", "sync", NULL, "5s", CONFIG_DURATION, false, AT(fleet_sync_ms), 100, 60 * MINUTE_MS},
-    {"users", "enforce", NULL, "alert", CONFIG_ENFORCE, false, AT(enforce), 0, 0},
-    {"users", "enforce_on", NULL, "lower", CONFIG_VIEW, false, AT(enforce_on), 0, 0},
-    {"users", "cap_open", NULL, "0", CONFIG_U32, false, AT(cap_open), 0, 1000000000},
-    {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
-    {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
-    {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
-};
-const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
-static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
-static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
-
-const char *const config_sections[] = {"",       "server",   "server.tls", "server.limits",
-                                       "engine", "access",   "users",      "fleet",
-                                       "alerts", "licenses", "log"};
-const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
-static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");
 
 struct unit {
     const char *name;
@@ -458,7 +374,7 @@ static int check_webhook(const struct config *config, const struct config_webhoo
     if (!is_webhook_name(name))
         return error_set(err, ERROR_INVALID, "expected a name of 1 to %u letters, digits, - or _",
                          WEBHOOK_NAME_MAX);
-    if (webhook->secret_file[0] == '\0' || strlen(webhook->secret_file) > PATH_BYTES_MAX)
+    if (webhook->secret_file[0] == '\0' || strlen(webhook->secret_file) > CONFIG_PATH_BYTES_MAX)
         return error_set(err, ERROR_INVALID, "expected the path of a secret_file");
     if (webhook_check_url(webhook->url, false, err) != 0)
         return error_wrap(err, "url");

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CONFIG_PATH_BYTES_MAX 4095u
+
 enum config_kind {
     CONFIG_TEXT,     /* char *, at least `least` and at most `most` bytes */
     CONFIG_U16,      /* uint16_t */
@@ -40,7 +42,7 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 extern const uint32_t config_key_count;
-#define CONFIG_KEYS_MAX 128u /* at least config_key_count; asserted where it sizes an array */
+#define CONFIG_KEYS_MAX 256u /* at least config_key_count; asserted where it sizes an array */
 
 /* Sections in the order that a parent precedes its children. */
 extern const char *const config_sections[];
