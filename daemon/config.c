@@ -201,6 +201,7 @@ struct config *config_new(struct error *err)
         error_no_memory(err);
         return NULL;
     }
+    atomic_init(&config->references, 1);
     int result = replace_text(&config->path, "", err);
     for (uint32_t i = 0; result == 0 && i < config_key_count; i++)
         result = config_key_set(config, &config_keys[i], config_keys[i].value, err);
@@ -234,9 +235,17 @@ static void release_webhook(struct config_webhook *webhook)
     free(webhook->secret_file);
 }
 
+struct config *config_ref(struct config *config)
+{
+    uint32_t before = atomic_fetch_add_explicit(&config->references, 1, memory_order_relaxed);
+    assert(before > 0);
+    return config;
+}
+
 void config_free(struct config *config)
 {
-    if (config == NULL)
+    if (config == NULL ||
+        atomic_fetch_sub_explicit(&config->references, 1, memory_order_acq_rel) > 1)
         return;
     for (uint32_t i = 0; i < config_key_count; i++)
         if (config_keys[i].kind == CONFIG_TEXT)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.h -- weir.yaml and the flags that override it.
  *
- * Read by the main thread, immutable after. Every key has a default that serves; every error names
- * file, line and key, and says what would be right. config/weir.yaml documents the keys. */
+ * Read by the main thread, immutable after, and counted: sets of what may change share it. Every
+ * key has a default that serves; every error names file, line and key, and says what would be
+ * right. config/weir.yaml documents the keys. */
 #ifndef WEIR_DAEMON_CONFIG_H
 #define WEIR_DAEMON_CONFIG_H
 
@@ -12,6 +13,7 @@
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -50,7 +52,10 @@ struct config_admin_key {
 };
 
 struct config {
-    char *path; /* of the file, "" where there is none */
+    _Atomic uint32_t references; /* config_ref(), config_free() */
+    char *path;                  /* of the file, "" where there is none */
+    int argc;                    /* the command line; 0 for a config that was not made from one */
+    char **argv;                 /* borrowed: main */
     /* server */
     char *listen; /* address, default "127.0.0.1" */
     uint16_t port;
@@ -109,12 +114,16 @@ enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
  * line is at fault (EX_USAGE), any other when the configuration is (EX_CONFIG). */
 int config_parse(int argc, char **argv, struct config **ret, enum config_command *ret_command,
                  struct error *err);
+/* From the same command line and the file as it is now: what a restart would go by. */
+int config_parse_again(struct config *config, struct config **ret, struct error *err);
 /* Defaults, then YAML text, which may name no model; for tests and fuzzing. */
 int config_parse_yaml(const char *name, const char *yaml, size_t count, struct config **ret,
                       struct error *err);
 /* Defaults, then a file, which may name no model: for what is not about to serve. */
 int config_read(const char *path, struct config **ret, struct error *err);
-void config_free(struct config *config); /* NULL is fine */
-const char *config_usage(void);          /* the text of --help */
+struct config *config_ref(struct config *config); /* returns config; any thread */
+/* Gives a reference back, and with the last one the rest. NULL is fine. Any thread. */
+void config_free(struct config *config);
+const char *config_usage(void); /* the text of --help */
 
 #endif

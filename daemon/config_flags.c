@@ -166,8 +166,21 @@ int config_parse(int argc, char **argv, struct config **ret, enum config_command
         config_free(config);
         return result;
     }
+    config->argc = argc;
+    config->argv = argv;
     *ret = config;
     *ret_command = line.command;
+    return 0;
+}
+
+int config_parse_again(struct config *config, struct config **ret, struct error *err)
+{
+    enum config_command command;
+    if (config->argc > 0)
+        return config_parse(config->argc, config->argv, ret, &command, err);
+    if (config->path[0] != '\0')
+        return config_read(config->path, ret, err);
+    *ret = config_ref(config);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
 
@@ -126,7 +127,7 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
         int64_t now_unix = clock_unix_us() / 1000000;
         if (reloads_done != reload_signals) {
             reloads_done = reload_signals; /* before the files are read: a later one reads again */
-            rules_reload(server, now_unix);
+            reload(server, now_unix);
         }
         server_watch(server, clock_monotonic_us(), now_unix);
     }
@@ -147,7 +148,7 @@ static void drain(struct server *server, struct log *log, const sigset_t *open_m
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
 }
 
-static int serve(const struct config *config, struct log *log)
+static int serve(struct config *config, struct log *log)
 {
     struct error err = {0};
     sigset_t open_mask;
@@ -172,10 +173,12 @@ static int serve(const struct config *config, struct log *log)
 }
 
 /* The file was read; what it names of licences is read too. */
-static int check_configuration(const struct config *config)
+static int check_configuration(struct config *config)
 {
     struct error err = {0};
-    struct rules *rules = rules_new(config, &err);
+    struct live *live = live_new(config, &err);
+    struct rules *rules = live == NULL ? NULL : rules_new(config, &err);
+    live_unref(live);
     if (rules == NULL) {
         (void)fprintf(stderr, "weir: %s\n", err.text);
         return EX_CONFIG;

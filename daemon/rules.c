@@ -5,7 +5,6 @@
 #include "daemon/server.h"
 #include "policy/license/catalogue.h"
 #include "policy/license/month.h"
-#include "policy/policy_identity.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 
 struct rules {
     struct rules *older;
-    struct config *config; /* read by a reload; NULL for the first, whose config is main's */
+    struct config *config; /* one reference */
     struct catalogue *catalogue;
     struct policy_rules policy;
     uint32_t older_count;
@@ -27,7 +26,7 @@ static void release(struct rules *rules)
     free(rules);
 }
 
-struct rules *rules_new(const struct config *config, struct error *err)
+struct rules *rules_new(struct config *config, struct error *err)
 {
     char storage[PATH_MAX];
     const char *folders[2];
@@ -36,6 +35,7 @@ struct rules *rules_new(const struct config *config, struct error *err)
         (void)error_no_memory(err);
         return NULL;
     }
+    rules->config = config_ref(config);
     uint32_t count = catalogue_folders(config->licenses_folder, storage, sizeof storage, folders);
     rules->catalogue = catalogue_load(folders, count, err);
     if (rules->catalogue == NULL) {
@@ -60,26 +60,6 @@ void rules_free(struct rules *rules)
 const struct policy_rules *rules_for_policy(const struct rules *rules)
 {
     return &rules->policy;
-}
-
-/* Rules from the files as they are now. */
-static struct rules *read_again(const struct server *server, struct error *err)
-{
-    const struct config *config = server->config;
-    struct config *fresh = NULL;
-    if (server->rules->older_count >= RULES_KEPT_MAX) {
-        (void)error_set(err, ERROR_BUSY, "changed %u times since the start: restart weir",
-                        RULES_KEPT_MAX);
-        return NULL;
-    }
-    if (config->path[0] != '\0' && config_read(config->path, &fresh, err) != 0)
-        return NULL;
-    struct rules *rules = rules_new(fresh != NULL ? fresh : config, err);
-    if (rules == NULL)
-        config_free(fresh);
-    else
-        rules->config = fresh;
-    return rules;
 }
 
 /* -- Weighing -- */
@@ -110,29 +90,31 @@ static int weigh(struct server *server, const struct policy_rules *rules, int64_
     return result;
 }
 
-void rules_reload(struct server *server, int64_t now_unix)
+int rules_take_up(struct server *server, struct config *config, int64_t now_unix, struct error *err)
 {
-    struct error err = {0};
     uint32_t changed = 0;
-    policy_identity_reload(server->policy);
-    struct rules *rules = read_again(server, &err);
-    if (rules == NULL || weigh(server, &rules->policy, now_unix, &changed, &err) != 0) {
-        log_event(server->log, LOG_LEVEL_ERROR, "reload_refused", LOG_STRING("error", err.text),
-                  LOG_STRING("remedy", "all is as it was; put it right and send SIGHUP again"));
-        if (rules != NULL)
-            release(rules);
-        return;
+    if (server->rules->older_count >= RULES_KEPT_MAX)
+        return error_set(err, ERROR_BUSY, "changed %u times since the start: restart weir",
+                         RULES_KEPT_MAX);
+    struct rules *rules = rules_new(config, err);
+    if (rules == NULL)
+        return err->code;
+    int result = weigh(server, &rules->policy, now_unix, &changed, err);
+    if (result != 0) {
+        release(rules);
+        return result;
     }
-    log_event(server->log, LOG_LEVEL_INFO, "reloaded", LOG_STRING("config", server->config->path),
+    log_event(server->log, LOG_LEVEL_INFO, "weighed",
               LOG_U64("licenses", catalogue_count(rules->catalogue)),
               LOG_U64("models_changed", changed));
     if (changed == 0) { /* nobody points into them */
         release(rules);
-        return;
+        return 0;
     }
     rules->older = server->rules;
     rules->older_count = server->rules->older_count + 1;
     server->rules = rules;
+    return 0;
 }
 
 void rules_watch(struct server *server, int64_t now_unix)

@@ -18,18 +18,17 @@
 struct rules;
 struct server;
 
-/* config: borrowed. The catalogue that comes with weir, then config->licenses_folder. */
-struct rules *rules_new(const struct config *config, struct error *err);
+/* Takes a reference of config. The catalogue that comes with weir, then config->licenses_folder. */
+struct rules *rules_new(struct config *config, struct error *err);
 void rules_free(struct rules *rules); /* and what they replaced; NULL is fine */
 
 /* Borrowed, until rules_free(). */
 const struct policy_rules *rules_for_policy(const struct rules *rules);
 
-/* Reads the configuration's file and the catalogue again, weighs all models by them, and logs what
- * changed. Of the file only the declaration and licenses.folder are taken up; the files that prove
- * users (policy_identity_reload) are read beside it. What is not sound is refused with a line in
- * the log, and the old rules go on. */
-void rules_reload(struct server *server, int64_t now_unix);
+/* Reads the catalogue again, weighs all models by it and by config's declaration, and logs what
+ * changed. On failure the old rules go on. */
+int rules_take_up(struct server *server, struct config *config, int64_t now_unix,
+                  struct error *err);
 
 /* About once a second: weighs all models on the first of a UTC month, when figures that were
  * declared for the month before are due. A failure is logged and tried again within the hour. */

@@ -158,11 +158,8 @@ static void on_durable(void *argument)
 
 static int start_workers(struct server *server, struct error *err)
 {
-    struct listener_limits limits = server->config->limits;
-    limits.connections_max =
-        (limits.connections_max + server->worker_count - 1) / server->worker_count;
     for (uint32_t i = 0; i < server->worker_count; i++) {
-        int result = worker_prepare(&server->workers[i], &limits, err);
+        int result = worker_prepare(&server->workers[i], err);
         if (result != 0)
             return result;
     }
@@ -218,6 +215,10 @@ static int start_all(struct server *server, struct error *err)
     server->metrics = metrics_new(config->model_count, err);
     if (server->metrics == NULL)
         return ERROR_NO_MEMORY;
+    struct live *live = live_new(server->config, err);
+    if (live == NULL)
+        return err->code;
+    live_shelf_put(&server->live, live);
     int result = open_sockets(server, err);
     if (result == 0)
         result = open_policy(server, err);
@@ -228,7 +229,7 @@ static int start_all(struct server *server, struct error *err)
     return result == 0 ? start_workers(server, err) : result;
 }
 
-struct server *server_start(const struct config *config, struct log *log, struct error *err)
+struct server *server_start(struct config *config, struct log *log, struct error *err)
 {
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL) {
@@ -236,6 +237,7 @@ struct server *server_start(const struct config *config, struct log *log, struct
         return NULL;
     }
     server->config = config;
+    live_shelf_init(&server->live);
     server->log = log;
     server->worker_count = config->workers != 0 ? config->workers : auto_workers();
     if (start_all(server, err) != 0) {
@@ -351,6 +353,7 @@ void server_stop(struct server *server)
         unload_model(&server->models[i]);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
+    live_shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);
     free(server->refused);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "batching/engine.h"
 #include "daemon/config.h"
+#include "daemon/live.h"
 #include "daemon/metrics.h"
 #include "models/model.h"
 #include "policy/policy.h"
@@ -41,8 +42,9 @@ struct worker;     /* worker.h: a thread, its event_base, listener and api */
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 struct server {
-    const struct config *config; /* borrowed: main */
-    struct log *log;             /* borrowed: main */
+    struct config *config;  /* borrowed: main; as it was at the start */
+    struct live_shelf live; /* what may change since */
+    struct log *log;        /* borrowed: main */
     struct policy *policy;
     struct metrics *metrics;
     struct served_model *models; /* room for all that are configured */
@@ -63,7 +65,7 @@ struct server {
 };
 
 /* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */
-struct server *server_start(const struct config *config, struct log *log, struct error *err);
+struct server *server_start(struct config *config, struct log *log, struct error *err);
 /* Readiness fails, listeners close, open exchanges go on. Any thread. */
 void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed

@@ -27,6 +27,24 @@ static void start_draining(struct worker *worker)
         atomic_store(&worker->idle, false); /* never idle: the drain timeout ends it */
 }
 
+/* This worker's share of what all may do together. */
+static struct listener_limits limits_of(const struct worker *worker)
+{
+    struct listener_limits limits = worker->live->config->limits;
+    uint32_t workers = worker->server->worker_count;
+    limits.connections_max = (limits.connections_max + workers - 1) / workers;
+    return limits;
+}
+
+static void take_up_live(struct worker *worker)
+{
+    if (!live_shelf_renew(&worker->server->live, &worker->live))
+        return;
+    const struct listener_limits limits = limits_of(worker);
+    listener_set_limits(worker->listener, &limits);
+    api_set_live(worker->api, worker->live);
+}
+
 static void on_bell(evutil_socket_t fd, short what, void *argument)
 {
     struct worker *worker = argument;
@@ -39,6 +57,7 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
         (void)event_base_loopbreak(worker->base);
         return;
     }
+    take_up_live(worker);
     if (order == WORKER_DRAIN && !worker->draining)
         start_draining(worker);
     api_wake(worker->api);
@@ -51,8 +70,9 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-int worker_prepare(struct worker *worker, const struct listener_limits *limits, struct error *err)
+int worker_prepare(struct worker *worker, struct error *err)
 {
+    worker->live = live_shelf_newest(&worker->server->live);
     worker->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->bell_fd < 0)
         return error_set_errno(err, errno, "worker %u: eventfd", worker->index);
@@ -70,7 +90,7 @@ int worker_prepare(struct worker *worker, const struct listener_limits *limits, 
         .base = worker->base,
         .fd = worker->socket,
         .tls = worker->server->tls,
-        .limits = *limits,
+        .limits = limits_of(worker),
         .handler = api_handler(worker->api),
     };
     worker->listener = listener_new(&config, err);
@@ -132,6 +152,7 @@ void worker_release(struct worker *worker)
     if (worker->api != NULL)
         api_wake(worker->api); /* every generation gets its last event */
     api_free(worker->api);
+    live_unref(worker->live);
     if (worker->idle_timer != NULL)
         event_free(worker->idle_timer);
     if (worker->bell != NULL)

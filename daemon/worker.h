@@ -32,6 +32,7 @@ struct worker {
     bool running; /* thread is to be joined */
     /* the thread's own */
     struct listener *listener;
+    struct live *live; /* one reference: what it last took up */
     bool draining;
     /* shared */
     _Atomic uint32_t order; /* enum worker_order, only ever upwards; then ring */
@@ -39,7 +40,7 @@ struct worker {
 };
 
 /* Loop, listener and api over worker->socket. On failure worker_release() frees what there is. */
-int worker_prepare(struct worker *worker, const struct listener_limits *limits, struct error *err);
+int worker_prepare(struct worker *worker, struct error *err);
 int worker_run(struct worker *worker, struct error *err);          /* starts the thread */
 void worker_ring(struct worker *worker);                           /* any thread; never blocks */
 void worker_order(struct worker *worker, enum worker_order order); /* any thread */

@@ -36,6 +36,7 @@ static void feed_free(struct admin_feed *feed)
 {
     (void)atomic_fetch_sub(&feed->call.api->server->held, 1);
     policy_feed_free(feed->feed);
+    live_unref(feed->call.live);
     free(feed);
 }
 
@@ -125,6 +126,7 @@ static void start(struct call *call, const struct admin_users *users)
                                 .accepted = request->count,
                                 .form = request->form,
                                 .class = request->class};
+    (void)live_ref(feed->call.live);
     if (policy_feed_new(api->server->policy, request, clock_unix_us(), &feed->feed, &member,
                         &err) != 0) {
         fail(&feed->call, &err, member);

@@ -27,12 +27,16 @@ struct api *api_new(struct server *server, uint32_t worker, struct error *err)
         .on_gone = router_on_gone,
         .application = api,
     };
-    api->auth = auth_new(server->config, err);
-    if (api->auth == NULL || claim_names_init(&api->claims, server->config, err) != 0) {
-        api_free(api);
-        return NULL;
-    }
+    api->live = live_shelf_newest(&server->live);
+    assert(api->live != NULL); /* made before the workers */
     return api;
+}
+
+void api_set_live(struct api *api, struct live *live)
+{
+    struct live *before = api->live;
+    api->live = live_ref(live);
+    live_unref(before);
 }
 
 void api_free(struct api *api)
@@ -43,8 +47,7 @@ void api_free(struct api *api)
         api_wake(api); /* the engines' last events */
     assert(api->open_generations == 0);
     assert(api->feed_count == 0); /* their exchanges went with the listener */
-    auth_free(api->auth);
-    claim_names_destroy(&api->claims);
+    live_unref(api->live);
     free(api);
 }
 

@@ -14,6 +14,8 @@
 struct api;
 
 /* server: borrowed, outlives it. worker: the index of its outbox in every engine. */
+/* What it goes by from the next callback on, in place of the server's newest as it was made. */
+void api_set_live(struct api *api, struct live *live);
 struct api *api_new(struct server *server, uint32_t worker, struct error *err);
 /* After the listener is freed and the engines are stopped. NULL is fine. */
 void api_free(struct api *api);

@@ -7,6 +7,7 @@
 #include "daemon/api/auth.h"
 #include "daemon/api/claims.h"
 #include "daemon/api/refusals.h"
+#include "daemon/live.h"
 
 #include <stdint.h>
 
@@ -20,8 +21,7 @@ struct api {
     struct server *server; /* borrowed */
     uint32_t worker;
     struct exchange_handler handler;
-    struct auth *auth;
-    struct claim_names claims;
+    struct live *live; /* one reference: what calls go by */
     struct refusals refusals;
     /* random bytes, drawn many at a time */
     unsigned char entropy[512];
@@ -41,6 +41,7 @@ uint64_t api_random_u64(struct api *api);
 struct call {
     struct api *api;           /* borrowed */
     struct exchange *exchange; /* borrowed: the protocol; NULL once answered or gone */
+    struct live *live;         /* borrowed: the api; who keeps the call keeps a reference */
     enum http_route route;
     const char *method; /* a constant */
     struct auth_identity identity;

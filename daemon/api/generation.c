@@ -57,6 +57,7 @@ static void generation_free(struct generation *generation)
     stop_set_free(generation->rules.stops);
     text_destroy(&generation->out);
     text_destroy(&generation->head);
+    live_unref(generation->call.live);
     free(generation->choices);
     free(generation->parts);
     free(generation);
@@ -184,6 +185,7 @@ static struct generation *generation_new(const struct generation_plan *plan,
     if (generation == NULL)
         return NULL;
     generation->call = *plan->call;
+    (void)live_ref(generation->call.live);
     generation->model = plan->model;
     generation->shape = plan->shape;
     generation->stream = request->stream;

@@ -124,6 +124,7 @@ static const struct route *call_init(struct call *call, struct api *api, struct 
     *call = (struct call){
         .api = api,
         .exchange = exchange,
+        .live = api->live,
         .route = route == NULL ? ROUTE_OTHER : route->id,
         .method = method_name(exchange_method(exchange)),
         .started_us = exchange_started_us(exchange),
@@ -146,7 +147,7 @@ static int check_method(const struct route *route, const struct call *call, stru
 
 static int check_admin(struct call *call, const char *authorization, struct fault *fault)
 {
-    if (auth_check_admin(call->api->auth, authorization, &call->identity))
+    if (auth_check_admin(call->live->auth, authorization, &call->identity))
         return 0;
     return fault_code(fault, 401, "invalid_admin_key",
                       "send a key of access.admin_keys as 'Authorization: Bearer KEY'");
@@ -157,7 +158,7 @@ static int check_key(const struct route *route, struct call *call, struct fault 
     const char *authorization = exchange_header(call->exchange, "authorization");
     if ((route->flags & ROUTE_ADMIN) != 0)
         return check_admin(call, authorization, fault);
-    if (auth_check(call->api->auth, authorization, &call->identity) ||
+    if (auth_check(call->live->auth, authorization, &call->identity) ||
         (route->flags & ROUTE_OPEN) != 0)
         return 0;
     return fault_code(fault, 401, "invalid_api_key",
@@ -198,7 +199,7 @@ static int check_admission(const struct call *call, struct fault *fault)
 
 static bool is_hidden(const struct route *route, const struct call *call)
 {
-    return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->api->auth);
+    return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->live->auth);
 }
 
 static int check_head(const struct route *route, struct call *call, struct fault *fault)

@@ -257,6 +257,12 @@ fail:
     return NULL;
 }
 
+void listener_set_limits(struct listener *listener, const struct listener_limits *limits)
+{
+    listener->limits = *limits;
+    listener->shortest_us = shortest_limit(limits);
+}
+
 void listener_drain(struct listener *listener)
 {
     if (listener->draining)

@@ -44,6 +44,8 @@ struct listener_config {
     struct listener_limits limits;
     const struct exchange_handler *handler; /* borrowed */
 };
+/* From the next connection, request and deadline on; streams_max: from the next connection. */
+void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
 /* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
  * on. Idempotent. */

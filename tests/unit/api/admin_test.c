@@ -80,8 +80,7 @@ static void without_an_admin_key_there_is_no_such_path(void **state)
 {
     struct world *world = *state;
     world->config.admin_key_count = 0;
-    api_free(world->api);
-    world->api = api_new(&world->server, 0, NULL);
+    world_renew(world);
     ask(world, "POST", USERS, ADMIN, FEED);
     assert_int_equal(world->exchange.status, 404);
     world_expect_body(world, "{\"error\":{\"message\":\"no such path: /admin/v1/users\",\"type\":"

@@ -84,10 +84,11 @@ static void begin(struct fixture *fixture)
 {
     memset(fixture, 0, sizeof *fixture);
     world_init(&fixture->world, false);
-    claim_names_destroy(&fixture->world.api->claims);
-    fixture->world.api->claims = names_of("x-user-id", "x-other");
+    claim_names_destroy(&fixture->world.api->live->claims);
+    fixture->world.api->live->claims = names_of("x-user-id", "x-other");
     fixture->call = (struct call){.api = fixture->world.api,
                                   .exchange = &fixture->world.exchange,
+                                  .live = fixture->world.api->live,
                                   .identity = {.tenant = ""}};
 }
 
@@ -143,7 +144,8 @@ static void bearer_is_what_follows_the_scheme(void **state)
     assert_string_equal(bearer_of(&fixture, "bearer   a.b.c"), "a.b.c");
     assert_null(bearer_of(&fixture, "Basic YTpi"));
     assert_null(bearer_of(&fixture, "a.b.c"));
-    fixture.world.api->claims.token = "x-token"; /* a header of its own: the scheme may be there */
+    fixture.world.api->live->claims.token =
+        "x-token"; /* a header of its own: the scheme may be there */
     assert_null(bearer_of(&fixture, "Bearer a.b.c"));
     exchange_double_header(&fixture.world.exchange, "x-token", "d.e.f");
     claims_read(&fixture.call, &fixture.request, &fixture.claims);

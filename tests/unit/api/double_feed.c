@@ -27,9 +27,7 @@ void world_open_admin(struct world *world)
         (struct config_admin_key){.key = (char *)"sk-admin-0123456789", .name = (char *)"ops"};
     world->config.admin_keys = &world->admin;
     world->config.admin_key_count = 1;
-    api_free(world->api);
-    world->api = api_new(&world->server, 0, NULL);
-    assert_non_null(world->api);
+    world_renew(world);
 }
 
 uint64_t policy_key_id(const struct policy *policy, uint32_t year)

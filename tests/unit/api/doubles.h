@@ -153,6 +153,8 @@ void world_init(struct world *world, bool with_keys);
 /* Opens the admin door to "sk-admin-0123456789", named "ops". */
 void world_open_admin(struct world *world);
 /* Fails the test when a generation is still open. */
+/* A new api, by the config as it is now. */
+void world_renew(struct world *world);
 void world_destroy(struct world *world);
 /* Asks with a fresh exchange. */
 void world_post(struct world *world, const char *path, const char *json);

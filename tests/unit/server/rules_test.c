@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "policy/license/assessment.h"
 #include "tests/unit/server/stage.h"
@@ -86,7 +87,7 @@ static void reload_changes_verdicts_and_says_so(void **state)
     struct fixture *fixture = *state;
     struct server *server = start_research(fixture);
     stage_write_config(fixture, "free-1", "research-1", "production: yes, commercial: no");
-    rules_reload(server, NOW);
+    reload(server, NOW);
     assert_int_equal(verdict_of(server, 1), VERDICT_BREACH);
     assert_int_equal(server->model_count, 2); /* it goes on being served */
     assert_int_equal(stage_logged(fixture, "level=error event=license_changed model=b"), 1);
@@ -94,7 +95,7 @@ static void reload_changes_verdicts_and_says_so(void **state)
     assert_int_equal(stage_logged(fixture, "event=license_changed model=a"), 0);
     assert_int_equal(stage_logged(fixture, "models_changed=1"), 1);
     stage_write_config(fixture, "free-1", "research-1", "production: no, commercial: no");
-    rules_reload(server, NOW);
+    reload(server, NOW);
     assert_int_equal(verdict_of(server, 1), VERDICT_MET);
     server_stop(server);
     stage_expect_nothing_left();
@@ -106,9 +107,10 @@ static void reload_that_changes_nothing_keeps_the_rules(void **state)
     struct server *server = start_research(fixture);
     const struct rules *rules = server->rules;
     for (uint32_t i = 0; i < 3; i++)
-        rules_reload(server, NOW);
+        reload(server, NOW);
     assert_ptr_equal(server->rules, rules);
     assert_int_equal(stage_logged(fixture, "event=reload_refused"), 0);
+    assert_int_equal(stage_logged(fixture, "event=reloaded"), 3);
     server_stop(server);
 }
 
@@ -118,12 +120,12 @@ static void bad_reload_is_refused_and_the_old_goes_on(void **state)
     struct server *server = start_research(fixture);
     const struct assessment *before = policy_model_assessment(server->models[1].policy);
     stage_write_config(fixture, "free-1", "research-1", "production: yes, domicile: Atlantis");
-    rules_reload(server, NOW);
+    reload(server, NOW);
     assert_int_equal(stage_logged(fixture, "level=error event=reload_refused"), 1);
     assert_true(stage_logged(fixture, "operator.domicile") > 0);
     stage_write_config(fixture, "free-1", "research-1", "production: yes");
     stage_write_file(fixture, "licenses/unreadable.yaml", "id: [\n");
-    rules_reload(server, NOW);
+    reload(server, NOW);
     assert_int_equal(stage_logged(fixture, "level=error event=reload_refused"), 2);
     assert_true(stage_logged(fixture, "unreadable.yaml:") > 0);
     assert_ptr_equal(policy_model_assessment(server->models[1].policy), before);
@@ -137,7 +139,7 @@ static void reload_takes_up_changed_licences(void **state)
     char path[128];
     stage_path(fixture, "licenses/research-1.yaml", path);
     assert_int_equal(unlink(path), 0);
-    rules_reload(server, NOW);
+    reload(server, NOW);
     assert_int_equal(verdict_of(server, 1), VERDICT_REVIEW); /* nobody knows it any more */
     server_stop(server);
 }
@@ -149,7 +151,7 @@ static void refused_model_that_is_cleared_asks_for_a_restart(void **state)
     stage_read_config(fixture);
     struct server *server = stage_start(fixture);
     stage_write_config(fixture, "free-1", "research-1", "production: no, commercial: no");
-    rules_reload(server, NOW);
+    reload(server, NOW);
     assert_int_equal(server->model_count, 1);
     assert_int_equal(stage_logged(fixture, "served=no remedy=\"it is no more refused"), 1);
     server_stop(server);

@@ -65,6 +65,12 @@ struct listener *listener_new(const struct listener_config *config, struct error
     return listener;
 }
 
+void listener_set_limits(struct listener *listener, const struct listener_limits *limits)
+{
+    (void)listener;
+    stage.connections_max = limits->connections_max;
+}
+
 void listener_drain(struct listener *listener)
 {
     (void)listener;
@@ -124,6 +130,12 @@ void api_wake(struct api *api)
 {
     (void)api;
     atomic_fetch_add(&stage.wakes, 1);
+}
+
+void api_set_live(struct api *api, struct live *live)
+{
+    (void)api;
+    assert_non_null(live);
 }
 
 uint32_t api_open_generations(const struct api *api)

@@ -24,6 +24,7 @@ extern struct stage {
     uint32_t engines_stopped;
     _Atomic uint32_t wakes, drains, exchanges;
     _Atomic uint32_t generations;
+    _Atomic uint32_t connections_max; /* as a worker was told last */
     struct engine_stats stats;
     struct engine_config engine;
     char order[256]; /* a letter for each end: l(istener) s(top) a(pi) e(ngine) m(odel) */

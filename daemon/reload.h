@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reload.h -- SIGHUP: the configuration and what it names are read again, and taken up whole.
+ *
+ * Main thread. */
+#ifndef WEIR_DAEMON_RELOAD_H
+#define WEIR_DAEMON_RELOAD_H
+
+#include <stdint.h>
+
+struct server;
+
+/* Takes up live.h's set, the declaration, the licences and the files that prove users. What is not
+ * sound is refused with a line in the log, and all goes on as it was. */
+void reload(struct server *server, int64_t now_unix);
+
+#endif

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGHUP: what the file says now is gone by, whole or not at all, and nobody is cut off."""
+import signal
+
+from conftest import MODEL
+
+ASK = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 4}
+
+
+def bearer(key):
+    return {"authorization": f"Bearer {key}"}
+
+
+def write(path, key, more=""):
+    path.write_text(f"models: [{{path: {MODEL}}}]\n"
+                    f"access: {{api_keys: [{{key: {key}, tenant: acme}}]}}\n{more}")
+
+
+def test_keys_change_without_a_restart(start, tmp_path):
+    config = tmp_path / "weir.yaml"
+    write(config, "sk-first-key")
+    server = start("--config", config, model=False)
+    assert server.post("/v1/chat/completions", ASK, bearer("sk-first-key"))[0] == 200
+    write(config, "sk-other-key")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("event=reloaded", 30)
+    wait_status(server, "sk-other-key", 200)
+    assert server.post("/v1/chat/completions", ASK, bearer("sk-first-key"))[0] == 401
+
+
+def test_a_bad_file_changes_nothing(start, tmp_path):
+    config = tmp_path / "weir.yaml"
+    write(config, "sk-first-key")
+    server = start("--config", config, model=False)
+    write(config, "sk-other-key", "server: {prot: 1}\n")
+    server.process.send_signal(signal.SIGHUP)
+    line = server.wait_for("event=reload_refused.*", 30).group(0)
+    assert "prot" in line
+    assert server.post("/v1/chat/completions", ASK, bearer("sk-first-key"))[0] == 200
+    assert server.post("/v1/chat/completions", ASK, bearer("sk-other-key"))[0] == 401
+
+
+def test_limits_change_for_the_next_request(start, tmp_path):
+    config = tmp_path / "weir.yaml"
+    write(config, "sk-first-key")
+    server = start("--config", config, model=False)
+    long = {**ASK, "messages": [{"role": "user", "content": " " * 4096}]}
+    assert server.post("/v1/chat/completions", long, bearer("sk-first-key"))[0] == 200
+    write(config, "sk-first-key", "server: {limits: {body: 1KiB}}\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("event=reloaded", 30)
+    wait_status(server, "sk-first-key", 413, long)
+    assert server.post("/v1/chat/completions", ASK, bearer("sk-first-key"))[0] == 200
+
+
+def wait_status(server, key, expected, ask=ASK):
+    """Workers take up what was read at their next turn, a moment after the log says so."""
+    for _ in range(200):
+        if server.post("/v1/chat/completions", ask, bearer(key))[0] == expected:
+            return
+    raise AssertionError(f"never answered {expected}")
