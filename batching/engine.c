@@ -23,6 +23,7 @@
 #include "batching/engine.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "batching/mailbox.h"
 #include "batching/outbox.h"
 #include "batching/scheduler.h"
@@ -584,7 +585,8 @@ struct engine *engine_start(const struct engine_config *config, struct error *er
                       config->context, err) != 0)
         goto fail;
     publish(engine, false, clock_monotonic_us());
-    int code = pthread_create(&engine->thread, NULL, engine_main, engine);
+    int code =
+        thread_start_numbered(&engine->thread, "engine", config->number, engine_main, engine);
     if (code != 0) {
         (void)error_set_errno(err, code, "engine thread");
         goto fail;

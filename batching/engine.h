@@ -85,6 +85,7 @@ struct generation_events {
 
 struct engine_config {
     struct model *model; /* borrowed; the engine thread's while the engine lives */
+    uint32_t number;     /* in the thread's name */
     uint32_t workers;    /* outboxes */
     uint32_t kv_blocks;  /* 0: from kv_memory_bytes */
     size_t kv_memory_bytes;
