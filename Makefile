@@ -20,6 +20,7 @@ LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 ifeq ($(SANITIZE),)
 LDLIBS   += -ljemalloc
 else
+CPPFLAGS += -DWEIR_SANITIZED
 CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SANITIZE)
 endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/worker.h"
 
+#include "base/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -102,7 +104,8 @@ int worker_prepare(struct worker *worker, struct error *err)
 
 int worker_run(struct worker *worker, struct error *err)
 {
-    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    int failed =
+        thread_start_numbered(&worker->thread, "worker", worker->index, worker_main, worker);
     if (failed != 0)
         return error_set_errno(err, failed, "worker %u: thread", worker->index);
     worker->running = true;
