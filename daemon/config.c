@@ -144,6 +144,7 @@ static int read_choice(const char *value, const char *const *choices, int *ret, 
 }
 
 static const char *const switch_words[] = {"false", "true", NULL};
+static const char *const on_off_words[] = {"off", "on", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
@@ -154,6 +155,13 @@ static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words like
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
+static const char *const *bool_words(enum config_kind kind)
+{
+    return kind == CONFIG_SWITCH   ? switch_words
+           : kind == CONFIG_ON_OFF ? on_off_words
+                                   : sharing_words;
+}
+
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err)
 {
@@ -163,9 +171,9 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
     case CONFIG_TEXT:
         return set_text(place, key, value, err);
     case CONFIG_SWITCH:
+    case CONFIG_ON_OFF:
     case CONFIG_SHARING:
-        result = read_choice(value, key->kind == CONFIG_SWITCH ? switch_words : sharing_words,
-                             &choice, err);
+        result = read_choice(value, bool_words(key->kind), &choice, err);
         if (result == 0)
             *(bool *)place = choice == 1;
         return result;

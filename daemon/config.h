@@ -59,6 +59,7 @@ struct config {
     /* server */
     char *listen; /* address, default "127.0.0.1" */
     uint16_t port;
+    bool proxy_protocol;             /* spoken by whoever connects there */
     uint32_t workers;                /* 0: chosen from the cores */
     char *tls_certificate, *tls_key; /* "" for clear text */
     struct listener_limits limits;

@@ -22,6 +22,7 @@ enum config_kind {
     CONFIG_BYTES,    /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
     CONFIG_DURATION, /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
     CONFIG_SWITCH,   /* bool: true or false */
+    CONFIG_ON_OFF,   /* bool: on or off */
     CONFIG_SHARING,  /* bool: all or tenant */
     CONFIG_LEVEL,    /* enum log_level */
     CONFIG_ENFORCE,  /* enum policy_enforce */

@@ -302,6 +302,7 @@ static void render_network(const struct scrape *scrape, struct text *out)
         all.requests_h2 += one.requests_h2;
         all.protocol_errors += one.protocol_errors;
         all.timeouts += one.timeouts;
+        all.proxy_errors += one.proxy_errors;
     }
     const struct {
         const char *name, *type, *help;
@@ -318,6 +319,8 @@ static void render_network(const struct scrape *scrape, struct text *out)
          all.protocol_errors},
         {"weir_connection_timeouts_total", "counter", "Connections closed for slowness.",
          all.timeouts},
+        {"weir_proxy_protocol_errors_total", "counter",
+         "Connections refused for a PROXY header that was wrong or missing.", all.proxy_errors},
         {"weir_ready", "gauge", "1 while new requests are taken.",
          atomic_load(&scrape->server->ready)},
     };

@@ -57,10 +57,12 @@ struct listener {
 
 struct listener *listener_new(const struct listener_config *config, struct error *err)
 {
-    if (step_fails("listener", err))
+    if (step_fails("listener", err)) {
+        close(config->doors[0].fd);
         return NULL;
+    }
     struct listener *listener = malloc(sizeof *listener);
-    listener->fd = config->fd;
+    listener->fd = config->doors[0].fd;
     stage.listeners++;
     return listener;
 }
