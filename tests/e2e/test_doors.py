@@ -77,3 +77,18 @@ def test_a_proxy_header_goes_before_tls(start, certificate, tmp_path):
         sock.sendall(b"PROXY TCP6 2001:db8::7 ::1 5 443\r\n")
         with context.wrap_socket(sock, server_hostname="localhost") as wrapped:
             assert ask(wrapped)[0] == 200
+
+
+def test_a_failed_handshake_ends_with_its_alert(start, certificate):
+    """An alert says what went wrong; a reset would not."""
+    server = start("--tls-certificate", certificate[0], "--tls-key", certificate[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["smtp"])
+    for _ in range(20):
+        with connect(server.port) as sock:
+            try:
+                context.wrap_socket(sock)
+                raise AssertionError("the handshake should fail")
+            except ssl.SSLError as error:
+                assert "alert no application protocol" in str(error)
