@@ -42,6 +42,7 @@ static void take_up_live(struct worker *worker)
         return;
     const struct listener_limits limits = limits_of(worker);
     listener_set_limits(worker->listener, &limits);
+    listener_set_trust(worker->listener, &worker->live->config->trust);
     api_set_live(worker->api, worker->live);
 }
 
@@ -97,6 +98,7 @@ int worker_prepare(struct worker *worker, struct error *err)
         .door_count = 1,
         .tls = worker->server->tls,
         .limits = limits_of(worker),
+        .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
     };
     worker->socket = -1; /* it is the listener's, even where there will be none */

@@ -171,6 +171,13 @@ static void receive(struct connection *connection, const char *bytes, size_t cou
         receive_plain(connection, bytes, count);
 }
 
+/* Where trusted proxies are listed nobody else may send a PROXY header. */
+static bool may_speak_for_others(const struct connection *connection)
+{
+    const struct trusted_networks *proxies = &connection->listener->trust.proxies;
+    return connection->trusted || (proxies->count == 0 && !proxies->unix_too);
+}
+
 /* The header may come in pieces, and the client's own bytes behind it in the same read. */
 static void receive_proxy(struct connection *connection, const char *bytes, size_t count)
 {
@@ -194,13 +201,15 @@ static void receive_proxy(struct connection *connection, const char *bytes, size
     }
     if (result == PROXY_MORE)
         return;
-    if (result == PROXY_WRONG) {
+    if (result == PROXY_WRONG || !may_speak_for_others(connection)) {
         COUNTER_ADD(connection->listener->counters.proxy_errors, 1);
         connection_break(connection);
         return;
     }
-    if (header.has_client)
+    if (header.has_client) {
         address_format(&header.client, connection->client);
+        connection->trusted = trusted_holds(&connection->listener->trust.proxies, &header.client);
+    }
     connection->proxy_awaited = false;
     size_t used = header.bytes - before;
     text_destroy(held);
@@ -455,8 +464,11 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
     connection->fd = fd;
     connection->opened_us = listener->now_us;
     connection->proxy_awaited = door->is.proxy_protocol;
-    if (address_of_socket(from, &address))
+    connection->trusted = listener->trust.proxies.unix_too;
+    if (address_of_socket(from, &address)) {
         address_format(&address, connection->client);
+        connection->trusted = trusted_holds(&listener->trust.proxies, &address);
+    }
     struct event_base *base = listener->base;
     (void)event_assign(&connection->readable, base, fd, EV_READ | EV_PERSIST, on_readable,
                        connection);

@@ -267,6 +267,7 @@ struct listener *listener_new(const struct listener_config *config, struct error
     listener->doors = doors;
     listener->tls = config->tls;
     listener->limits = config->limits;
+    listener->trust = config->trust;
     listener->handler = config->handler;
     listener->shortest_us = shortest_limit(&config->limits);
     add_doors(listener, config);
@@ -292,6 +293,11 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 {
     listener->limits = *limits;
     listener->shortest_us = shortest_limit(limits);
+}
+
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
+{
+    listener->trust = *trust;
 }
 
 void listener_drain(struct listener *listener)
@@ -337,5 +343,6 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .protocol_errors = atomic_load_explicit(&from->protocol_errors, memory_order_relaxed),
         .timeouts = atomic_load_explicit(&from->timeouts, memory_order_relaxed),
         .proxy_errors = atomic_load_explicit(&from->proxy_errors, memory_order_relaxed),
+        .forwarded_errors = atomic_load_explicit(&from->forwarded_errors, memory_order_relaxed),
     };
 }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "daemon/http/exchange.h"
+#include "daemon/http/forwarded.h"
 
 #include <event2/event.h>
 #include <openssl/ssl.h>
@@ -45,16 +46,25 @@ struct listener_door {
     bool proxy_protocol; /* a connection begins with a PROXY header, or is refused */
 };
 
+/* Whose word counts for a client's address, and in which header. */
+struct listener_trust {
+    struct trusted_networks proxies;
+    enum forwarded_by by;
+};
+
 struct listener_config {
     struct event_base *base;           /* borrowed: the worker */
     const struct listener_door *doors; /* borrowed for the call */
     uint32_t door_count;               /* 1 to LISTENER_DOORS_MAX */
     SSL_CTX *tls;                      /* borrowed; NULL when no door speaks it */
     struct listener_limits limits;
+    struct listener_trust trust;            /* its networks are borrowed, and so below */
     const struct exchange_handler *handler; /* borrowed */
 };
 /* From the next connection, request and deadline on; streams_max: from the next connection. */
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
+/* From the next connection on, but for `by`: from the next request. */
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
 /* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
  * on. Idempotent. */
@@ -65,7 +75,8 @@ void listener_free(struct listener *listener);
 struct listener_stats {
     uint32_t connections, exchanges; /* open now */
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
-    uint64_t proxy_errors; /* connections refused for their PROXY header, or for having none */
+    uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */
+    uint64_t forwarded_errors; /* requests whose X-Forwarded-For or Forwarded is not believed */
 };
 /* The worker's thread; counters may be read torn-free from others (atomics inside). */
 void listener_stats(const struct listener *listener, struct listener_stats *ret);

@@ -19,7 +19,7 @@
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
-    _Atomic uint64_t proxy_errors;
+    _Atomic uint64_t proxy_errors, forwarded_errors;
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */
@@ -42,6 +42,7 @@ struct listener {
     uint32_t door_count;
     SSL_CTX *tls; /* borrowed, may be NULL */
     struct listener_limits limits;
+    struct listener_trust trust;            /* its networks: borrowed, the worker */
     const struct exchange_handler *handler; /* borrowed */
     uint64_t shortest_us; /* no deadline that begins now falls due before this has passed */
     nghttp2_session_callbacks *h2_callbacks;

@@ -92,3 +92,55 @@ def test_a_failed_handshake_ends_with_its_alert(start, certificate):
                 raise AssertionError("the handshake should fail")
             except ssl.SSLError as error:
                 assert "alert no application protocol" in str(error)
+
+
+def asked_by(server, *headers):
+    """A completion's status with these header lines, duplicates and all."""
+    body = b'{"prompt": "a", "max_tokens": 1}'
+    with connect(server.port) as sock:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        sock.sendall(f"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json"
+                     f"\r\ncontent-length: {len(body)}\r\n{lines}\r\n".encode() + body)
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        return answer.status, answer.read().decode()
+
+
+def addresses(server):
+    """How many users are known by no more than an address or key."""
+    return server.metric("weir_monthly_active_users_by_class", **{"class": "weak"})
+
+
+def test_x_forwarded_for_is_believed_of_trusted_proxies_alone(start, tmp_path):
+    trusting = start("--config", config_file(
+        tmp_path, "server:\n  trusted_proxies: [127.0.0.1]\n"))
+    strict = start()
+    for number in range(5):
+        header = ("x-forwarded-for", f"198.51.100.1, 203.0.113.{number}")
+        assert asked_by(trusting, header)[0] == 200
+        assert asked_by(strict, header)[0] == 200
+    assert asked_by(trusting, ("x-forwarded-for", "203.0.113.0"), ("x-forwarded-for", "127.0.0.1"),
+                    )[0] == 200  # lines are one list, and this one of 203.0.113.0 again
+    assert trusting.metric("weir_forwarded_errors_total") == 0
+    assert asked_by(trusting, ("x-forwarded-for", "nobody"))[0] == 200  # our own address
+    assert asked_by(trusting, ("x-forwarded-for", "203.0.113.7"),
+                    ("forwarded", "for=203.0.113.8"))[0] == 200  # and again
+    assert trusting.metric("weir_forwarded_errors_total") == 2
+    assert asked_by(strict, ("x-forwarded-for", "nobody"))[0] == 200
+    assert strict.metric("weir_forwarded_errors_total") == 0
+    assert addresses(trusting) == 6
+    assert addresses(strict) == 1
+
+
+def test_a_header_that_contradicts_itself_is_refused(start, tmp_path):
+    server = start("--config", config_file(
+        tmp_path, "access:\n  api_keys:\n    - key: sk-0123456789\n    - key: sk-9876543210\n"))
+    key = ("authorization", "Bearer sk-0123456789")
+    assert asked_by(server, key)[0] == 200
+    assert asked_by(server, key, key)[0] == 200
+    assert asked_by(server, key, ("x-user-id", "alice"))[0] == 200
+    for headers in ([key, ("authorization", "Bearer sk-9876543210")],
+                    [("authorization", "Bearer nonsense"), key],
+                    [key, ("x-user-id", "mallory"), ("x-user-id", "alice")]):
+        status, body = asked_by(server, *headers)
+        assert status == 400 and "ambiguous_header" in body

@@ -147,6 +147,95 @@ static void a_proxy_header_that_does_not_come_ends_in_time(void **state)
     test_free(fixture);
 }
 
+/* The fixture's clients come from 127.0.0.1, which is a proxy of ours here. */
+static void trust(struct http_fixture *fixture, struct network *network, const char *text)
+{
+    assert_int_equal(network_parse(text, network, NULL), 0);
+    const struct listener_trust trusting = {.proxies = {.networks = network, .count = 1}};
+    listener_set_trust(fixture->listener, &trusting);
+}
+
+static void a_trusted_proxy_names_the_client_of_each_request(void **state)
+{
+    (void)state;
+    struct http_fixture *fixture = test_calloc(1, sizeof *fixture);
+    struct http_client client;
+    struct network network;
+    struct listener_stats stats;
+    http_fixture_open(fixture, NULL, NULL);
+    trust(fixture, &network, "127.0.0.0/8");
+    http_client_open(&client, fixture);
+    http_client_say(&client, "GET /keep HTTP/1.1\r\nhost: a\r\nX-Forwarded-For: 198.51.100.1\r\n"
+                             "x-forwarded-for: 203.0.113.9\r\n\r\n");
+    assert_kept_client(&client, 1, "203.0.113.9");
+    http_client_say(&client, "GET /keep HTTP/1.1\r\nhost: a\r\n"
+                             "Forwarded: for=\"[2001:db8::7]:1\"\r\n\r\n");
+    assert_kept_client(&client, 2, "2001:db8::7");
+    http_client_say(&client, "GET /keep HTTP/1.1\r\nhost: a\r\n\r\n"); /* its own */
+    assert_kept_client(&client, 3, "127.0.0.1");
+    http_client_say(&client, "GET /keep HTTP/1.1\r\nhost: a\r\nx-forwarded-for: me\r\n\r\n");
+    assert_kept_client(&client, 4, "127.0.0.1");
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.forwarded_errors, 1);
+    http_client_close(&client);
+    http_fixture_close(fixture);
+    test_free(fixture);
+}
+
+static void a_stranger_names_nobody(void **state)
+{
+    (void)state;
+    struct http_fixture *fixture = test_calloc(1, sizeof *fixture);
+    struct http_client client;
+    struct network network;
+    struct listener_stats stats;
+    http_fixture_open(fixture, NULL, NULL);
+    for (unsigned i = 0; i < 2; i++) { /* nobody is trusted; somebody else is */
+        http_client_open(&client, fixture);
+        http_client_say(&client, "GET /keep HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.2.3.4\r\n"
+                                 "forwarded: for=1.2.3.4\r\n\r\n");
+        assert_kept_client(&client, i + 1, "127.0.0.1");
+        http_client_close(&client);
+        trust(fixture, &network, "10.0.0.0/8");
+    }
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.forwarded_errors, 0);
+    http_fixture_close(fixture);
+    test_free(fixture);
+}
+
+/* Behind a balancer that speaks the PROXY protocol it is the address in there that must be
+ * trusted, and the balancer itself for the header before it. */
+static void trust_goes_with_the_proxy_header(void **state)
+{
+    (void)state;
+    struct http_fixture *fixture = test_calloc(1, sizeof *fixture);
+    struct http_client client;
+    struct network network;
+    struct listener_stats stats;
+    open_proxied(fixture, NULL, NULL);
+    trust(fixture, &network, "127.0.0.0/8");
+    http_client_open(&client, fixture);
+    http_client_say(&client, "PROXY TCP4 192.0.2.7 127.0.0.1 5 443\r\nGET /keep HTTP/1.1\r\n"
+                             "host: a\r\nx-forwarded-for: 203.0.113.9\r\n\r\n");
+    assert_kept_client(&client, 1, "192.0.2.7");
+    http_client_close(&client);
+    http_client_open(&client, fixture);
+    http_client_say(&client, "PROXY TCP4 127.0.0.5 127.0.0.1 5 443\r\nGET /keep HTTP/1.1\r\n"
+                             "host: a\r\nx-forwarded-for: 203.0.113.9\r\n\r\n");
+    assert_kept_client(&client, 2, "203.0.113.9");
+    http_client_close(&client);
+    trust(fixture, &network, "10.0.0.0/8");
+    http_client_open(&client, fixture);
+    http_client_say(&client, "PROXY TCP4 10.0.0.5 127.0.0.1 5 443\r\n");
+    assert_true(http_client_await_close(&client));
+    http_client_close(&client);
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.proxy_errors, 1);
+    http_fixture_close(fixture);
+    test_free(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +244,9 @@ int main(void)
         cmocka_unit_test(the_proxy_header_goes_before_tls),
         cmocka_unit_test(without_a_proxy_header_the_connection_is_refused),
         cmocka_unit_test(a_proxy_header_that_does_not_come_ends_in_time),
+        cmocka_unit_test(a_trusted_proxy_names_the_client_of_each_request),
+        cmocka_unit_test(a_stranger_names_nobody),
+        cmocka_unit_test(trust_goes_with_the_proxy_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

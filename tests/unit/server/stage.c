@@ -73,6 +73,12 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
     stage.connections_max = limits->connections_max;
 }
 
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
+{
+    (void)listener;
+    (void)trust;
+}
+
 void listener_drain(struct listener *listener)
 {
     (void)listener;
