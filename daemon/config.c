@@ -144,15 +144,25 @@ static int read_choice(const char *value, const char *const *choices, int *ret, 
 }
 
 static const char *const switch_words[] = {"false", "true", NULL};
+static const char *const on_off_words[] = {"off", "on", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
+static const char *const header_words[] = {"any", "x-forwarded-for", "forwarded", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
 static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
+static_assert(FORWARDED_BY_ANY == 0 && FORWARDED_BY_RFC == 2, "header_words likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
+
+static const char *const *bool_words(enum config_kind kind)
+{
+    return kind == CONFIG_SWITCH   ? switch_words
+           : kind == CONFIG_ON_OFF ? on_off_words
+                                   : sharing_words;
+}
 
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err)
@@ -163,11 +173,16 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
     case CONFIG_TEXT:
         return set_text(place, key, value, err);
     case CONFIG_SWITCH:
+    case CONFIG_ON_OFF:
     case CONFIG_SHARING:
-        result = read_choice(value, key->kind == CONFIG_SWITCH ? switch_words : sharing_words,
-                             &choice, err);
+        result = read_choice(value, bool_words(key->kind), &choice, err);
         if (result == 0)
             *(bool *)place = choice == 1;
+        return result;
+    case CONFIG_HEADER:
+        result = read_choice(value, header_words, &choice, err);
+        if (result == 0)
+            *(enum forwarded_by *)place = (enum forwarded_by)choice;
         return result;
     case CONFIG_LEVEL:
         result = read_choice(value, level_words, &choice, err);
@@ -257,6 +272,7 @@ void config_free(struct config *config)
     }
     free(config->api_keys);
     config_release_admin_keys(config);
+    config_release_doors(config);
     for (uint32_t i = 0; i < config->webhook_count; i++)
         release_webhook(&config->webhooks[i]);
     free(config->webhooks);

@@ -21,6 +21,7 @@
 #define CONFIG_API_KEYS_MAX   1024u
 #define CONFIG_WEBHOOKS_MAX   16u
 #define CONFIG_ADMIN_KEYS_MAX 64u
+#define CONFIG_TRUSTED_MAX    256u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -59,6 +60,9 @@ struct config {
     /* server */
     char *listen; /* address, default "127.0.0.1" */
     uint16_t port;
+    bool proxy_protocol;     /* spoken by whoever connects there */
+    struct network *trusted; /* what trust.proxies has */
+    struct listener_trust trust;
     uint32_t workers;                /* 0: chosen from the cores */
     char *tls_certificate, *tls_key; /* "" for clear text */
     struct listener_limits limits;

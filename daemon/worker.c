@@ -44,6 +44,7 @@ static void take_up_live(struct worker *worker)
         return;
     const struct listener_limits limits = limits_of(worker);
     listener_set_limits(worker->listener, &limits);
+    listener_set_trust(worker->listener, &worker->live->config->trust);
     api_set_live(worker->api, worker->live);
 }
 
@@ -88,17 +89,24 @@ int worker_prepare(struct worker *worker, struct error *err)
     worker->api = api_new(worker->server, worker->index, err);
     if (worker->api == NULL)
         return error_wrap(err, "worker %u", worker->index);
+    const struct listener_door door = {
+        .fd = worker->socket,
+        .tls = worker->server->tls != NULL,
+        .proxy_protocol = worker->server->config->proxy_protocol,
+    };
     const struct listener_config config = {
         .base = worker->base,
-        .fd = worker->socket,
+        .doors = &door,
+        .door_count = 1,
         .tls = worker->server->tls,
         .limits = limits_of(worker),
+        .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
     };
+    worker->socket = -1; /* it is the listener's, even where there will be none */
     worker->listener = listener_new(&config, err);
     if (worker->listener == NULL)
         return error_wrap(err, "worker %u", worker->index);
-    worker->socket = -1;
     return 0;
 }
 

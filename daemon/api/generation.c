@@ -115,6 +115,8 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
 {
     const struct call *call = plan->call;
     struct claims claims;
+    if (claims_check(call, fault) < 0)
+        return -1;
     claims_read(call, plan->request, &claims);
     policy_admit(call->api->server->policy, plan->model->policy, &claims.policy, plan->now_unix_us,
                  ret);

@@ -6,6 +6,7 @@
 #define WEIR_DAEMON_HTTP_EXCHANGE_INNER_H
 
 #include "base/text.h"
+#include "daemon/http/address.h"
 #include "daemon/http/exchange.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct exchange {
     enum http_version version;
     int32_t stream_id; /* HTTP/2 */
     uint64_t started_us;
+    char client[ADDRESS_TEXT_BYTES]; /* "": the connection's */
 
     /* state */
     void *owner; /* borrowed: the application */

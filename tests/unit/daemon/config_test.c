@@ -120,6 +120,27 @@ static void every_kind_of_value_is_read(void **state)
     config_free(config);
 }
 
+static void trusted_proxies_are_networks(void **state)
+{
+    (void)state;
+    struct config *config = parse("server:\n"
+                                  "  proxy_protocol: on\n"
+                                  "  trusted_header: forwarded\n"
+                                  "  trusted_proxies: [10.0.0.0/8, unix, '2001:db8::7']\n");
+    assert_true(config->proxy_protocol);
+    assert_int_equal(config->trust.by, FORWARDED_BY_RFC);
+    assert_int_equal(config->trust.proxies.count, 2);
+    assert_int_equal(config->trust.proxies.networks[0].prefix, 104);
+    assert_int_equal(config->trust.proxies.networks[1].prefix, 128);
+    assert_true(config->trust.proxies.unix_too);
+    config_free(config);
+    expect_error("server:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n",
+                 "weir.yaml:4: server.trusted_proxies[1]: '10.0.0.1/8' has bits set behind its "
+                 "first 8: give the network's own address, or fewer bits");
+    expect_error("server:\n  proxy_protocol: yes\n",
+                 "weir.yaml:2: server.proxy_protocol: expected one of off, on, got 'yes'");
+}
+
 static void value_error_names_file_line_key_and_remedy(void **state)
 {
     (void)state;
@@ -544,6 +565,7 @@ static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trusted_proxies_are_networks),
         cmocka_unit_test(empty_file_gives_the_defaults),
         cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
         cmocka_unit_test(every_kind_of_value_is_read),
