@@ -234,7 +234,7 @@ static int submit_part(struct generation *generation, const struct generation_pl
         .prompt_logprobs = request->echo && request->sampling.logprobs,
         .stop_token_count = request->stop_token_count,
         .sampling = request->sampling,
-        .priority = request->priority,
+        .priority = (int32_t)request->priority,
         .tenant = call->identity.tenant_id,
         .tenant_weight = 1,
         .cache_salt = auth_cache_salt(&call->identity, request->cache_salt),
