@@ -273,6 +273,7 @@ void config_free(struct config *config)
     free(config->api_keys);
     config_release_admin_keys(config);
     config_release_doors(config);
+    config_release_tenants(config);
     for (uint32_t i = 0; i < config->webhook_count; i++)
         release_webhook(&config->webhooks[i]);
     free(config->webhooks);

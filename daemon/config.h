@@ -22,6 +22,7 @@
 #define CONFIG_WEBHOOKS_MAX   16u
 #define CONFIG_ADMIN_KEYS_MAX 64u
 #define CONFIG_TRUSTED_MAX    256u
+#define CONFIG_TENANTS_MAX    4096u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -50,6 +51,16 @@ struct config_api_key {
 struct config_admin_key {
     char *key;  /* the bearer token */
     char *name; /* as the log has whoever holds it; default: "admin-1", by its place */
+};
+
+/* What a tenant may, and how it stands beside others. One named "*" is for all without an entry,
+ * those without a name too. Its numbers are rows of config_tenants.c. */
+struct config_tenant {
+    char *name;
+    char **models; /* ids of those that it may use; none: all */
+    uint32_t model_count;
+    int32_t priority; /* its class: lower runs first, and others wait */
+    float weight;     /* of its share of the tokens within its class */
 };
 
 struct config {
@@ -83,6 +94,8 @@ struct config {
     uint32_t api_key_count;
     struct config_admin_key *admin_keys; /* none: there is no /admin */
     uint32_t admin_key_count;
+    struct config_tenant *tenants; /* by name */
+    uint32_t tenant_count;
     char *user_header;   /* "x-user-id" */
     char *user_headers;  /* further ones, "a, b" */
     char *jwt_keys_file; /* "" for none, and so below */
@@ -128,6 +141,10 @@ int config_read(const char *path, struct config **ret, struct error *err);
 struct config *config_ref(struct config *config); /* returns config; any thread */
 /* Gives a reference back, and with the last one the rest. NULL is fine. Any thread. */
 void config_free(struct config *config);
+/* Of that name, else of "*", else all defaults; never NULL. Borrowed: config. */
+const struct config_tenant *config_tenant(const struct config *config, const char *name);
+bool config_tenant_may_use(const struct config_tenant *tenant, const char *model);
+
 const char *config_usage(void); /* the text of --help */
 
 #endif

@@ -141,7 +141,7 @@ static int check_whole(const struct config *config, const char *file, struct err
     if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
         return error_set(err, code,
                          "%s: server.tls: certificate and key go together; one is missing", name);
-    return 0;
+    return config_check_tenants(config, err) == 0 ? 0 : error_wrap(err, "%s", name);
 }
 
 int config_parse(int argc, char **argv, struct config **ret, enum config_command *ret_command,

@@ -71,6 +71,32 @@ int config_add_api_key(struct config *config, const char *key, const char *tenan
 int config_add_admin_key(struct config *config, const char *key, const char *name,
                          struct error *err);
 
+/* A number of a tenant's entry. */
+enum config_tenant_kind { CONFIG_TENANT_CLASS /* int32_t */, CONFIG_TENANT_WEIGHT /* float */ };
+struct config_tenant_key {
+    const char *name;
+    enum config_tenant_kind kind;
+    size_t offset; /* in struct config_tenant */
+    double least, most;
+};
+extern const struct config_tenant_key config_tenant_keys[];
+extern const uint32_t config_tenant_key_count;
+#define CONFIG_TENANT_KEYS_MAX 16u /* at least config_tenant_key_count */
+
+/* An entry as it was written. */
+struct config_raw_tenant {
+    char *name;
+    char **models;
+    uint32_t model_count;
+    char *values[CONFIG_TENANT_KEYS_MAX]; /* NULL where it says nothing */
+};
+/* raw: borrowed for the call. */
+int config_add_tenant(struct config *config, const struct config_raw_tenant *raw,
+                      struct error *err);
+/* Whether the models that tenants may use are there. */
+int config_check_tenants(const struct config *config, struct error *err);
+void config_release_tenants(struct config *config);
+
 /* Puts the file's values over what config holds. name: for messages. */
 int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
                      struct error *err);

@@ -34,6 +34,8 @@ struct raw {
     uint32_t webhook_count;
     char **trusted;
     uint32_t trusted_count;
+    struct config_raw_tenant *tenants;
+    uint32_t tenant_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
 };
 
@@ -43,7 +45,8 @@ struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
     cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
     cyaml_schema_field_t admin_key_fields[3];
-    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, root;
+    cyaml_schema_field_t tenant_fields[2 + CONFIG_TENANT_KEYS_MAX + 1];
+    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -142,6 +145,24 @@ static void fill_trusted(struct schema *schema, cyaml_schema_field_t *ret)
     ret->value.data_size = sizeof(char *); /* entries are pointers to their text */
 }
 
+static void fill_tenants(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    cyaml_schema_field_t *fields = schema->tenant_fields;
+    schema->id = (cyaml_schema_value_t){CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 1023)};
+    *fields++ = text_field("name", offsetof(struct config_raw_tenant, name), 0);
+    *fields++ =
+        list_field("models", offsetof(struct config_raw_tenant, models),
+                   offsetof(struct config_raw_tenant, model_count), &schema->id, CONFIG_MODELS_MAX);
+    fields[-1].value.data_size = sizeof(char *); /* its entries are pointers */
+    for (uint32_t i = 0; i < config_tenant_key_count; i++)
+        *fields++ = text_field(config_tenant_keys[i].name,
+                               offsetof(struct config_raw_tenant, values) + i * sizeof(char *),
+                               CYAML_FLAG_OPTIONAL | SCHEMA_FLAG_KEEP_NULL);
+    schema->tenant = entry_value(schema->tenant_fields, sizeof(struct config_raw_tenant));
+    *ret = list_field("tenants", offsetof(struct raw, tenants), offsetof(struct raw, tenant_count),
+                      &schema->tenant, CONFIG_TENANTS_MAX);
+}
+
 /* The arrays end where a key is NULL; the schema comes zeroed. */
 static void schema_fill(struct schema *schema)
 {
@@ -179,6 +200,7 @@ static void schema_fill(struct schema *schema)
         .key = "operator",
         .data_offset = offsetof(struct raw, declaration),
         .value = declaration_value(CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL)};
+    fill_tenants(schema, &schema->fields[0][used[0]++]);
     uint32_t access = section_index("access", 6), alerts = section_index("alerts", 6);
     schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, key), 0);
     schema->api_key_fields[1] =
@@ -265,6 +287,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
         const struct config_admin_key *key = &raw->admin_keys[i];
         (void)snprintf(path, sizeof path, "access.admin_keys[%u]", i);
         if (config_add_admin_key(config, key->key, key->name, &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->tenant_count; i++) {
+        (void)snprintf(path, sizeof path, "tenants[%u]", i);
+        if (config_add_tenant(config, &raw->tenants[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     for (uint32_t i = 0; i < raw->webhook_count; i++) {

@@ -218,6 +218,13 @@ static struct generation *generation_new(const struct generation_plan *plan,
     return generation;
 }
 
+/* Its tenant's class, or as far behind as it wishes. */
+static int32_t class_of(const struct call *call, const struct request *request)
+{
+    int64_t wanted = (int64_t)call->identity.rules->priority + request->priority;
+    return wanted > INT32_MAX ? INT32_MAX : (int32_t)wanted;
+}
+
 static int submit_part(struct generation *generation, const struct generation_plan *plan,
                        uint32_t index, uint64_t seed, struct fault *fault)
 {
@@ -236,9 +243,9 @@ static int submit_part(struct generation *generation, const struct generation_pl
         .prompt_logprobs = request->echo && request->sampling.logprobs,
         .stop_token_count = request->stop_token_count,
         .sampling = request->sampling,
-        .priority = request->priority,
+        .priority = class_of(call, request),
         .tenant = call->identity.tenant_id,
-        .tenant_weight = 1,
+        .tenant_weight = call->identity.rules->weight,
         .cache_salt = auth_cache_salt(&call->identity, request->cache_salt),
     };
     memcpy(wanted.stop_tokens, request->stop_tokens, sizeof wanted.stop_tokens);

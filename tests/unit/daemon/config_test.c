@@ -255,6 +255,52 @@ static void webhooks_and_products_are_read(void **state)
     config_free(config);
 }
 
+static void tenants_are_found_by_name_and_others_by_a_star(void **state)
+{
+    (void)state;
+    struct config *config = parse("tenants:\n  - {name: zoo, priority: -7, weight: 2.5}\n"
+                                  "  - {name: acme, models: [a, b]}\n  - name: mill\n");
+    assert_int_equal(config->tenant_count, 3);
+    const struct config_tenant *acme = config_tenant(config, "acme");
+    assert_string_equal(acme->name, "acme");
+    assert_true(config_tenant_may_use(acme, "b"));
+    assert_false(config_tenant_may_use(acme, "c"));
+    assert_true(acme->weight == 1.0f && acme->priority == 0);
+    assert_int_equal(config_tenant(config, "zoo")->priority, -7);
+    assert_true(config_tenant(config, "zoo")->weight == 2.5f);
+    assert_true(config_tenant_may_use(config_tenant(config, "zoo"), "c"));
+    assert_string_equal(config_tenant(config, "else")->name, "");
+    config_free(config);
+    config = parse("tenants:\n  - {name: '*', priority: 3}\n  - {name: acme}\n");
+    assert_int_equal(config_tenant(config, "")->priority, 3);
+    assert_int_equal(config_tenant(config, "acme")->priority, 0);
+    config_free(config);
+}
+
+static void tenant_error_names_its_line(void **state)
+{
+    (void)state;
+    expect_error("tenants:\n  - name: a\n  - name: a\n",
+                 "weir.yaml:3: tenants[1]: the tenant 'a' is listed twice; keep one");
+    expect_error("tenants:\n  - {name: a, priority: 1001}\n",
+                 "weir.yaml:2: tenants[0]: priority: expected an integer from -1000 to 1000, got "
+                 "'1001'");
+    expect_error("tenants:\n  - {name: a, priority: 1.5}\n",
+                 "weir.yaml:2: tenants[0]: priority: expected an integer from -1000 to 1000, got "
+                 "'1.5'");
+    expect_error("tenants:\n  - {name: a, weight: 0}\n",
+                 "weir.yaml:2: tenants[0]: weight: expected a number from 0.01 to 1000, got '0'");
+    expect_error("tenants:\n  - {name: a, weight: nan}\n",
+                 "weir.yaml:2: tenants[0]: weight: expected a number from 0.01 to 1000, got 'nan'");
+    expect_error("tenants:\n  - {name: ''}\n",
+                 "weir.yaml:2: tenants[0]: name: expected 1 to 128 bytes without control "
+                 "characters");
+    expect_error("tenants:\n  - models: [a]\n",
+                 "weir.yaml:2: tenants[0]: 'name' is missing; add it");
+    expect_error("tenants:\n  - {name: a, models: ['']}\n",
+                 "weir.yaml:2: tenants[0]: models: expected the ids of models");
+}
+
 static void clock_skew_is_a_minute_at_most(void **state)
 {
     (void)state;
@@ -575,6 +621,8 @@ int main(void)
         cmocka_unit_test(lists_refuse_doubles),
         cmocka_unit_test(admin_keys_are_longer_and_no_clients),
         cmocka_unit_test(webhooks_and_products_are_read),
+        cmocka_unit_test(tenants_are_found_by_name_and_others_by_a_star),
+        cmocka_unit_test(tenant_error_names_its_line),
         cmocka_unit_test(clock_skew_is_a_minute_at_most),
         cmocka_unit_test(a_fleet_is_read_and_off_by_default),
         cmocka_unit_test(webhook_error_names_its_line),
