@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "daemon/api/tenant_limits.h"
 #include "daemon/http/listener.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
@@ -75,6 +76,7 @@ struct config {
     struct listener_limits limits;
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
+    struct tenant_rates rates; /* of each tenant */
     /* models */
     struct config_model *models;
     uint32_t model_count;
