@@ -9,7 +9,7 @@
 
 struct tenant_rates limiting_rates(const struct call *call)
 {
-    return call->live->config->rates;
+    return config_tenant_rates(call->live->config, call->identity.rules);
 }
 
 /* Whether there is anything to ask. */
