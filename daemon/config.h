@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "daemon/api/tenant_limits.h"
 #include "daemon/http/listener.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
@@ -23,6 +24,7 @@
 #define CONFIG_ADMIN_KEYS_MAX 64u
 #define CONFIG_TRUSTED_MAX    256u
 #define CONFIG_TENANTS_MAX    4096u
+#define CONFIG_TENANT_UNSAID  UINT32_MAX
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -59,8 +61,9 @@ struct config_tenant {
     char *name;
     char **models; /* ids of those that it may use; none: all */
     uint32_t model_count;
-    int32_t priority; /* its class: lower runs first, and others wait */
-    float weight;     /* of its share of the tokens within its class */
+    int32_t priority;          /* its class: lower runs first, and others wait */
+    float weight;              /* of its share of the tokens within its class */
+    struct tenant_rates rates; /* its own; CONFIG_TENANT_UNSAID: as config->rates has it */
 };
 
 struct config {
@@ -79,6 +82,7 @@ struct config {
     struct listener_limits limits;
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
+    struct tenant_rates rates; /* of each tenant whose entry says nothing else */
     /* models */
     struct config_model *models;
     uint32_t model_count;
@@ -143,6 +147,9 @@ struct config *config_ref(struct config *config); /* returns config; any thread 
 void config_free(struct config *config);
 /* Of that name, else of "*", else all defaults; never NULL. Borrowed: config. */
 const struct config_tenant *config_tenant(const struct config *config, const char *name);
+/* Its own limits, or those of all. */
+struct tenant_rates config_tenant_rates(const struct config *config,
+                                        const struct config_tenant *tenant);
 bool config_tenant_may_use(const struct config_tenant *tenant, const char *model);
 
 const char *config_usage(void); /* the text of --help */

@@ -72,7 +72,11 @@ int config_add_admin_key(struct config *config, const char *key, const char *nam
                          struct error *err);
 
 /* A number of a tenant's entry. */
-enum config_tenant_kind { CONFIG_TENANT_CLASS /* int32_t */, CONFIG_TENANT_WEIGHT /* float */ };
+enum config_tenant_kind {
+    CONFIG_TENANT_CLASS,  /* int32_t */
+    CONFIG_TENANT_WEIGHT, /* float */
+    CONFIG_TENANT_COUNT,  /* uint32_t; CONFIG_TENANT_UNSAID where the entry says nothing */
+};
 struct config_tenant_key {
     const char *name;
     enum config_tenant_kind kind;

@@ -2,6 +2,8 @@
 /* config_table.c -- every key of weir.yaml: its flag, default, range and place. */
 #include "daemon/config_keys.h"
 
+#include "daemon/api/bucket.h"
+
 #include <assert.h>
 #include <stddef.h>
 
@@ -40,6 +42,12 @@ const struct config_key config_keys[] = {
      100, DAY_MS},
     {"server.limits", "write_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(write_timeout_ms),
      100, DAY_MS},
+    {"limits", "requests_per_minute", NULL, "0", CONFIG_U32, false, AT(rates.requests), 0,
+     BUCKET_PER_MINUTE_MAX},
+    {"limits", "tokens_per_minute", NULL, "0", CONFIG_U32, false, AT(rates.tokens), 0,
+     BUCKET_PER_MINUTE_MAX},
+    {"limits", "concurrent_requests", NULL, "0", CONFIG_U32, false, AT(rates.concurrent), 0,
+     1000000},
     {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
     {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
     {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
@@ -89,8 +97,8 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {"",       "server",   "server.tls", "server.limits",
-                                       "engine", "access",   "users",      "fleet",
-                                       "alerts", "licenses", "log"};
+const char *const config_sections[] = {"",       "server", "server.tls", "server.limits",
+                                       "limits", "engine", "access",     "users",
+                                       "fleet",  "alerts", "licenses",   "log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -5,6 +5,8 @@
  * keys. Entries lie in the order of their names, so that one is found by halving. */
 #include "daemon/config_keys.h"
 
+#include "daemon/api/bucket.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +21,20 @@
 const struct config_tenant_key config_tenant_keys[] = {
     {"priority", CONFIG_TENANT_CLASS, AT(priority), -1000, 1000},
     {"weight", CONFIG_TENANT_WEIGHT, AT(weight), 0.01, 1000},
+    {"requests_per_minute", CONFIG_TENANT_COUNT, AT(rates.requests), 0, BUCKET_PER_MINUTE_MAX},
+    {"tokens_per_minute", CONFIG_TENANT_COUNT, AT(rates.tokens), 0, BUCKET_PER_MINUTE_MAX},
+    {"concurrent_requests", CONFIG_TENANT_COUNT, AT(rates.concurrent), 0, 1000000},
 };
 const uint32_t config_tenant_key_count = sizeof config_tenant_keys / sizeof config_tenant_keys[0];
 static_assert(sizeof config_tenant_keys / sizeof config_tenant_keys[0] <= CONFIG_TENANT_KEYS_MAX,
               "raise it");
 
 /* Of whoever has no entry, where there is none named "*" either. */
-static const struct config_tenant no_entry = {.name = (char *)"", .weight = 1};
+static const struct config_tenant no_entry = {
+    .name = (char *)"",
+    .weight = 1,
+    .rates = {CONFIG_TENANT_UNSAID, CONFIG_TENANT_UNSAID, CONFIG_TENANT_UNSAID},
+};
 
 static int set_number(struct config_tenant *tenant, const struct config_tenant_key *key,
                       const char *value, struct error *err)
@@ -36,11 +45,13 @@ static int set_number(struct config_tenant *tenant, const struct config_tenant_k
     double number = strtod(value, &end);
     if (value[0] == '\0' || strspn(value, characters) != strlen(value) || *end != '\0' ||
         number < key->least || number > key->most)
-        return error_set(err, ERROR_INVALID, "%s: expected %s from %g to %g, got '%.64s'",
+        return error_set(err, ERROR_INVALID, "%s: expected %s from %.9g to %.9g, got '%.64s'",
                          key->name, what, key->least, key->most, value);
     void *place = (char *)tenant + key->offset;
     if (key->kind == CONFIG_TENANT_WEIGHT)
         *(float *)place = (float)number;
+    else if (key->kind == CONFIG_TENANT_COUNT)
+        *(uint32_t *)place = (uint32_t)number;
     else
         *(int32_t *)place = (int32_t)number;
     return 0;
@@ -188,6 +199,21 @@ const struct config_tenant *config_tenant(const struct config *config, const cha
     if (found == NULL)
         found = find(config, "*");
     return found == NULL ? &no_entry : found;
+}
+
+static uint32_t said_or(uint32_t own, uint32_t others)
+{
+    return own == CONFIG_TENANT_UNSAID ? others : own;
+}
+
+struct tenant_rates config_tenant_rates(const struct config *config,
+                                        const struct config_tenant *tenant)
+{
+    return (struct tenant_rates){
+        .requests = said_or(tenant->rates.requests, config->rates.requests),
+        .tokens = said_or(tenant->rates.tokens, config->rates.tokens),
+        .concurrent = said_or(tenant->rates.concurrent, config->rates.concurrent),
+    };
 }
 
 bool config_tenant_may_use(const struct config_tenant *tenant, const char *model)

@@ -53,6 +53,7 @@ struct metrics {
     int64_t started_unix_us;
     struct histogram http_duration[ROUTE_COUNT];
     _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
+    _Atomic uint64_t limited[LIMITED_COUNT];
     struct model_metrics models[]; /* [model_count] */
 };
 
@@ -91,6 +92,9 @@ void render_labelled(struct text *out, const struct scrape_model *model, const c
                      const char *key_value, double value);
 /* How many people are served. */
 void render_users(const struct scrape *scrape, struct text *out);
+
+/* What bounds sent away, and what they stand at. */
+void render_bounds(const struct scrape *scrape, struct text *out);
 
 /* What was decided at thresholds. */
 void render_enforcement(const struct scrape *scrape, struct text *out);

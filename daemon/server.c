@@ -14,6 +14,7 @@
 #include "daemon/server.h"
 
 #include "base/clock.h"
+#include "daemon/api/tenant_limits.h"
 #include "daemon/load.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
@@ -215,6 +216,9 @@ static int start_all(struct server *server, struct error *err)
     server->metrics = metrics_new(config->model_count, err);
     if (server->metrics == NULL)
         return ERROR_NO_MEMORY;
+    server->tenant_limits = tenant_limits_new(err);
+    if (server->tenant_limits == NULL)
+        return ERROR_NO_MEMORY;
     struct live *live = live_new(server->config, err);
     if (live == NULL)
         return err->code;
@@ -351,6 +355,7 @@ void server_stop(struct server *server)
     rules_free(server->rules);
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
+    tenant_limits_free(server->tenant_limits);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
     live_shelf_destroy(&server->live);

@@ -37,9 +37,10 @@ struct refused_model {
     struct policy_model *policy; /* borrowed: policy */
 };
 
-struct rules;      /* rules.h: what models are weighed against */
-struct worker;     /* worker.h: a thread, its event_base, listener and api */
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
+struct rules;         /* rules.h: what models are weighed against */
+struct worker;        /* worker.h: a thread, its event_base, listener and api */
+struct ssl_ctx_st;    /* OpenSSL's SSL_CTX */
 
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
@@ -47,6 +48,7 @@ struct server {
     struct log *log;        /* borrowed: main */
     struct policy *policy;
     struct metrics *metrics;
+    struct tenant_limits *tenant_limits;
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */

@@ -15,6 +15,23 @@ void answer_headers_init(struct answer_headers *head, const struct call *call,
     head->count = 0;
     answer_headers_add(head, "content-type", content_type);
     answer_headers_add(head, "x-request-id", call->request_id);
+    const struct tenant_view *view = &call->limits;
+    if (view->rates.requests > 0) {
+        limiting_write_number(view->rates.requests, head->limits[0]);
+        limiting_write_number(view->requests_left, head->limits[1]);
+        limiting_write_duration(view->requests_full_us, head->limits[2]);
+        answer_headers_add(head, "x-ratelimit-limit-requests", head->limits[0]);
+        answer_headers_add(head, "x-ratelimit-remaining-requests", head->limits[1]);
+        answer_headers_add(head, "x-ratelimit-reset-requests", head->limits[2]);
+    }
+    if (view->rates.tokens > 0) {
+        limiting_write_number(view->rates.tokens, head->limits[3]);
+        limiting_write_number(view->tokens_left, head->limits[4]);
+        limiting_write_duration(view->tokens_full_us, head->limits[5]);
+        answer_headers_add(head, "x-ratelimit-limit-tokens", head->limits[3]);
+        answer_headers_add(head, "x-ratelimit-remaining-tokens", head->limits[4]);
+        answer_headers_add(head, "x-ratelimit-reset-tokens", head->limits[5]);
+    }
 }
 
 void answer_headers_add(struct answer_headers *head, const char *name, const char *value)
@@ -93,6 +110,7 @@ void answer_json(struct call *call, const struct text *body)
 
 void answer_fault(struct call *call, const struct fault *fault, const struct answer_record *record)
 {
+    metrics_limited(call->api->server->metrics, fault->limited);
     struct text body;
     text_init(&body);
     fault_write(fault, &body);

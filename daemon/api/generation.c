@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "daemon/api/generation_inner.h"
+#include "daemon/api/limiting.h"
 #include "policy/policy_tokens.h"
 
 #include <assert.h>
@@ -57,6 +58,7 @@ static void generation_free(struct generation *generation)
     stop_set_free(generation->rules.stops);
     text_destroy(&generation->out);
     text_destroy(&generation->head);
+    tenant_limits_leave(&generation->lease, generation->used_tokens);
     live_unref(generation->call.live);
     free(generation->choices);
     free(generation->parts);
@@ -87,6 +89,34 @@ static int check_length(const struct generation_plan *plan, size_t prompt_count,
                          request->min_tokens, most);
     *ret = most;
     return 0;
+}
+
+/* Who leaves the length open gets what fits: into the context, and into what its tenant may use in
+ * a minute. */
+static void fit_open_ended(const struct generation_plan *plan, uint32_t *max_tokens)
+{
+    const struct request *request = plan->request;
+    uint64_t answers = (uint64_t)plan->prompt_count * request->choices, prompts = 0;
+    uint32_t rate = limiting_rates(plan->call).tokens;
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        prompts += plan->prompts[i].count;
+    if (request->max_tokens != UINT32_MAX || prompts + answers > rate)
+        return; /* as asked; what is too much is refused with the numbers */
+    uint32_t each = (uint32_t)((rate - prompts) / answers);
+    if (each < request->min_tokens)
+        each = request->min_tokens;
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        if (max_tokens[i] > each)
+            max_tokens[i] = each;
+}
+
+/* The most that it may come to. */
+static uint64_t tokens_of(const struct generation_plan *plan, const uint32_t *max_tokens)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        tokens += plan->prompts[i].count + (uint64_t)max_tokens[i] * plan->request->choices;
+    return tokens;
 }
 
 /* A refusal tells whether somebody was here this month, and costs its asker nothing: whoever asks
@@ -121,6 +151,22 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
     policy_admit(call->api->server->policy, plan->model->policy, &claims.policy, plan->now_unix_us,
                  ret);
     return ret->verdict == POLICY_REFUSE ? refuse(call, &claims.policy, ret, fault) : 0;
+}
+
+/* Everything that may refuse it; its user is counted last, once nothing else can. */
+static int admit(const struct generation_plan *plan, uint32_t *max_tokens,
+                 struct tenant_lease *lease, struct policy_decision *ret, struct fault *fault)
+{
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        if (check_length(plan, plan->prompts[i].count, &max_tokens[i], fault) < 0)
+            return -1;
+    fit_open_ended(plan, max_tokens);
+    if (limiting_enter(plan->call, tokens_of(plan, max_tokens), lease, fault) < 0)
+        return -1;
+    if (admit_user(plan, ret, fault) == 0)
+        return 0;
+    tenant_limits_leave(lease, 0);
+    return -1;
 }
 
 /* Printable ASCII as it is, all else by percent and two digits, as in a URI: words of a licence may
@@ -301,24 +347,21 @@ void generation_start(const struct generation_plan *plan)
 {
     struct fault fault;
     struct policy_decision decision = {0};
+    struct tenant_lease lease = {0};
     uint32_t max_tokens[REQUEST_PROMPTS_MAX];
     assert(plan->prompt_count <= REQUEST_PROMPTS_MAX);
-    for (uint32_t i = 0; i < plan->prompt_count; i++) {
-        if (check_length(plan, plan->prompts[i].count, &max_tokens[i], &fault) < 0) {
-            answer_fault(plan->call, &fault, NULL);
-            return;
-        }
-    }
-    if (admit_user(plan, &decision, &fault) < 0) {
+    if (admit(plan, max_tokens, &lease, &decision, &fault) < 0) {
         answer_fault(plan->call, &fault, NULL);
         return;
     }
     struct generation *generation = generation_new(plan, &decision);
     if (generation == NULL) {
+        tenant_limits_leave(&lease, 0);
         (void)fault_no_memory(&fault);
         answer_fault(plan->call, &fault, NULL);
         return;
     }
+    generation->lease = lease;
     for (uint32_t i = 0; i < plan->prompt_count; i++)
         generation->parts[i].max_tokens = max_tokens[i];
     plan->call->exchange = NULL; /* the generation's now */
@@ -392,7 +435,7 @@ static void on_token(struct part *part, struct choice *choice, const struct gene
 /* What the engine says of a part when it is over, and what we know better: our own stops. */
 static void note_end(const struct part *part, const struct generation_event *event)
 {
-    const struct generation *generation = part->generation;
+    struct generation *generation = part->generation;
     const struct server *server = generation->call.api->server;
     struct generation_record record = {
         .prompt_tokens = part->prompt_tokens,
@@ -409,6 +452,9 @@ static void note_end(const struct part *part, const struct generation_event *eve
         if (part->choices[i].finish > record.finish) /* in order of how badly it ended */
             record.finish = part->choices[i].finish;
     }
+    generation->used_tokens += record.output_tokens;
+    if (event->times.scheduled_us != 0) /* else no token of its prompt was computed */
+        generation->used_tokens += record.prompt_tokens;
     metrics_generation(server->metrics, (uint32_t)(generation->model - server->models), &record);
     const struct policy_tokens_use use = {
         .tenant = generation->call.identity.tenant == NULL ? "" : generation->call.identity.tenant,

@@ -46,9 +46,11 @@ struct generation {
     bool begun;               /* the head of a stream was given */
     size_t kept_bytes;
     uint64_t ttft_us;
-    struct text out;   /* written in one piece after each wake-up */
-    struct text head;  /* of each chunk: `data: {"id":...,"choices":[` */
-    uint64_t sequence; /* the first byte waits for it (policy_durable); 0: for nothing */
+    struct tenant_lease lease; /* what it reserved of its tenant's limits */
+    uint64_t used_tokens;      /* of that, by the parts that ended */
+    struct text out;           /* written in one piece after each wake-up */
+    struct text head;          /* of each chunk: `data: {"id":...,"choices":[` */
+    uint64_t sequence;         /* the first byte waits for it (policy_durable); 0: for nothing */
     /* links */
     bool touched, held;
     struct generation *next_touched, *next_held;

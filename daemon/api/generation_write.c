@@ -246,6 +246,7 @@ void generation_answer_fault(struct generation *generation, const struct fault *
         answer_fault(call, fault, &record);
         return;
     }
+    metrics_limited(call->api->server->metrics, fault->limited);
     struct text *out = &generation->out;
     text_reset(out);
     text_append_string(out, "data: ");

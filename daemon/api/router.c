@@ -2,10 +2,11 @@
 /* router.c -- what can be said before a body is read is said before a body is read.
  *
  * on_headers answers every GET, and of POST all that the head alone decides: no such path, wrong
- * method, no key, wrong content type, draining, queue full. The last is the point: under overload
- * a refusal must cost less than an answer, so no byte of JSON is parsed and nothing is tokenised
- * for it. on_request then finds a body whose head was in order. Nothing is kept between the two
- * callbacks: finding the route and the key again is cheaper than an allocation.
+ * method, no key, wrong content type, draining, queue full, more than its tenant may ask. The last
+ * two are the point: under overload a refusal must cost less than an answer, so no byte of JSON is
+ * parsed and nothing is tokenised for it. on_request then finds a body whose head was in order.
+ * Nothing is kept between the two callbacks: finding the route and the key again is cheaper than an
+ * allocation. What a request costs its tenant is charged in the first of them alone.
  *
  * The admin door is the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
  * in the configuration its paths are unknown ones, word for word: 403 would tell a stranger that
@@ -16,6 +17,7 @@
 #include "daemon/api/answer.h"
 #include "daemon/api/generation.h"
 #include "daemon/api/handlers.h"
+#include "daemon/api/limiting.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -204,7 +206,17 @@ static bool is_hidden(const struct route *route, const struct call *call)
     return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->live->auth);
 }
 
-static int check_head(const struct route *route, struct call *call, struct fault *fault)
+/* Of a request that would generate; arrives: for the first time, so that it is charged once. */
+static int check_bounds(struct call *call, bool arrives, struct fault *fault)
+{
+    limiting_look(call);
+    if (check_admission(call, fault) < 0)
+        return -1;
+    return arrives ? limiting_ask(call, fault) : 0;
+}
+
+static int check_head(const struct route *route, struct call *call, bool arrives,
+                      struct fault *fault)
 {
     if (route == NULL || is_hidden(route, call))
         return fault_code(fault, 404, "not_found", "no such path: %.200s",
@@ -215,7 +227,7 @@ static int check_head(const struct route *route, struct call *call, struct fault
         return 0;
     if (check_content_type(call, fault) < 0 || check_draining(call, fault) < 0)
         return -1;
-    return (route->flags & ROUTE_GENERATES) != 0 ? check_admission(call, fault) : 0;
+    return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }
 
 void router_on_headers(void *application, struct exchange *exchange)
@@ -223,7 +235,7 @@ void router_on_headers(void *application, struct exchange *exchange)
     struct call call;
     struct fault fault;
     const struct route *route = call_init(&call, application, exchange);
-    if (check_head(route, &call, &fault) < 0)
+    if (check_head(route, &call, true, &fault) < 0)
         answer_fault(&call, &fault, NULL);
     else if (strcmp(route->method, "GET") == 0)
         route->answer(&call);
@@ -234,7 +246,7 @@ void router_on_request(void *application, struct exchange *exchange)
     struct call call;
     struct fault fault;
     const struct route *route = call_init(&call, application, exchange);
-    if (check_head(route, &call, &fault) < 0) /* the drain may have begun meanwhile */
+    if (check_head(route, &call, false, &fault) < 0) /* the drain may have begun meanwhile */
         answer_fault(&call, &fault, NULL);
     else
         route->answer(&call);

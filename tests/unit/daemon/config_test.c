@@ -277,6 +277,25 @@ static void tenants_are_found_by_name_and_others_by_a_star(void **state)
     config_free(config);
 }
 
+static void a_tenant_has_its_own_limits_or_those_of_all(void **state)
+{
+    (void)state;
+    struct config *config =
+        parse("limits: {requests_per_minute: 60, concurrent_requests: 4}\n"
+              "tenants:\n  - {name: acme, requests_per_minute: 0, tokens_per_minute: 200000000}\n");
+    struct tenant_rates acme = config_tenant_rates(config, config_tenant(config, "acme"));
+    assert_int_equal(acme.requests, 0);
+    assert_int_equal(acme.tokens, 200000000);
+    assert_int_equal(acme.concurrent, 4);
+    struct tenant_rates other = config_tenant_rates(config, config_tenant(config, "other"));
+    assert_int_equal(other.requests, 60);
+    assert_int_equal(other.tokens, 0);
+    config_free(config);
+    expect_error("tenants:\n  - {name: a, tokens_per_minute: 200000001}\n",
+                 "weir.yaml:2: tenants[0]: tokens_per_minute: expected an integer from 0 to "
+                 "200000000, got '200000001'");
+}
+
 static void tenant_error_names_its_line(void **state)
 {
     (void)state;
@@ -622,6 +641,7 @@ int main(void)
         cmocka_unit_test(admin_keys_are_longer_and_no_clients),
         cmocka_unit_test(webhooks_and_products_are_read),
         cmocka_unit_test(tenants_are_found_by_name_and_others_by_a_star),
+        cmocka_unit_test(a_tenant_has_its_own_limits_or_those_of_all),
         cmocka_unit_test(tenant_error_names_its_line),
         cmocka_unit_test(clock_skew_is_a_minute_at_most),
         cmocka_unit_test(a_fleet_is_read_and_off_by_default),
