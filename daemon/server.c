@@ -14,6 +14,7 @@
 #include "daemon/server.h"
 
 #include "base/clock.h"
+#include "daemon/access_log.h"
 #include "daemon/load.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
@@ -218,6 +219,10 @@ static int start_all(struct server *server, struct error *err)
     server->metrics = metrics_new(config->model_count, err);
     if (server->metrics == NULL)
         return ERROR_NO_MEMORY;
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
         result = open_policy(server, err);
@@ -349,6 +354,7 @@ void server_stop(struct server *server)
     rules_free(server->rules);
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
+    access_log_close(server->access_log);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
     free(server->workers);

@@ -36,6 +36,7 @@ struct refused_model {
     struct policy_model *policy; /* borrowed: policy */
 };
 
+struct access_log; /* access_log.h: a line a request */
 struct rules;      /* rules.h: what models are weighed against */
 struct worker;     /* worker.h: a thread, its event_base, listener and api */
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
@@ -45,6 +46,7 @@ struct server {
     struct log *log;             /* borrowed: main */
     struct policy *policy;
     struct metrics *metrics;
+    struct access_log *access_log;
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */
