@@ -18,6 +18,7 @@
 #define PRODUCT_BYTES_MAX 255u
 #define WEBHOOK_NAME_MAX  64u
 #define MINUTE_MS         60000u
+#define SHARE_ONE         1000000u
 #define MIB               (UINT64_C(1) << 20)
 #define TIB               (UINT64_C(1) << 40)
 
@@ -101,6 +102,30 @@ static int set_number(void *place, const struct config_key *key, const char *val
     return 0;
 }
 
+/* "0.25": digits, and up to six behind a point. False for anything else, and for more than 1. */
+static bool read_share(const char *value, uint32_t *ret)
+{
+    uint32_t whole = value[0] == '1', millionths = 0, scale = SHARE_ONE / 10;
+    const char *at = value + 1;
+    if (value[0] != '0' && value[0] != '1')
+        return false;
+    if (*at == '.' && at[1] != '\0')
+        for (at++; isdigit((unsigned char)*at) && scale > 0; at++, scale /= 10)
+            millionths += (uint32_t)(*at - '0') * scale;
+    *ret = whole * SHARE_ONE + millionths;
+    return *at == '\0' && *ret <= SHARE_ONE;
+}
+
+static int set_share(uint32_t *place, const char *value, struct error *err)
+{
+    uint32_t share;
+    if (!read_share(value, &share))
+        return error_set(err, ERROR_INVALID,
+                         "expected a share from 0 to 1 such as 0.05, got '%.64s'", value);
+    *place = share;
+    return 0;
+}
+
 static int replace_text(char **place, const char *value, struct error *err)
 {
     char *copy = strdup(value);
@@ -172,6 +197,8 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
     switch (key->kind) {
     case CONFIG_TEXT:
         return set_text(place, key, value, err);
+    case CONFIG_SHARE:
+        return set_share(place, value, err);
     case CONFIG_SWITCH:
     case CONFIG_ON_OFF:
     case CONFIG_SHARING:

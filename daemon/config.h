@@ -126,6 +126,12 @@ struct config {
     /* log */
     enum log_level log_level;
     enum log_format log_format;
+    /* access log */
+    char *access_log_path;   /* "": lines go into the log */
+    uint32_t access_sample;  /* share of requests that leave a line, in millionths */
+    uint32_t access_slow_ms; /* those as slow always do */
+    uint32_t access_buffer;  /* lines that may wait to be written */
+    bool access_addresses;   /* lines name the client's address */
 };
 
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };

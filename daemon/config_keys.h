@@ -21,6 +21,7 @@ enum config_kind {
     CONFIG_U32,      /* uint32_t */
     CONFIG_BYTES,    /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
     CONFIG_DURATION, /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
+    CONFIG_SHARE,    /* uint32_t, millionths: "1.0", "0.01" */
     CONFIG_SWITCH,   /* bool: true or false */
     CONFIG_ON_OFF,   /* bool: on or off */
     CONFIG_SHARING,  /* bool: all or tenant */

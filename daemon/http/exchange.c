@@ -301,6 +301,7 @@ static void append(struct exchange *exchange, const void *bytes, size_t count)
 {
     if (count == 0 || exchange->bodyless)
         return;
+    exchange->answer_given += count;
     if (exchange_waiting(exchange) == 0)
         exchange->progress_us = exchange->connection->listener->now_us;
     exchange->connection->protocol->answer_write(exchange, bytes, count);
@@ -584,6 +585,11 @@ void *exchange_owner(const struct exchange *exchange)
 bool exchange_answered(const struct exchange *exchange)
 {
     return exchange->answer_state != ANSWER_NONE;
+}
+
+uint64_t exchange_answer_bytes(const struct exchange *exchange)
+{
+    return exchange->answer_given;
 }
 
 uint32_t exchange_status(const struct exchange *exchange)

@@ -74,8 +74,9 @@ void exchange_set_owner(struct exchange *exchange, void *owner);
 void *exchange_owner(const struct exchange *exchange);
 
 /* -- The answer -- */
-bool exchange_answered(const struct exchange *exchange);   /* a head was given */
-uint32_t exchange_status(const struct exchange *exchange); /* of the given head, else 0 */
+bool exchange_answered(const struct exchange *exchange);         /* a head was given */
+uint32_t exchange_status(const struct exchange *exchange);       /* of the given head, else 0 */
+uint64_t exchange_answer_bytes(const struct exchange *exchange); /* of its body, given so far */
 
 /* Whole answer; content-length is added. headers may be NULL when header_count is 0; bytes are
  * copied. */

@@ -58,9 +58,10 @@ struct exchange {
     bool writable_due; /* on_writable is to be called */
     enum answer_state answer_state;
     uint32_t status;
-    struct text answer;   /* bytes waiting for the client ... */
-    size_t answer_taken;  /* ... from here on */
-    uint64_t progress_us; /* bytes began to wait, or some were last taken */
+    uint64_t answer_given; /* bytes of its body, waiting or sent */
+    struct text answer;    /* bytes waiting for the client ... */
+    size_t answer_taken;   /* ... from here on */
+    uint64_t progress_us;  /* bytes began to wait, or some were last taken */
 
     struct exchange *previous, *next; /* in the connection */
     struct exchange *writable_next;   /* among those whose on_writable is due */

@@ -133,6 +133,11 @@ bool exchange_answered(const struct exchange *exchange)
     return exchange->status != 0;
 }
 
+uint64_t exchange_answer_bytes(const struct exchange *exchange)
+{
+    return exchange->bytes.count;
+}
+
 uint32_t exchange_status(const struct exchange *exchange)
 {
     return exchange->status;

@@ -596,6 +596,34 @@ static void example_holds_every_key_and_its_default(void **state)
     }
 }
 
+static void a_share_is_a_decimal_from_0_to_1(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written;
+        uint32_t millionths;
+    } sound[] = {{"0", 0},        {"1", 1000000},   {"1.0", 1000000},    {"0.01", 10000},
+                 {"0.000001", 1}, {"0.25", 250000}, {"0.999999", 999999}};
+    static const char *const broken[] = {"-1",        "1.1",  "2", "0.",  ".5",
+                                         "0.0000001", "0.5x", "",  "1e-3"};
+    for (size_t i = 0; i < sizeof sound / sizeof sound[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "access_log:\n  sample: %s\n", sound[i].written);
+        struct config *config = parse(text);
+        assert_int_equal(config->access_sample, sound[i].millionths);
+        config_free(config);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        char text[64];
+        struct config *config = NULL;
+        struct error err = {0};
+        (void)snprintf(text, sizeof text, "access_log:\n  sample: \"%s\"\n", broken[i]);
+        assert_int_not_equal(config_parse_yaml("t", text, strlen(text), &config, &err), 0);
+        assert_non_null(strstr(err.text, "sample"));
+        assert_non_null(strstr(err.text, "a share from 0 to 1"));
+    }
+}
+
 static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
 {
     (void)state;
@@ -632,6 +660,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trusted_proxies_are_networks),
         cmocka_unit_test(empty_file_gives_the_defaults),
+        cmocka_unit_test(a_share_is_a_decimal_from_0_to_1),
         cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(value_error_names_file_line_key_and_remedy),
