@@ -42,7 +42,6 @@
 #include <string.h>
 
 #define H2_CONTENT_LENGTH_BYTES 24
-#define H2_OUTBOUND_ACKS_MAX    128
 
 struct h2 {
     nghttp2_session *frames;
@@ -117,16 +116,16 @@ static int on_begin_frame(nghttp2_session *frames, const nghttp2_frame_hd *head,
     (void)frames;
     struct connection *connection = argument;
     struct h2 *h2 = connection->session;
-    uint64_t now_us = connection->listener->now_us;
-    bool ends = head->type != NGHTTP2_CONTINUATION && (head->flags & NGHTTP2_FLAG_END_STREAM) != 0;
     /* nghttp2 does not look at PRIORITY any more: RFC 9113, section 6.3 */
     if (head->type == NGHTTP2_PRIORITY && head->stream_id == 0)
         return end_with(connection, NGHTTP2_PROTOCOL_ERROR);
-    if (head->type == NGHTTP2_HEADERS)
-        h2->head_since_us = now_us;
-    else if (head->type != NGHTTP2_CONTINUATION)
+    if (head->type == NGHTTP2_HEADERS) {
+        h2->head_since_us = connection->listener->now_us;
+        h2_guard_block(&h2->guard);
+    } else if (head->type != NGHTTP2_CONTINUATION) {
         h2->head_since_us = 0;
-    return weigh(connection, h2_guard_received(&h2->guard, head->type, head->length, ends, now_us));
+    }
+    return 0;
 }
 
 static int on_begin_headers(nghttp2_session *frames, const nghttp2_frame *frame, void *argument)
@@ -304,7 +303,10 @@ static void h2_receive(struct connection *connection, const char *bytes, size_t 
     struct h2 *h2 = connection->session;
     if (h2->ending)
         return;
-    ssize_t used = nghttp2_session_mem_recv(h2->frames, (const uint8_t *)bytes, count);
+    ssize_t used =
+        weigh(connection, h2_guard_read(&h2->guard, bytes, count, connection->listener->now_us));
+    if (used == 0)
+        used = nghttp2_session_mem_recv(h2->frames, (const uint8_t *)bytes, count);
     h2->exhausted |= used == NGHTTP2_ERR_NOMEM;
     if (used == NGHTTP2_ERR_FLOODED ||
         nghttp2_session_get_outbound_queue_size(h2->frames) > H2_OUTBOUND_MAX)
@@ -609,7 +611,7 @@ int h2_prepare(struct listener *listener, struct error *err)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_option_set_no_closed_streams(listener->h2_option, 1);
-    nghttp2_option_set_max_outbound_ack(listener->h2_option, H2_OUTBOUND_ACKS_MAX);
+    nghttp2_option_set_max_outbound_ack(listener->h2_option, H2_OUTBOUND_MAX);
     return 0;
 }
 

@@ -19,9 +19,14 @@
  * The last two are of one block, not of a window. Fixed windows, not token buckets: what a test or
  * an operator sees is a number in a time, and twice it at a window's edge hurts nobody.
  *
+ * Frames are counted by their heads, as they come off the wire, for libnghttp2 tells nothing of
+ * those that it passes over: types it does not know, DATA of streams that are closed.
+ *
  * libnghttp2 has walls of its own behind these (8 CONTINUATIONs, 1000 resets, acks queued), which
  * close the connection without saying why, and which other builds of it lack. */
 #include "daemon/http/h2_guard.h"
+
+#include "daemon/http/connection.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -34,6 +39,7 @@ void h2_guard_init(struct h2_guard *guard, const struct listener_limits *limits)
     *guard = (struct h2_guard){
         .resets_max = limits->resets_max,
         .frames_max = limits->control_frames_max,
+        .payload_left = sizeof CONNECTION_PREFACE - 1,
     };
 }
 
@@ -63,18 +69,17 @@ static enum http_abuse count_block(struct h2_guard *guard, uint8_t type)
 {
     if (type == NGHTTP2_HEADERS) {
         guard->continuations = 0;
-        guard->decoded_bytes = 0;
         return HTTP_ABUSE_NONE;
     }
     return ++guard->continuations > H2_CONTINUATIONS_MAX ? HTTP_ABUSE_CONTINUATION
                                                          : HTTP_ABUSE_NONE;
 }
 
-enum http_abuse h2_guard_received(struct h2_guard *guard, uint8_t type, size_t bytes, bool ends,
-                                  uint64_t now_us)
+static enum http_abuse count_received(struct h2_guard *guard, uint8_t type, uint32_t bytes,
+                                      uint8_t flags)
 {
     uint64_t allowed = guard->frames_max;
-    turn_window(guard, now_us);
+    bool ends = type != NGHTTP2_CONTINUATION && (flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION:
@@ -102,6 +107,36 @@ enum http_abuse h2_guard_received(struct h2_guard *guard, uint8_t type, size_t b
             return HTTP_ABUSE_NONE; /* GOAWAY, PUSH_PROMISE: one is the end or an error */
         return count_frame(guard, HTTP_ABUSE_UNKNOWN_FRAME, allowed);
     }
+}
+
+enum http_abuse h2_guard_read(struct h2_guard *guard, const char *bytes, size_t count,
+                              uint64_t now_us)
+{
+    const uint8_t *head = guard->head;
+    turn_window(guard, now_us);
+    for (size_t at = 0; at < count;) {
+        if (guard->payload_left > 0) {
+            uint32_t run =
+                count - at < guard->payload_left ? (uint32_t)(count - at) : guard->payload_left;
+            guard->payload_left -= run;
+            at += run;
+            continue;
+        }
+        guard->head[guard->head_count++] = (uint8_t)bytes[at++];
+        if (guard->head_count < H2_FRAME_HEAD_BYTES)
+            continue;
+        guard->head_count = 0;
+        guard->payload_left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+        enum http_abuse kind = count_received(guard, head[3], guard->payload_left, head[4]);
+        if (kind != HTTP_ABUSE_NONE)
+            return kind;
+    }
+    return HTTP_ABUSE_NONE;
+}
+
+void h2_guard_block(struct h2_guard *guard)
+{
+    guard->decoded_bytes = 0;
 }
 
 enum http_abuse h2_guard_decoded(struct h2_guard *guard, size_t bytes)

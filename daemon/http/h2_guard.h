@@ -10,9 +10,10 @@
 #include <stdint.h>
 
 #define H2_GUARD_WINDOW_MS   10000u /* what listener_limits.resets and .control_frames count in */
-#define H2_CONTINUATIONS_MAX 6u     /* of a header block; libnghttp2 takes 8, then hangs up */
-#define H2_UPDATES_A_DATA    4u     /* WINDOW_UPDATEs that a DATA frame of ours may bring forth */
-#define H2_TINY_BYTES        256u   /* a DATA frame that a window cut shorter than this is tiny */
+#define H2_FRAME_HEAD_BYTES  9u
+#define H2_CONTINUATIONS_MAX 6u   /* of a header block; libnghttp2 takes 8, then hangs up */
+#define H2_UPDATES_A_DATA    4u   /* WINDOW_UPDATEs that a DATA frame of ours may bring forth */
+#define H2_TINY_BYTES        256u /* a DATA frame that a window cut shorter than this is tiny */
 #define H2_DECODED_BYTES_MAX                                                                       \
     (4u * (EXCHANGE_HEADER_BYTES_MAX + EXCHANGE_PATH_BYTES_MAX + 32u * EXCHANGE_HEADERS_MAX))
 
@@ -20,7 +21,12 @@ struct h2_guard {
     /* fixed at start */
     uint32_t resets_max, frames_max;
 
-    /* owned state */
+    /* owned state: where in the bytes we are */
+    uint32_t payload_left; /* of the frame (or of the preface) */
+    uint32_t head_count;
+    uint8_t head[H2_FRAME_HEAD_BYTES];
+
+    /* owned state: counts */
     uint64_t window_us; /* began */
     uint32_t resets;    /* of streams, by either side, in the window */
     uint32_t frames[HTTP_ABUSE_COUNT];
@@ -32,10 +38,12 @@ struct h2_guard {
 void h2_guard_init(struct h2_guard *guard, const struct listener_limits *limits);
 
 /* Each returns HTTP_ABUSE_NONE, or the kind of which there was one too many. */
-/* A frame's head has come. */
-enum http_abuse h2_guard_received(struct h2_guard *guard, uint8_t type, size_t bytes, bool ends,
-                                  uint64_t now_us);
-/* A field of a header block is decoded: its name and value have so many bytes. */
+/* Bytes of the connection have come, from its preface on, cut anywhere. Counts the frames that
+ * begin in them; looks at none behind the first that is too many, and is of no use after it. */
+enum http_abuse h2_guard_read(struct h2_guard *guard, const char *bytes, size_t count,
+                              uint64_t now_us);
+void h2_guard_block(struct h2_guard *guard); /* a header block is about to be decoded */
+/* A field of it is: its name and value have so many bytes. */
 enum http_abuse h2_guard_decoded(struct h2_guard *guard, size_t bytes);
 /* A frame has gone out; code: of an RST_STREAM. */
 enum http_abuse h2_guard_sent(struct h2_guard *guard, uint8_t type, uint32_t code, uint64_t now_us);

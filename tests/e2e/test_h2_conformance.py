@@ -423,7 +423,8 @@ def first_data_is(size, wire):
 
 
 def window_of_nothing(wire):
-    """Answers nothing while the window is shut (and below), then all of it in one piece."""
+    """No DATA while the window is shut, then all of it."""
+    wire.until(lambda got: isinstance(got, hyperframe.frame.HeadersFrame))
     still_lives(wire)
     assert sizes_of_data(wire) == []
     [head] = of_stream(wire, hyperframe.frame.HeadersFrame, 1)
