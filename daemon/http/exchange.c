@@ -418,8 +418,12 @@ size_t exchange_take(struct exchange *exchange, void *to, size_t count)
         return 0;
     memcpy(to, answer->bytes + exchange->answer_taken, count);
     exchange->answer_taken += count;
-    exchange->progress_us = exchange->connection->listener->now_us;
     size_t after = before - count;
+    exchange->progress_bytes += count;
+    if (after == 0 || exchange->progress_bytes >= EXCHANGE_PROGRESS_BYTES) {
+        exchange->progress_us = exchange->connection->listener->now_us;
+        exchange->progress_bytes = 0;
+    }
     if (after == 0) {
         text_reset(answer);
         exchange->answer_taken = 0;

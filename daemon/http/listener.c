@@ -29,6 +29,8 @@ void listener_limits_default(struct listener_limits *ret)
         .body_timeout_ms = 60000,
         .idle_timeout_ms = 120000,
         .write_timeout_ms = 60000,
+        .resets_max = 512,
+        .control_frames_max = 1000,
     };
 }
 
@@ -345,4 +347,30 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .proxy_errors = atomic_load_explicit(&from->proxy_errors, memory_order_relaxed),
         .forwarded_errors = atomic_load_explicit(&from->forwarded_errors, memory_order_relaxed),
     };
+    for (unsigned kind = 0; kind < HTTP_ABUSE_COUNT; kind++)
+        ret->abuse[kind] = atomic_load_explicit(&from->abuse[kind], memory_order_relaxed);
+}
+
+const char *http_abuse_name(enum http_abuse kind)
+{
+    static const char *const names[HTTP_ABUSE_COUNT] = {
+        [HTTP_ABUSE_NONE] = "none",
+        [HTTP_ABUSE_RESET] = "reset",
+        [HTTP_ABUSE_PROVOKED_RESET] = "provoked_reset",
+        [HTTP_ABUSE_CONTINUATION] = "continuation",
+        [HTTP_ABUSE_HEADER_BOMB] = "header_bomb",
+        [HTTP_ABUSE_SETTINGS] = "settings",
+        [HTTP_ABUSE_PING] = "ping",
+        [HTTP_ABUSE_PRIORITY] = "priority",
+        [HTTP_ABUSE_WINDOW_UPDATE] = "window_update",
+        [HTTP_ABUSE_EMPTY_FRAME] = "empty_frame",
+        [HTTP_ABUSE_UNKNOWN_FRAME] = "unknown_frame",
+        [HTTP_ABUSE_TINY_WINDOW] = "tiny_window",
+        [HTTP_ABUSE_STALLED_WINDOW] = "stalled_window",
+        [HTTP_ABUSE_UNREAD] = "unread",
+        [HTTP_ABUSE_SLOW_REQUEST] = "slow_request",
+        [HTTP_ABUSE_AMBIGUOUS] = "ambiguous",
+    };
+    assert(kind < HTTP_ABUSE_COUNT);
+    return names[kind];
 }

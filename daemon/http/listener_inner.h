@@ -20,6 +20,7 @@ struct listener_counters {
     _Atomic uint32_t connections, exchanges;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
+    _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */
