@@ -17,7 +17,7 @@
 
 /* section, name, flag, default, kind, takes auto, place, least, most */
 const struct config_key config_keys[] = {
-    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 1, 255},
+    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 0, 255},
     {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
     {"server", "proxy_protocol", NULL, "off", CONFIG_ON_OFF, false, AT(proxy_protocol), 0, 0},
     {"server", "trusted_header", NULL, "any", CONFIG_HEADER, false, AT(trust.by), 0, 0},

@@ -10,6 +10,7 @@
 #include "daemon/access_log.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/doors.h"
 #include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
@@ -74,47 +75,44 @@ static void append_shell_word(struct text *out, const char *word)
     text_append_char(out, '\'');
 }
 
-static void append_url(struct text *out, const struct server *server)
-{
-    const char *address = server->config->listen;
-    if (strcmp(address, "0.0.0.0") == 0)
-        address = "127.0.0.1";
-    else if (strcmp(address, "::") == 0)
-        address = "::1";
-    bool v6 = strchr(address, ':') != NULL;
-    text_append_format(out, "%s://%s%s%s:%u", server->tls != NULL ? "https" : "http", v6 ? "[" : "",
-                       address, v6 ? "]" : "", server->port);
-}
-
 /* Where we are, and a command that works when pasted. */
 static void greet(const struct server *server)
 {
-    struct text url, body, out;
+    struct text options, body, out;
     const struct served_model *served = &server->models[0];
     bool chat = model_chat_template(served->model) != NULL;
-    text_init(&url);
+    text_init(&options);
     text_init(&body);
     text_init(&out);
-    append_url(&url, server);
+    struct doors_way way;
+    doors_way(server->doors, &way);
+    if (way.proxy_protocol)
+        text_append_string(&options, "--haproxy-protocol ");
+    if (way.unix_path != NULL) {
+        text_append_string(&options, "--unix-socket ");
+        append_shell_word(&options, way.unix_path);
+        text_append_char(&options, ' ');
+    }
     text_append_string(&body, "{\"model\": ");
     text_append_json(&body, served->id, strlen(served->id));
     text_append_string(&body, chat ? ", \"messages\": [{\"role\": \"user\", \"content\": "
                                      "\"What is a weir?\"}], \"max_tokens\": 64}"
                                    : ", \"prompt\": \"A weir is\", \"max_tokens\": 64}");
-    text_append_format(&out,
-                       "weir %s is ready at %s\n  curl %s%s -H 'content-type: application/json'",
-                       WEIR_VERSION, text_string(&url), text_string(&url),
-                       chat ? "/v1/chat/completions" : "/v1/completions");
+    text_append_format(
+        &out, "weir %s is ready at %s%s\n  curl %s%s%s -H 'content-type: application/json'",
+        WEIR_VERSION, way.unix_path != NULL ? "unix:" : "",
+        way.unix_path != NULL ? way.unix_path : way.url, text_string(&options), way.url,
+        chat ? "/v1/chat/completions" : "/v1/completions");
     if (server->config->api_key_count > 0)
         text_append_string(&out, " -H \"authorization: Bearer $WEIR_API_KEY\"");
     text_append_string(&out, " -d ");
     append_shell_word(&out, text_string(&body));
     text_append_char(&out, '\n');
-    if (!url.failed && !body.failed && !out.failed) {
+    if (!options.failed && !body.failed && !out.failed) {
         (void)fwrite(out.bytes, 1, out.count, stdout);
         (void)fflush(stdout);
     }
-    text_destroy(&url);
+    text_destroy(&options);
     text_destroy(&body);
     text_destroy(&out);
 }
@@ -163,6 +161,7 @@ static int serve(struct config *config, struct log *log)
         log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
         return err.code == ERROR_REFUSED ? EX_CONFIG : EXIT_FAILURE;
     }
+    doors_log(server->doors, log);
     log_event(log, LOG_LEVEL_INFO, "ready", LOG_STRING("listen", config->listen),
               LOG_U64("port", server->port), LOG_U64("workers", server->worker_count),
               LOG_U64("start_ms", (clock_monotonic_us() - started_us) / 1000));

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "daemon/access_log.h"
 #include "daemon/api/tenant_limits.h"
+#include "daemon/doors.h"
 #include "daemon/load.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
@@ -23,14 +24,12 @@
 #include "policy/license/month.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <openssl/ssl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,44 +105,13 @@ static int open_policy(struct server *server, struct error *err)
     return server->policy == NULL ? error_wrap(err, "users") : 0;
 }
 
-/* Whether someone else listens on the address already. Our sockets share their port among the
- * workers (SO_REUSEPORT), and the kernel would share it with another weir of the same user as
- * well: half of the requests would go to the one that was forgotten. A socket that does not offer
- * to share is told. Answers 0 for what listener_bind() will explain better. */
-static int check_port_free(const struct config *config, struct error *err)
-{
-    char service[8];
-    const int one = 1;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
-    (void)snprintf(service, sizeof service, "%u", config->port);
-    if (config->port == 0 || getaddrinfo(config->listen, service, &hints, &found) != 0)
-        return 0;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool taken = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-                 bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
-    if (fd >= 0)
-        close(fd);
-    freeaddrinfo(found);
-    if (!taken)
-        return 0;
-    return error_set(err, ERROR_BUSY,
-                     "port %u of '%s' is in use: stop its owner, or choose another with --port",
-                     config->port, config->listen);
-}
-
 static int open_sockets(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
-    server->port = config->port;
-    int result = check_port_free(config, err);
-    if (result != 0)
-        return result;
-    for (uint32_t i = 0; i < server->worker_count; i++) {
-        struct worker *worker = &server->workers[i];
-        worker->socket = listener_bind(config->listen, server->port, &server->port, err);
-        if (worker->socket < 0)
-            return err->code;
-    }
+    server->doors = doors_open(config, server->worker_count, err);
+    if (server->doors == NULL)
+        return err->code;
+    server->port = doors_port(server->doors);
     if (config->tls_certificate[0] == '\0')
         return 0;
     server->tls = listener_tls_context(config->tls_certificate, config->tls_key, err);
@@ -211,7 +179,7 @@ static int start_all(struct server *server, struct error *err)
         struct worker *worker = &server->workers[i];
         worker->server = server;
         worker->index = i;
-        worker->socket = worker->bell_fd = -1;
+        worker->bell_fd = -1;
     }
     raise_file_limit(config, server->log);
     server->metrics = metrics_new(config->model_count, err);
@@ -356,6 +324,7 @@ void server_stop(struct server *server)
             engine_stop(server->models[i].engine);
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_release(&server->workers[i]);
+    doors_close(server->doors);
     policy_free(server->policy);
     rules_free(server->rules);
     for (uint32_t i = 0; i < server->model_count; i++)

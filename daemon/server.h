@@ -37,6 +37,7 @@ struct refused_model {
     struct policy_model *policy; /* borrowed: policy */
 };
 
+struct doors;         /* doors.h: the sockets */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
 struct rules;         /* rules.h: what models are weighed against */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
@@ -58,8 +59,9 @@ struct server {
     struct worker *workers;
     uint32_t worker_count;
     struct ssl_ctx_st *tls; /* NULL for clear text */
-    uint16_t port;          /* bound */
-    _Atomic bool ready;     /* accepting; false again while draining */
+    struct doors *doors;
+    uint16_t port;      /* bound: of the first TCP door, 0 for none */
+    _Atomic bool ready; /* accepting; false again while draining */
     _Atomic bool draining;
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */

@@ -2,6 +2,7 @@
 #include "daemon/worker.h"
 
 #include "base/thread.h"
+#include "daemon/doors.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +18,8 @@ static void on_idle_check(evutil_socket_t fd, short what, void *argument)
     (void)what;
     struct listener_stats stats;
     listener_stats(worker->listener, &stats);
-    atomic_store(&worker->idle, stats.exchanges == 0 && api_open_generations(worker->api) == 0);
+    /* Not at the last exchange: its answer may be on its way, and who was let in last may ask. */
+    atomic_store(&worker->idle, stats.connections == 0 && api_open_generations(worker->api) == 0);
 }
 
 static void start_draining(struct worker *worker)
@@ -89,21 +91,16 @@ int worker_prepare(struct worker *worker, struct error *err)
     worker->api = api_new(worker->server, worker->index, err);
     if (worker->api == NULL)
         return error_wrap(err, "worker %u", worker->index);
-    const struct listener_door door = {
-        .fd = worker->socket,
-        .tls = worker->server->tls != NULL,
-        .proxy_protocol = worker->server->config->proxy_protocol,
-    };
+    struct listener_door doors[LISTENER_DOORS_MAX];
     const struct listener_config config = {
         .base = worker->base,
-        .doors = &door,
-        .door_count = 1,
+        .doors = doors,
+        .door_count = doors_take(worker->server->doors, worker->index, doors),
         .tls = worker->server->tls,
         .limits = limits_of(worker),
         .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
     };
-    worker->socket = -1; /* it is the listener's, even where there will be none */
     worker->listener = listener_new(&config, err);
     if (worker->listener == NULL)
         return error_wrap(err, "worker %u", worker->index);
@@ -172,8 +169,6 @@ void worker_release(struct worker *worker)
         event_base_free(worker->base);
     if (worker->bell_fd >= 0)
         close(worker->bell_fd);
-    if (worker->socket >= 0)
-        close(worker->socket);
 }
 
 bool worker_stats(const struct server *server, uint32_t index, struct listener_stats *ret)

@@ -23,7 +23,6 @@ struct worker {
     /* fixed at start */
     struct server *server; /* borrowed: the server that holds the array */
     uint32_t index;
-    int socket;  /* listening, until the listener takes it; then -1 */
     int bell_fd; /* eventfd; -1 before worker_prepare() */
     struct event_base *base;
     struct event *bell, *idle_timer;
@@ -39,7 +38,8 @@ struct worker {
     _Atomic bool idle;      /* draining, and nothing is open any more */
 };
 
-/* Loop, listener and api over worker->socket. On failure worker_release() frees what there is. */
+/* Loop, listener and api, over this worker's doors. On failure worker_release() frees what there
+ * is. */
 int worker_prepare(struct worker *worker, struct error *err);
 int worker_run(struct worker *worker, struct error *err);          /* starts the thread */
 void worker_ring(struct worker *worker);                           /* any thread; never blocks */

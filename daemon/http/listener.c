@@ -123,7 +123,8 @@ static uint64_t shortest_limit(const struct listener_limits *limits)
 {
     const uint32_t all[] = {limits->header_timeout_ms, limits->body_timeout_ms,
                             limits->idle_timeout_ms,   limits->write_timeout_ms,
-                            CONNECTION_LINGER_MS,      H2_DRAIN_NOTICE_MS};
+                            CONNECTION_LINGER_MS,      CONNECTION_UNBORN_MS,
+                            H2_DRAIN_NOTICE_MS};
     uint32_t shortest = UINT32_MAX;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] != 0 && all[i] < shortest)
@@ -191,16 +192,13 @@ static void welcome(struct door *door, int fd, const struct sockaddr_storage *fr
         COUNTER_ADD(listener->counters.refused, 1);
 }
 
-static void on_accept(evutil_socket_t listening, short what, void *argument)
+static void accept_some(struct door *door, unsigned most)
 {
-    (void)what;
-    struct door *door = argument;
-    listener_tick(door->listener);
-    for (unsigned accepts = 0; accepts < LISTENER_ACCEPTS_MAX; accepts++) {
+    for (unsigned accepts = 0; accepts < most; accepts++) {
         struct sockaddr_storage address = {0};
         socklen_t count = sizeof address;
         int fd =
-            accept4(listening, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            accept4(door->is.fd, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             welcome(door, fd, &address);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -211,6 +209,15 @@ static void on_accept(evutil_socket_t listening, short what, void *argument)
         }
         /* else the client changed its mind in the queue: the next one */
     }
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct door *door = argument;
+    listener_tick(door->listener);
+    accept_some(door, door->is.shared ? LISTENER_SHARED_ACCEPTS_MAX : LISTENER_ACCEPTS_MAX);
 }
 
 /* -- Life -- */
@@ -308,6 +315,9 @@ void listener_drain(struct listener *listener)
         return;
     listener->draining = true;
     listener_tick(listener);
+    for (uint32_t i = 0; i < listener->door_count; i++)
+        if (!listener->doors[i].is.inherited) /* closing would reset them */
+            accept_some(&listener->doors[i], LISTENER_BACKLOG);
     close_doors(listener);
     for (struct connection *each = listener->connections; each != NULL; each = each->next)
         connection_drain(each);

@@ -69,6 +69,8 @@ struct listener_door {
     int fd;              /* listening, non-blocking; the listener closes it, whatever happens */
     bool tls;            /* spoken here; listener_config.tls is not NULL then */
     bool proxy_protocol; /* a connection begins with a PROXY header, or is refused */
+    bool inherited;      /* somebody else holds the queue and will answer who waits in it */
+    bool shared;         /* a queue of other workers too: few are taken from it at once */
 };
 
 /* Whose word counts for a client's address, and in which header. */
@@ -91,8 +93,9 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 /* From the next connection on, but for `by`: from the next request. */
 void listener_set_trust(struct listener *listener, const struct listener_trust *trust);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
-/* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
- * on. Idempotent. */
+/* Stops accepting, once who waits in a queue of ours is let in; HTTP/2 connections get GOAWAY,
+ * HTTP/1.1 answers say close; open exchanges go on, and connections end within a second of their
+ * last. Idempotent. */
 void listener_drain(struct listener *listener);
 /* Breaks what is left: on_gone for each open exchange. NULL is fine. */
 void listener_free(struct listener *listener);

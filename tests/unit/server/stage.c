@@ -99,7 +99,7 @@ void listener_free(struct listener *listener)
 void listener_stats(const struct listener *listener, struct listener_stats *ret)
 {
     (void)listener;
-    *ret = (struct listener_stats){.exchanges = atomic_load(&stage.exchanges)};
+    *ret = (struct listener_stats){.connections = atomic_load(&stage.exchanges)};
 }
 
 struct api {
