@@ -43,6 +43,10 @@ struct config_model {
 /* What a listener's switches say where they say nothing: by what else there is. */
 enum config_door { CONFIG_DOOR_AUTO, CONFIG_DOOR_YES, CONFIG_DOOR_NO };
 
+/* Whether /metrics, /admin and the like are at a listener, and requests. Auto: both, while no
+ * listener is for them; else requests alone. */
+enum config_admin { CONFIG_ADMIN_AUTO, CONFIG_ADMIN_YES, CONFIG_ADMIN_NO, CONFIG_ADMIN_ALSO };
+
 /* A socket besides server.listen: of a TCP port, at a path, or one that systemd opened. */
 struct config_listener {
     char *address; /* "" for the other two kinds */
@@ -52,6 +56,7 @@ struct config_listener {
     uint32_t mode;    /* permissions of unix_path */
     enum config_door tls;
     bool proxy_protocol;
+    enum config_admin admin;
 };
 
 struct config_webhook {
@@ -90,6 +95,7 @@ struct config {
     char *listen; /* address, default "127.0.0.1"; "" for no such listener */
     uint16_t port;
     bool proxy_protocol;               /* spoken by whoever connects there */
+    enum config_admin admin;           /* there */
     struct config_listener *listeners; /* besides that one */
     uint32_t listener_count;
     struct network *trusted; /* what trust.proxies has */

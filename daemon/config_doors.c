@@ -21,6 +21,7 @@ const struct config_key config_listener_keys[CONFIG_LISTENER_KEYS] = {
     {"", "activation", NULL, "", CONFIG_TEXT, false, AT(activation), 1, 255},
     {"", "tls", NULL, "auto", CONFIG_DOOR, false, AT(tls), 0, 0},
     {"", "proxy_protocol", NULL, "off", CONFIG_ON_OFF, false, AT(proxy_protocol), 0, 0},
+    {"", "admin", NULL, "auto", CONFIG_ADMIN, false, AT(admin), 0, 0},
 };
 
 /* -- Listeners -- */
@@ -93,7 +94,8 @@ void config_first_listener(const struct config *config, struct config_listener *
                                     .port = config->port,
                                     .unix_path = (char *)"",
                                     .activation = (char *)"",
-                                    .proxy_protocol = config->proxy_protocol};
+                                    .proxy_protocol = config->proxy_protocol,
+                                    .admin = config->admin};
 }
 
 /* A port that the system chooses is nobody else's. */
@@ -125,13 +127,19 @@ static int check_listener(const struct config *config, uint32_t index, struct er
 
 int config_check_listeners(const struct config *config, struct error *err)
 {
+    bool asked = config->listen[0] != '\0' && config->admin != CONFIG_ADMIN_YES;
     if (config->listen[0] == '\0' && config->listener_count == 0)
         return error_set(err, ERROR_INVALID,
                          "server.listen: is empty, and server.listeners too: nobody could ask");
-    for (uint32_t i = 0; i < config->listener_count; i++)
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        asked = asked || config->listeners[i].admin != CONFIG_ADMIN_YES;
         if (check_listener(config, i, err) != 0)
             return err->code;
-    return 0;
+    }
+    return asked ? 0
+                 : error_set(err, ERROR_INVALID,
+                             "server.listeners: all are 'admin: yes': nobody could ask a model; "
+                             "say 'admin: also' of one, or add another");
 }
 
 /* -- Trusted proxies -- */

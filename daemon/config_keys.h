@@ -27,6 +27,7 @@ enum config_kind {
     CONFIG_SHARING,  /* bool: all or tenant */
     CONFIG_HEADER,   /* enum forwarded_by */
     CONFIG_DOOR,     /* enum config_door: auto, yes or no */
+    CONFIG_ADMIN,    /* enum config_admin */
     CONFIG_MODE,     /* uint32_t, permissions: 0660 */
     CONFIG_LEVEL,    /* enum log_level */
     CONFIG_ENFORCE,  /* enum policy_enforce */
@@ -116,7 +117,7 @@ int config_load_file(struct config *config, const char *path, struct error *err)
 int config_add_trusted(struct config *config, const char *text, struct error *err);
 /* Keys of an entry of server.listeners, in struct config_listener. */
 extern const struct config_key config_listener_keys[];
-#define CONFIG_LISTENER_KEYS 7u
+#define CONFIG_LISTENER_KEYS 8u
 /* values: by those keys, NULL where the file says nothing. */
 int config_add_listener(struct config *config, char *const values[CONFIG_LISTENER_KEYS],
                         struct error *err);

@@ -20,6 +20,7 @@ const struct config_key config_keys[] = {
     {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 0, 255},
     {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
     {"server", "proxy_protocol", NULL, "off", CONFIG_ON_OFF, false, AT(proxy_protocol), 0, 0},
+    {"server", "admin", NULL, "auto", CONFIG_ADMIN, false, AT(admin), 0, 0},
     {"server", "trusted_header", NULL, "any", CONFIG_HEADER, false, AT(trust.by), 0, 0},
     {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
     {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,

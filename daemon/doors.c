@@ -213,12 +213,37 @@ static int open_listener(struct doors *doors, const struct config_listener *list
     return open_tcp(doors, listener, err);
 }
 
+static bool is_for_admin(const struct config_listener *listener)
+{
+    return listener->admin == CONFIG_ADMIN_YES || listener->admin == CONFIG_ADMIN_ALSO;
+}
+
+static unsigned serves(const struct config_listener *listener, bool any_for_admin)
+{
+    switch (listener->admin) {
+    case CONFIG_ADMIN_YES:
+        return EXCHANGE_DOOR_ADMIN;
+    case CONFIG_ADMIN_NO:
+        return EXCHANGE_DOOR_PUBLIC;
+    case CONFIG_ADMIN_ALSO:
+        break;
+    case CONFIG_ADMIN_AUTO:
+        if (any_for_admin)
+            return EXCHANGE_DOOR_PUBLIC;
+    }
+    return EXCHANGE_DOOR_PUBLIC | EXCHANGE_DOOR_ADMIN;
+}
+
 /* What holds of whoever comes in, once it is known what kind of socket it is. */
 static void describe(struct doors *doors, const struct config *config)
 {
+    bool any_for_admin = false;
+    for (uint32_t i = 0; i < doors->count; i++)
+        any_for_admin = any_for_admin || is_for_admin(doors->places[i].config);
     for (uint32_t i = 0; i < doors->count; i++) {
         struct doors_place *place = &doors->places[i];
         const struct config_listener *listener = place->config;
+        place->is.serves = serves(listener, any_for_admin);
         place->is.proxy_protocol = listener->proxy_protocol;
         place->is.tls = listener->tls == CONFIG_DOOR_YES ||
                         (listener->tls == CONFIG_DOOR_AUTO && config->tls_certificate[0] != '\0' &&
@@ -295,7 +320,10 @@ void doors_log(const struct doors *doors, struct log *log)
         log_event(log, LOG_LEVEL_INFO, "listening", LOG_STRING("at", place->name),
                   LOG_STRING("activation", place->config->activation),
                   LOG_STRING("tls", place->is.tls ? "yes" : "no"),
-                  LOG_STRING("proxy_protocol", place->is.proxy_protocol ? "on" : "off"));
+                  LOG_STRING("proxy_protocol", place->is.proxy_protocol ? "on" : "off"),
+                  LOG_STRING("serves", place->is.serves == EXCHANGE_DOOR_PUBLIC  ? "requests"
+                                       : place->is.serves == EXCHANGE_DOOR_ADMIN ? "admin"
+                                                                                 : "all"));
     }
 }
 
@@ -310,6 +338,10 @@ static const char *reachable(const char *name)
 void doors_way(const struct doors *doors, struct doors_way *ret)
 {
     const struct doors_place *place = &doors->places[0];
+    while ((place->is.serves & EXCHANGE_DOOR_PUBLIC) == 0) {
+        place++;
+        assert(place < doors->places + doors->count); /* config_check_listeners() */
+    }
     const char *scheme = place->is.tls ? "https" : "http", *host = reachable(place->name);
     ret->proxy_protocol = place->is.proxy_protocol;
     ret->unix_path = place->port == 0 ? place->unix_path : NULL;

@@ -32,7 +32,7 @@ uint32_t doors_take(struct doors *doors, uint32_t worker,
 uint16_t doors_port(const struct doors *doors); /* of the first TCP door; 0 where there is none */
 void doors_log(const struct doors *doors, struct log *log);
 
-/* How to get to the first door. */
+/* How to get to the first door that is for requests. */
 struct doors_way {
     char url[DOORS_URL_BYTES]; /* without a path */
     const char *unix_path;     /* NULL for TCP; borrowed: the configuration */

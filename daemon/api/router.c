@@ -8,7 +8,10 @@
  * Nothing is kept between the two callbacks: finding the route and the key again is cheaper than an
  * allocation. What a request costs its tenant is charged in the first of them alone.
  *
- * The admin door is the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
+ * What belongs inside (ROUTE_INSIDE) is at admin doors alone, once there is one, and what does not
+ * is not there: by exchange_door(), and nothing else.
+ *
+ * Admin keys are the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
  * in the configuration its paths are unknown ones, word for word: 403 would tell a stranger that
  * there is a door, and which version of weir has it. */
 #include "daemon/api/router.h"
@@ -28,6 +31,8 @@ enum route_flags {
     ROUTE_PREFIX = 2,    /* the path goes on behind */
     ROUTE_GENERATES = 4, /* asks the engine for admission */
     ROUTE_ADMIN = 8,     /* answers to admin keys alone */
+    ROUTE_INSIDE = 16,   /* at admin doors; all others at public ones ... */
+    ROUTE_ANYWHERE = 32, /* ... but for these: at both */
 };
 
 struct route {
@@ -45,12 +50,12 @@ static const struct route routes[] = {
     {"/v1/models/", "GET", ROUTE_MODELS, ROUTE_PREFIX, models_answer_one},
     {"/tokenize", "POST", ROUTE_TOKENIZE, 0, tokenize_answer},
     {"/detokenize", "POST", ROUTE_DETOKENIZE, 0, detokenize_answer},
-    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN, admin_users_answer},
-    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN, admin_usage_answer},
-    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN, status_answer_health},
-    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN, status_answer_ready},
-    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN, status_answer_metrics},
-    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN, status_answer_version},
+    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN | ROUTE_INSIDE, admin_users_answer},
+    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN | ROUTE_INSIDE, admin_usage_answer},
+    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_health},
+    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_ready},
+    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN | ROUTE_INSIDE, status_answer_metrics},
+    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_version},
 };
 
 static const struct route *find_route(const char *path)
@@ -203,6 +208,9 @@ static int check_admission(const struct call *call, struct fault *fault)
 
 static bool is_hidden(const struct route *route, const struct call *call)
 {
+    unsigned door = (route->flags & ROUTE_INSIDE) != 0 ? EXCHANGE_DOOR_ADMIN : EXCHANGE_DOOR_PUBLIC;
+    if ((route->flags & ROUTE_ANYWHERE) == 0 && (exchange_door(call->exchange) & door) == 0)
+        return true;
     return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->live->auth);
 }
 

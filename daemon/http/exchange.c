@@ -561,6 +561,11 @@ const char *exchange_client(const struct exchange *exchange)
     return exchange->client[0] != '\0' ? exchange->client : exchange->connection->client;
 }
 
+unsigned exchange_door(const struct exchange *exchange)
+{
+    return exchange->connection->door->is.serves;
+}
+
 enum http_version exchange_version(const struct exchange *exchange)
 {
     return exchange->version;

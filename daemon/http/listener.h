@@ -66,6 +66,7 @@ SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file
                               struct error *err);
 
 struct listener_door {
+    unsigned serves;     /* flags of enum exchange_door */
     int fd;              /* listening, non-blocking; the listener closes it, whatever happens */
     bool tls;            /* spoken here; listener_config.tls is not NULL then */
     bool proxy_protocol; /* a connection begins with a PROXY header, or is refused */

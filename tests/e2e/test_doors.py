@@ -352,3 +352,35 @@ def test_sockets_of_systemds_must_be_named(systemd_sockets, tmp_path):
     log = process.communicate(timeout=120)[1]
     assert process.returncode == 1
     assert "systemd passed no socket 'other'" in log
+
+
+def status_at(port, path, headers=""):
+    with connect(port) as sock:
+        return ask(sock, path, headers)[0]
+
+
+def test_an_admin_listener_takes_metrics_and_admin_from_the_public_ones(start, tmp_path):
+    key = "authorization: Bearer sk-admin-0123456789\r\n"
+    keys = "access:\n  admin_keys: [{key: sk-admin-0123456789}]\n"
+    alone = start("--config", config_file(tmp_path, keys))  # as it was: all at one
+    assert status_at(alone.port, "/metrics") == 200
+    assert status_at(alone.port, "/admin/v1/usage", key) == 200
+    server = start("--config", config_file(
+        tmp_path, keys + "server:\n  listeners:\n    - {port: 0, admin: yes}\n"))
+    admin = port_of(server, 1)
+    for path, at_public, at_admin in [("/metrics", 404, 200), ("/admin/v1/usage", 404, 200),
+                                      ("/v1/models", 200, 404), ("/health", 200, 200),
+                                      ("/ready", 200, 200), ("/version", 200, 200)]:
+        assert status_at(server.port, path, key) == at_public, path
+        assert status_at(admin, path, key) == at_admin, path
+    assert status_at(admin, "/admin/v1/usage") == 401  # the key is asked for all the same
+    usage = subprocess.run([BUILD / "weir", "usage", "--json", "--url", f"http://127.0.0.1:{admin}"],
+                           env={**os.environ, "WEIR_ADMIN_KEY": "sk-admin-0123456789"},
+                           capture_output=True, text=True, timeout=60)
+    assert usage.returncode == 0, usage.stderr
+    body = b'{"prompt": "a", "max_tokens": 1}'
+    for port, expected in ((server.port, 200), (admin, 404)):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
+        assert connection.getresponse().status == expected
+        connection.close()

@@ -317,9 +317,42 @@ static void metrics_and_version_are_plain(void **state)
     teardown(world);
 }
 
+static void ask_at(struct world *world, unsigned door, const char *path)
+{
+    exchange_double_destroy(&world->exchange);
+    exchange_double_init(&world->exchange, "GET", path);
+    world->exchange.door = door;
+    const struct exchange_handler *handler = api_handler(world->api);
+    handler->on_headers(handler->application, &world->exchange);
+}
+
+static void each_door_has_its_routes(void **state)
+{
+    static const struct {
+        const char *path;
+        uint32_t at_public, at_admin;
+    } cases[] = {
+        {"/v1/models", 200, 404},      {"/v1/chat/completions", 405, 404},
+        {"/tokenize", 405, 404},       {"/metrics", 404, 200},
+        {"/health", 200, 200},         {"/ready", 200, 200},
+        {"/version", 200, 200},        {"/nothing", 404, 404},
+        {"/admin/v1/usage", 404, 404}, /* there is no admin key */
+    };
+    (void)state;
+    struct world *world = setup(false);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ask_at(world, EXCHANGE_DOOR_PUBLIC, cases[i].path);
+        assert_int_equal(world->exchange.status, cases[i].at_public);
+        ask_at(world, EXCHANGE_DOOR_ADMIN, cases[i].path);
+        assert_int_equal(world->exchange.status, cases[i].at_admin);
+    }
+    teardown(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_door_has_its_routes),
         cmocka_unit_test(an_unknown_path_is_404_and_a_wrong_method_405_with_allow),
         cmocka_unit_test(a_post_that_is_not_json_is_415_before_its_body),
         cmocka_unit_test(keys_are_asked_for_but_on_the_open_routes),

@@ -209,6 +209,10 @@ static void listeners_are_at_different_places(void **state)
         {"{listeners: [{port: 1, tls: yes}]}", "server.listeners[0].tls: needs server.tls"},
         {"{port: 0, listeners: [{port: 0}, {port: 0}, {unix: a}, {activation: a}]}", ""},
         {"{listen: '', listeners: [{activation: a}]}", ""},
+        {"{admin: yes}", "all are 'admin: yes'"},
+        {"{listen: '', listeners: [{port: 1, admin: yes}]}", "all are 'admin: yes'"},
+        {"{admin: also}", ""},
+        {"{admin: yes, listeners: [{port: 1}]}", ""},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -88,6 +88,42 @@ static void every_worker_has_a_socket_of_every_door(void **state)
     config_free(config);
 }
 
+static void an_admin_door_takes_what_is_inside_from_the_others(void **state)
+{
+    static const struct {
+        const char *yaml;
+        unsigned serves[3];
+    } cases[] = {
+        {"{port: 0}", {EXCHANGE_DOOR_PUBLIC | EXCHANGE_DOOR_ADMIN}},
+        {"{port: 0, admin: no}", {EXCHANGE_DOOR_PUBLIC}},
+        {"{port: 0, listeners: [{port: 0, admin: yes}, {port: 0}]}",
+         {EXCHANGE_DOOR_PUBLIC, EXCHANGE_DOOR_ADMIN, EXCHANGE_DOOR_PUBLIC}},
+        {"{port: 0, admin: also, listeners: [{port: 0, admin: yes}, {port: 0, admin: no}]}",
+         {EXCHANGE_DOOR_PUBLIC | EXCHANGE_DOOR_ADMIN, EXCHANGE_DOOR_ADMIN, EXCHANGE_DOOR_PUBLIC}},
+        {"{port: 0, admin: yes, listeners: [{port: 0}]}",
+         {EXCHANGE_DOOR_ADMIN, EXCHANGE_DOOR_PUBLIC}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof yaml, "server: %s\n#%%s\n", cases[i].yaml);
+        struct config *config = configured(yaml);
+        struct doors *doors = doors_open(config, 1, NULL);
+        struct listener_door taken[LISTENER_DOORS_MAX];
+        struct doors_way way;
+        assert_non_null(doors);
+        doors_way(doors, &way);
+        uint32_t count = doors_take(doors, 0, taken);
+        for (uint32_t d = 0; d < count; d++) {
+            assert_int_equal(taken[d].serves, cases[i].serves[d]);
+            close(taken[d].fd);
+        }
+        assert_int_equal(count, config->listener_count + 1);
+        doors_close(doors);
+        config_free(config);
+    }
+}
+
 static void a_unix_socket_alone_is_a_way_in(void **state)
 {
     (void)state;
@@ -140,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_worker_has_a_socket_of_every_door),
+        cmocka_unit_test(an_admin_door_takes_what_is_inside_from_the_others),
         cmocka_unit_test(a_unix_socket_alone_is_a_way_in),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing_behind),
         cmocka_unit_test(a_port_in_use_is_refused),
