@@ -146,6 +146,8 @@ static void drain(struct server *server, struct log *log, const sigset_t *open_m
                                     : stop_signals > 1 ? "interrupted"
                                                        : "timeout"),
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
+    if (!idle)
+        server_cut(server);
 }
 
 static int serve(struct config *config, struct log *log)

@@ -253,6 +253,14 @@ bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile
     return true;
 }
 
+void server_cut(struct server *server)
+{
+    const volatile int never = 0;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        engine_stop(server->models[i].engine);
+    (void)server_wait_idle(server, SERVER_CUT_MS, &never);
+}
+
 static void watch_engine(struct server *server, struct served_model *served, uint64_t now_us)
 {
     struct engine_stats stats;

@@ -44,6 +44,8 @@ struct worker;        /* worker.h: a thread, its event_base, listener and api */
 struct ssl_ctx_st;    /* OpenSSL's SSL_CTX */
 struct access_log;    /* access_log.h: a line a request */
 
+#define SERVER_CUT_MS 2000u
+
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
     struct live_shelf live; /* what may change since */
@@ -77,6 +79,9 @@ void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
  * *interrupted (a second signal) ends the wait. */
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
+/* What is still open after the wait gets an error: the engines stop, and their last events become
+ * answers. Waits until those are sent, SERVER_CUT_MS at most. */
+void server_cut(struct server *server);
 /* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, and weighs
  * the models' licences anew when a month begins. */
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);

@@ -2,7 +2,7 @@
 /* router.c -- what can be said before a body is read is said before a body is read.
  *
  * on_headers answers every GET, and of POST all that the head alone decides: no such path, wrong
- * method, no key, wrong content type, draining, queue full, more than its tenant may ask. The last
+ * method, no key, wrong content type, queue full, more than its tenant may ask. The last
  * two are the point: under overload a refusal must cost less than an answer, so no byte of JSON is
  * parsed and nothing is tokenised for it. on_request then finds a body whose head was in order.
  * Nothing is kept between the two callbacks: finding the route and the key again is cheaper than an
@@ -186,15 +186,6 @@ static int check_content_type(const struct call *call, struct fault *fault)
     return fault_set(fault, 415, NULL, "the body must be JSON: send 'Content-Type: %s'", wanted);
 }
 
-static int check_draining(const struct call *call, struct fault *fault)
-{
-    if (!atomic_load_explicit(&call->api->server->draining, memory_order_relaxed))
-        return 0;
-    (void)fault_code(fault, 503, "shutting_down", "the server is shutting down; ask another one");
-    fault->retry_after_s = 1;
-    return -1;
-}
-
 /* The head says no model: only when every engine is full is the answer known already. */
 static int check_admission(const struct call *call, struct fault *fault)
 {
@@ -233,7 +224,7 @@ static int check_head(const struct route *route, struct call *call, bool arrives
         return -1;
     if (strcmp(route->method, "POST") != 0)
         return 0;
-    if (check_content_type(call, fault) < 0 || check_draining(call, fault) < 0)
+    if (check_content_type(call, fault) < 0)
         return -1;
     return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }

@@ -107,6 +107,20 @@ static void drain_waits_for_the_last_exchange(void **state)
     stage_expect_nothing_left();
 }
 
+static void what_is_cut_ends_before_the_listeners(void **state)
+{
+    struct fixture *fixture = *state;
+    struct server *server = stage_start(fixture);
+    stage.cut = true;
+    server_drain(server);
+    server_cut(server);
+    assert_int_equal(stage.engines_stopped, MODELS);
+    assert_int_equal(stage.listeners, WORKERS);
+    server_stop(server);
+    stage_expect_nothing_left();
+    assert_string_equal(stage.order, "sslllssaaaemem"); /* the real one stops once */
+}
+
 static volatile int signals_seen;
 
 static void on_alarm(int number)
@@ -181,6 +195,7 @@ int main(void)
         STAGE_TEST(missing_model_file_is_named),
         STAGE_TEST(port_of_another_listener_is_refused),
         STAGE_TEST(drain_waits_for_the_last_exchange),
+        STAGE_TEST(what_is_cut_ends_before_the_listeners),
         STAGE_TEST(second_signal_ends_the_wait),
         STAGE_TEST(engine_wakes_reach_the_api),
         STAGE_TEST(stall_is_logged_once_and_so_is_its_end),

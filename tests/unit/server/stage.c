@@ -89,7 +89,8 @@ void listener_free(struct listener *listener)
 {
     if (listener == NULL)
         return;
-    assert_int_equal(stage.engines_stopped, 0); /* the cancels need somebody to hear them */
+    assert_true(stage.cut ||
+                stage.engines_stopped == 0); /* the cancels need somebody to hear them */
     close(listener->fd);
     free(listener);
     stage.listeners--;
