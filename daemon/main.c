@@ -11,6 +11,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
 #include "daemon/doors.h"
+#include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
@@ -25,7 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WATCH_PERIOD_S 1
+#define WATCH_PERIOD_MS 1000u
+#define STOP_NEEDS_MS   20000u /* the ledger and the last events, after a drain */
 
 static volatile int stop_signals; /* counts SIGTERM and SIGINT; written by on_stop_signal alone */
 
@@ -117,19 +119,52 @@ static void greet(const struct server *server)
     text_destroy(&out);
 }
 
+/* A second, or half of what the service manager's watchdog waits for. */
+static uint32_t watch_period_ms(const struct server *server)
+{
+    uint64_t half_ms = notify_watchdog_us(server->notify) / 2000;
+    return half_ms > 0 && half_ms < WATCH_PERIOD_MS ? (uint32_t)half_ms : WATCH_PERIOD_MS;
+}
+
+static void take_up_again(struct server *server, int64_t now_unix)
+{
+    notify_reloading(server->notify, clock_monotonic_us());
+    reload(server, now_unix);
+    access_log_reopen(server->access_log);
+    notify_ready(server->notify);
+}
+
 static void wait_for_stop(struct server *server, const sigset_t *open_mask)
 {
-    const struct timespec period = {.tv_sec = WATCH_PERIOD_S};
+    uint32_t period_ms = watch_period_ms(server);
+    const struct timespec period = {.tv_sec = period_ms / 1000,
+                                    .tv_nsec = period_ms % 1000 * 1000000L};
     int reloads_done = 0;
     while (stop_signals == 0) {
         (void)ppoll(NULL, 0, &period, open_mask);
         int64_t now_unix = clock_unix_us() / 1000000;
         if (reloads_done != reload_signals) {
             reloads_done = reload_signals; /* before the files are read: a later one reads again */
-            reload(server, now_unix);
-            access_log_reopen(server->access_log);
+            take_up_again(server, now_unix);
         }
         server_watch(server, clock_monotonic_us(), now_unix);
+    }
+}
+
+/* server_wait_idle() in pieces, between which the watch goes on. */
+static bool wait_idle(struct server *server, uint32_t timeout_ms)
+{
+    uint32_t period_ms = watch_period_ms(server);
+    int before = stop_signals;
+    uint64_t end_us = clock_monotonic_us() + (uint64_t)timeout_ms * 1000;
+    for (uint64_t now_us = clock_monotonic_us();; now_us = clock_monotonic_us()) {
+        uint64_t left_ms = now_us < end_us ? (end_us - now_us) / 1000 : 0;
+        uint32_t piece_ms = left_ms < period_ms ? (uint32_t)left_ms : period_ms;
+        if (server_wait_idle(server, piece_ms, &stop_signals))
+            return true;
+        if (left_ms == 0 || stop_signals != before)
+            return false;
+        server_watch(server, clock_monotonic_us(), clock_unix_us() / 1000000);
     }
 }
 
@@ -138,9 +173,10 @@ static void drain(struct server *server, struct log *log, const sigset_t *open_m
     uint64_t started_us = clock_monotonic_us();
     uint32_t timeout_ms = server->config->drain_timeout_ms;
     log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
+    notify_stopping(server->notify, ((uint64_t)timeout_ms + STOP_NEEDS_MS) * 1000);
     server_drain(server);
     (void)pthread_sigmask(SIG_SETMASK, open_mask, NULL); /* the second signal gets through */
-    bool idle = server_wait_idle(server, timeout_ms, &stop_signals);
+    bool idle = wait_idle(server, timeout_ms);
     log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
               LOG_STRING("outcome", idle               ? "all answered"
                                     : stop_signals > 1 ? "interrupted"
@@ -167,6 +203,7 @@ static int serve(struct config *config, struct log *log)
     log_event(log, LOG_LEVEL_INFO, "ready", LOG_STRING("listen", config->listen),
               LOG_U64("port", server->port), LOG_U64("workers", server->worker_count),
               LOG_U64("start_ms", (clock_monotonic_us() - started_us) / 1000));
+    notify_ready(server->notify);
     greet(server);
     wait_for_stop(server, &open_mask);
     drain(server, log, &open_mask);

@@ -364,6 +364,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_enforcement(scrape, out);
     render_family(out, "weir_build_info", "gauge", "The version that runs.");
     text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
+    render_life(scrape, out);
     render_network(scrape, out);
     render_bounds(scrape, out);
     render_http(scrape, out);

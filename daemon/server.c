@@ -18,8 +18,10 @@
 #include "daemon/api/tenant_limits.h"
 #include "daemon/doors.h"
 #include "daemon/load.h"
+#include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
+#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
 
@@ -167,6 +169,32 @@ static int weigh_models(struct server *server, struct error *err)
     return error_set(err, ERROR_REFUSED, "%s", first.text);
 }
 
+/* A manager that cannot be told is no reason not to serve. */
+static int open_notify(struct server *server, struct error *err)
+{
+    struct notify_environment environment;
+    struct error refused = {0};
+    notify_environment(&environment);
+    server->notify = notify_new(&environment, &refused);
+    if (server->notify != NULL)
+        return 0;
+    log_event(server->log, LOG_LEVEL_WARN, "notify_off", LOG_STRING("error", refused.text));
+    server->notify = notify_new(&(struct notify_environment){0}, err);
+    return server->notify == NULL ? err->code : 0;
+}
+
+static int load_models(struct server *server, struct error *err)
+{
+    int result = 0;
+    for (uint32_t i = 0; result == 0 && i < server->model_count; i++) {
+        notify_status(server->notify, "loading model %u of %u: %s", i + 1, server->model_count,
+                      server->models[i].id);
+        notify_needs(server->notify, load_needs_us(&server->models[i]));
+        result = load_model(server, i, err);
+    }
+    return result;
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -182,6 +210,8 @@ static int start_all(struct server *server, struct error *err)
         worker->bell_fd = -1;
     }
     raise_file_limit(config, server->log);
+    if (open_notify(server, err) != 0)
+        return err->code;
     server->metrics = metrics_new(config->model_count, err);
     if (server->metrics == NULL)
         return ERROR_NO_MEMORY;
@@ -201,8 +231,8 @@ static int start_all(struct server *server, struct error *err)
         result = open_policy(server, err);
     if (result == 0)
         result = weigh_models(server, err);
-    for (uint32_t i = 0; result == 0 && i < server->model_count; i++)
-        result = load_model(server, i, err);
+    if (result == 0)
+        result = load_models(server, err);
     return result == 0 ? start_workers(server, err) : result;
 }
 
@@ -261,22 +291,6 @@ void server_cut(struct server *server)
     (void)server_wait_idle(server, SERVER_CUT_MS, &never);
 }
 
-static void watch_engine(struct server *server, struct served_model *served, uint64_t now_us)
-{
-    struct engine_stats stats;
-    engine_stats(served->engine, &stats);
-    uint64_t still_ms =
-        now_us > stats.last_progress_us ? (now_us - stats.last_progress_us) / 1000 : 0;
-    bool stalled = stats.busy && still_ms > server->config->stall_timeout_ms;
-    if (stalled == served->stalled)
-        return;
-    served->stalled = stalled;
-    log_event(server->log, stalled ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
-              stalled ? "stall" : "stall_over", LOG_STRING("model", served->id),
-              LOG_U64("still_ms", still_ms), LOG_U64("running", stats.running),
-              LOG_U64("waiting", stats.waiting), LOG_U64("steps", stats.steps));
-}
-
 static void log_note(struct log *log, const char *line)
 {
     static const char *const events[] = {
@@ -309,8 +323,12 @@ void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
     log_users(server);
     rules_watch(server, now_unix);
-    for (uint32_t i = 0; i < server->model_count; i++)
-        watch_engine(server, &server->models[i], now_us);
+    struct live *live = live_shelf_newest(&server->live);
+    bool alive = watch_all(server, live->config->stall_timeout_ms, now_us);
+    live_unref(live);
+    watch_tell_status(server, now_us);
+    if (alive)
+        notify_alive(server->notify, now_us);
 }
 
 void server_stop(struct server *server)
@@ -345,6 +363,7 @@ void server_stop(struct server *server)
     free(server->workers);
     free(server->models);
     free(server->refused);
+    notify_free(server->notify);
     free(server);
 }
 

@@ -57,6 +57,7 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
     uint64_t rings;
     if (read((int)fd, &rings, sizeof rings) != (ssize_t)sizeof rings && errno != EAGAIN)
         return;
+    (void)atomic_fetch_add_explicit(&worker->turns, 1, memory_order_relaxed);
     uint32_t order = atomic_load(&worker->order);
     if (order == WORKER_STOP) {
         (void)event_base_loopbreak(worker->base);

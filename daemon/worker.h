@@ -10,6 +10,7 @@
 #include "daemon/api/api.h"
 #include "daemon/http/listener.h"
 #include "daemon/server.h"
+#include "daemon/watch.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -33,7 +34,11 @@ struct worker {
     struct listener *listener;
     struct live *live; /* one reference: what it last took up */
     bool draining;
+    /* the main thread's */
+    struct watch_pulse pulse; /* of turns */
     /* shared */
+    _Atomic uint64_t turns; /* of the loop in which the bell was heard */
+    _Atomic bool stalled;   /* it has not been for long; the main thread says so */
     _Atomic uint32_t order; /* enum worker_order, only ever upwards; then ring */
     _Atomic bool idle;      /* draining, and nothing is open any more */
 };

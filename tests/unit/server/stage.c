@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,11 @@ const struct exchange_handler *api_handler(const struct api *api)
 void api_wake(struct api *api)
 {
     (void)api;
+    if (atomic_exchange(&stage.hang, false)) {
+        atomic_store(&stage.hanging, true);
+        while (atomic_load(&stage.hanging))
+            sched_yield();
+    }
     atomic_fetch_add(&stage.wakes, 1);
 }
 
