@@ -59,6 +59,8 @@ struct server {
     uint16_t port;          /* bound */
     _Atomic bool ready;     /* accepting; false again while draining */
     _Atomic bool draining;
+    _Atomic bool memory_over;                        /* new requests are refused */
+    _Atomic uint64_t memory_bytes, memory_watermark; /* as of the last watch; 0: unknown */
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
     struct rules *rules;      /* the newest, owned; older ones hang on it */

@@ -26,7 +26,7 @@ struct worker {
     int socket;  /* listening, until the listener takes it; then -1 */
     int bell_fd; /* eventfd; -1 before worker_prepare() */
     struct event_base *base;
-    struct event *bell, *idle_timer;
+    struct event *bell, *tick, *idle_timer;
     struct api *api;
     pthread_t thread;
     bool running; /* thread is to be joined */

@@ -128,6 +128,12 @@ static void open_request(struct connection *connection, const struct h1_head *he
         connection_break(connection);
         return;
     }
+    if (h1->exchange->head_fault != 0) { /* what h1_head.c takes and exchange.h's limits do not */
+        refuse(connection, h1->exchange->head_fault,
+               h1->exchange->head_fault == 414 ? "the request target is too long"
+                                               : "the headers are too many or too large");
+        return;
+    }
     if (head->length > listener->limits.body_bytes_max) {
         refuse(connection, 413, "the request body is larger than this server takes");
         return;
