@@ -18,6 +18,7 @@
 #define PRODUCT_BYTES_MAX 255u
 #define WEBHOOK_NAME_MAX  64u
 #define MINUTE_MS         60000u
+#define SHARE_ONE         1000000u
 #define MIB               (UINT64_C(1) << 20)
 #define TIB               (UINT64_C(1) << 40)
 
@@ -101,6 +102,30 @@ static int set_number(void *place, const struct config_key *key, const char *val
     return 0;
 }
 
+/* "0.25": digits, and up to six behind a point. False for anything else, and for more than 1. */
+static bool read_share(const char *value, uint32_t *ret)
+{
+    uint32_t whole = value[0] == '1', millionths = 0, scale = SHARE_ONE / 10;
+    const char *at = value + 1;
+    if (value[0] != '0' && value[0] != '1')
+        return false;
+    if (*at == '.' && at[1] != '\0')
+        for (at++; isdigit((unsigned char)*at) && scale > 0; at++, scale /= 10)
+            millionths += (uint32_t)(*at - '0') * scale;
+    *ret = whole * SHARE_ONE + millionths;
+    return *at == '\0' && *ret <= SHARE_ONE;
+}
+
+static int set_share(uint32_t *place, const char *value, struct error *err)
+{
+    uint32_t share;
+    if (!read_share(value, &share))
+        return error_set(err, ERROR_INVALID,
+                         "expected a share from 0 to 1 such as 0.05, got '%.64s'", value);
+    *place = share;
+    return 0;
+}
+
 static int replace_text(char **place, const char *value, struct error *err)
 {
     char *copy = strdup(value);
@@ -144,15 +169,25 @@ static int read_choice(const char *value, const char *const *choices, int *ret, 
 }
 
 static const char *const switch_words[] = {"false", "true", NULL};
+static const char *const on_off_words[] = {"off", "on", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
+static const char *const header_words[] = {"any", "x-forwarded-for", "forwarded", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
 static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
+static_assert(FORWARDED_BY_ANY == 0 && FORWARDED_BY_RFC == 2, "header_words likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
+
+static const char *const *bool_words(enum config_kind kind)
+{
+    return kind == CONFIG_SWITCH   ? switch_words
+           : kind == CONFIG_ON_OFF ? on_off_words
+                                   : sharing_words;
+}
 
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err)
@@ -162,12 +197,19 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
     switch (key->kind) {
     case CONFIG_TEXT:
         return set_text(place, key, value, err);
+    case CONFIG_SHARE:
+        return set_share(place, value, err);
     case CONFIG_SWITCH:
+    case CONFIG_ON_OFF:
     case CONFIG_SHARING:
-        result = read_choice(value, key->kind == CONFIG_SWITCH ? switch_words : sharing_words,
-                             &choice, err);
+        result = read_choice(value, bool_words(key->kind), &choice, err);
         if (result == 0)
             *(bool *)place = choice == 1;
+        return result;
+    case CONFIG_HEADER:
+        result = read_choice(value, header_words, &choice, err);
+        if (result == 0)
+            *(enum forwarded_by *)place = (enum forwarded_by)choice;
         return result;
     case CONFIG_LEVEL:
         result = read_choice(value, level_words, &choice, err);
@@ -257,6 +299,7 @@ void config_free(struct config *config)
     }
     free(config->api_keys);
     config_release_admin_keys(config);
+    config_release_doors(config);
     config_release_tenants(config);
     for (uint32_t i = 0; i < config->webhook_count; i++)
         release_webhook(&config->webhooks[i]);

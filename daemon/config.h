@@ -22,6 +22,7 @@
 #define CONFIG_API_KEYS_MAX   1024u
 #define CONFIG_WEBHOOKS_MAX   16u
 #define CONFIG_ADMIN_KEYS_MAX 64u
+#define CONFIG_TRUSTED_MAX    256u
 #define CONFIG_TENANTS_MAX    4096u
 #define CONFIG_TENANT_UNSAID  UINT32_MAX
 
@@ -73,6 +74,9 @@ struct config {
     /* server */
     char *listen; /* address, default "127.0.0.1" */
     uint16_t port;
+    bool proxy_protocol;     /* spoken by whoever connects there */
+    struct network *trusted; /* what trust.proxies has */
+    struct listener_trust trust;
     uint32_t workers;                /* 0: chosen from the cores */
     char *tls_certificate, *tls_key; /* "" for clear text */
     struct listener_limits limits;
@@ -128,6 +132,12 @@ struct config {
     /* log */
     enum log_level log_level;
     enum log_format log_format;
+    /* access log */
+    char *access_log_path;   /* "": lines go into the log */
+    uint32_t access_sample;  /* share of requests that leave a line, in millionths */
+    uint32_t access_slow_ms; /* those as slow always do */
+    uint32_t access_buffer;  /* lines that may wait to be written */
+    bool access_addresses;   /* lines name the client's address */
 };
 
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };

@@ -21,8 +21,11 @@ enum config_kind {
     CONFIG_U32,      /* uint32_t */
     CONFIG_BYTES,    /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
     CONFIG_DURATION, /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
+    CONFIG_SHARE,    /* uint32_t, millionths: "1.0", "0.01" */
     CONFIG_SWITCH,   /* bool: true or false */
+    CONFIG_ON_OFF,   /* bool: on or off */
     CONFIG_SHARING,  /* bool: all or tenant */
+    CONFIG_HEADER,   /* enum forwarded_by */
     CONFIG_LEVEL,    /* enum log_level */
     CONFIG_ENFORCE,  /* enum policy_enforce */
     CONFIG_VIEW,     /* enum policy_view */
@@ -103,6 +106,10 @@ void config_release_tenants(struct config *config);
 int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
                      struct error *err);
 int config_load_file(struct config *config, const char *path, struct error *err);
+
+/* A network or "unix"; server.trusted_proxies. */
+int config_add_trusted(struct config *config, const char *text, struct error *err);
+void config_release_doors(struct config *config);
 
 void config_release_admin_keys(struct config *config);
 

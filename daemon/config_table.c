@@ -21,6 +21,8 @@
 const struct config_key config_keys[] = {
     {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 1, 255},
     {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
+    {"server", "proxy_protocol", NULL, "off", CONFIG_ON_OFF, false, AT(proxy_protocol), 0, 0},
+    {"server", "trusted_header", NULL, "any", CONFIG_HEADER, false, AT(trust.by), 0, 0},
     {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
     {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
      DAY_MS},
@@ -107,13 +109,18 @@ const struct config_key config_keys[] = {
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
+    {"access_log", "path", NULL, "", CONFIG_TEXT, false, AT(access_log_path), 0, PATH_BYTES_MAX},
+    {"access_log", "sample", NULL, "1.0", CONFIG_SHARE, false, AT(access_sample), 0, 1000000},
+    {"access_log", "slow", NULL, "10s", CONFIG_DURATION, false, AT(access_slow_ms), 1, DAY_MS},
+    {"access_log", "buffer", NULL, "8192", CONFIG_U32, false, AT(access_buffer), 2, 1048576},
+    {"access_log", "addresses", NULL, "false", CONFIG_SWITCH, false, AT(access_addresses), 0, 0},
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {"",       "server", "server.tls", "server.limits",
-                                       "limits", "engine", "access",     "users",
-                                       "fleet",  "alerts", "licenses",   "log"};
+const char *const config_sections[] = {
+    "",      "server", "server.tls", "server.limits", "limits", "engine",    "access",
+    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -32,6 +32,8 @@ struct raw {
     uint32_t admin_key_count;
     struct config_webhook *webhooks;
     uint32_t webhook_count;
+    char **trusted;
+    uint32_t trusted_count;
     struct config_raw_tenant *tenants;
     uint32_t tenant_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
@@ -44,7 +46,7 @@ struct schema {
     cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
     cyaml_schema_field_t admin_key_fields[3];
     cyaml_schema_field_t tenant_fields[2 + CONFIG_TENANT_KEYS_MAX + 1];
-    cyaml_schema_value_t model, api_key, admin_key, webhook, tenant, id, root;
+    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -135,6 +137,14 @@ static void fill_admin_keys(struct schema *schema, cyaml_schema_field_t *ret)
                       CONFIG_ADMIN_KEYS_MAX);
 }
 
+static void fill_trusted(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    schema->trusted = text_field("", 0, 0).value;
+    *ret = list_field("trusted_proxies", offsetof(struct raw, trusted),
+                      offsetof(struct raw, trusted_count), &schema->trusted, CONFIG_TRUSTED_MAX);
+    ret->value.data_size = sizeof(char *); /* entries are pointers to their text */
+}
+
 static void fill_tenants(struct schema *schema, cyaml_schema_field_t *ret)
 {
     cyaml_schema_field_t *fields = schema->tenant_fields;
@@ -143,7 +153,6 @@ static void fill_tenants(struct schema *schema, cyaml_schema_field_t *ret)
     *fields++ =
         list_field("models", offsetof(struct config_raw_tenant, models),
                    offsetof(struct config_raw_tenant, model_count), &schema->id, CONFIG_MODELS_MAX);
-    fields[-1].value.data_size = sizeof(char *); /* its entries are pointers */
     fields[-1].value.data_size = sizeof(char *); /* its entries are pointers */
     for (uint32_t i = 0; i < config_tenant_key_count; i++)
         *fields++ = text_field(config_tenant_keys[i].name,
@@ -202,6 +211,8 @@ static void schema_fill(struct schema *schema)
                    &schema->api_key, CONFIG_API_KEYS_MAX);
     fill_admin_keys(schema, &schema->fields[access][used[access]]);
     fill_webhooks(schema, &schema->fields[alerts][used[alerts]]);
+    uint32_t server = section_index("server", 6);
+    fill_trusted(schema, &schema->fields[server][used[server]++]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
                                           .data_size = sizeof(struct raw),
@@ -286,6 +297,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
     for (uint32_t i = 0; i < raw->webhook_count; i++) {
         (void)snprintf(path, sizeof path, "alerts.webhooks[%u]", i);
         if (config_add_webhook(config, &raw->webhooks[i], &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->trusted_count; i++) {
+        (void)snprintf(path, sizeof path, "server.trusted_proxies[%u]", i);
+        if (config_add_trusted(config, raw->trusted[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     return take_declaration(config, raw, source, err);

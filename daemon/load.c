@@ -111,6 +111,7 @@ static int start_engine(struct server *server, struct served_model *served, uint
                   LOG_STRING("remedy", "set engine.kv_memory or engine.context"));
     const struct engine_config engine = {
         .model = served->model,
+        .number = index,
         .workers = server->worker_count,
         .kv_memory_bytes = plan.bytes,
         .context = plan.context,

@@ -7,6 +7,7 @@
  * sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
+#include "daemon/access_log.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
 #include "daemon/reload.h"
@@ -128,6 +129,7 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
         if (reloads_done != reload_signals) {
             reloads_done = reload_signals; /* before the files are read: a later one reads again */
             reload(server, now_unix);
+            access_log_reopen(server->access_log);
         }
         server_watch(server, clock_monotonic_us(), now_unix);
     }

@@ -82,6 +82,8 @@ void render_licenses(const struct server *server, struct text *out);
 void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
 /* weir_fleet_*, and how old the view of all is. */
 void render_fleet(const struct server *server, struct text *out);
+/* What became of access log lines and spans. */
+void render_seen(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

@@ -14,6 +14,7 @@
 #include "daemon/server.h"
 
 #include "base/clock.h"
+#include "daemon/access_log.h"
 #include "daemon/api/tenant_limits.h"
 #include "daemon/load.h"
 #include "daemon/memory.h"
@@ -248,6 +249,10 @@ static int start_all(struct server *server, struct error *err)
     if (live == NULL)
         return err->code;
     live_shelf_put(&server->live, live);
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
         result = open_policy(server, err);
@@ -382,6 +387,7 @@ void server_stop(struct server *server)
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
     tenant_limits_free(server->tenant_limits);
+    access_log_close(server->access_log);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
     live_shelf_destroy(&server->live);

@@ -41,6 +41,7 @@ struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs *
 struct rules;         /* rules.h: what models are weighed against */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
 struct ssl_ctx_st;    /* OpenSSL's SSL_CTX */
+struct access_log;    /* access_log.h: a line a request */
 
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
@@ -49,6 +50,7 @@ struct server {
     struct policy *policy;
     struct metrics *metrics;
     struct tenant_limits *tenant_limits;
+    struct access_log *access_log;
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/worker.h"
 
+#include "base/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -51,6 +53,7 @@ static void take_up_live(struct worker *worker)
         return;
     const struct listener_limits limits = limits_of(worker);
     listener_set_limits(worker->listener, &limits);
+    listener_set_trust(worker->listener, &worker->live->config->trust);
     api_set_live(worker->api, worker->live);
 }
 
@@ -98,23 +101,31 @@ int worker_prepare(struct worker *worker, struct error *err)
     worker->api = api_new(worker->server, worker->index, err);
     if (worker->api == NULL)
         return error_wrap(err, "worker %u", worker->index);
+    const struct listener_door door = {
+        .fd = worker->socket,
+        .tls = worker->server->tls != NULL,
+        .proxy_protocol = worker->server->config->proxy_protocol,
+    };
     const struct listener_config config = {
         .base = worker->base,
-        .fd = worker->socket,
+        .doors = &door,
+        .door_count = 1,
         .tls = worker->server->tls,
         .limits = limits_of(worker),
+        .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
     };
+    worker->socket = -1; /* it is the listener's, even where there will be none */
     worker->listener = listener_new(&config, err);
     if (worker->listener == NULL)
         return error_wrap(err, "worker %u", worker->index);
-    worker->socket = -1;
     return 0;
 }
 
 int worker_run(struct worker *worker, struct error *err)
 {
-    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    int failed =
+        thread_start_numbered(&worker->thread, "worker", worker->index, worker_main, worker);
     if (failed != 0)
         return error_set_errno(err, failed, "worker %u: thread", worker->index);
     worker->running = true;

@@ -29,8 +29,11 @@ void answer_headers_add(struct answer_headers *head, const char *name, const cha
 /* What a generation adds to the log line. */
 struct answer_record {
     const char *model;
+    const char *finish;     /* of the choice that ended worst; constants, both */
+    const char *user_class; /* identity_class_name() */
     uint32_t prompt_tokens, completion_tokens, cached_tokens;
-    uint64_t ttft_us; /* 0: no token came */
+    uint64_t ttft_us;              /* 0: no token came */
+    struct generation_times times; /* over its parts; what is 0 did not happen */
 };
 
 struct answer {

@@ -167,6 +167,8 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
 {
     const struct call *call = plan->call;
     struct claims claims;
+    if (claims_check(call, fault) < 0)
+        return -1;
     claims_read(call, plan->request, &claims);
     policy_admit(call->api->server->policy, plan->model->policy, &claims.policy, plan->now_unix_us,
                  ret);
@@ -262,6 +264,8 @@ static struct generation *generation_new(const struct generation_plan *plan,
     generation->prompt_only = request->max_tokens == 0;
     generation->created_unix = plan->now_unix_us / 1000000;
     generation->sequence = decision->sequence;
+    generation->identity = decision->identity;
+    generation->times.submitted_us = plan->call->now_us;
     write_header_value(decision->attribution, generation->attribution);
     (void)snprintf(generation->id, sizeof generation->id, "%s%016llx%08llx", plan->shape->id_prefix,
                    (unsigned long long)api_random_u64(plan->call->api),
@@ -514,6 +518,21 @@ static_assert(FINISH_STOP < FINISH_LENGTH && FINISH_LENGTH < FINISH_ABORT &&
                   FINISH_ABORT < FINISH_ERROR,
               "note_end() takes the worst by number");
 
+static void take_earliest(uint64_t *at, uint64_t other)
+{
+    if (other != 0 && (*at == 0 || other < *at))
+        *at = other;
+}
+
+static void take_times(struct generation *generation, const struct generation_times *part)
+{
+    struct generation_times *times = &generation->times;
+    take_earliest(&times->scheduled_us, part->scheduled_us);
+    take_earliest(&times->first_token_us, part->first_token_us);
+    if (part->finished_us > times->finished_us)
+        times->finished_us = part->finished_us;
+}
+
 static void on_event(struct part *part, const struct generation_event *event)
 {
     struct generation *generation = part->generation;
@@ -523,6 +542,7 @@ static void on_event(struct part *part, const struct generation_event *event)
     part->prompt_tokens = event->prompt_tokens;
     part->cached_tokens = event->cached_tokens;
     generation->answering |= event->has_token && !event->is_prompt;
+    take_times(generation, &event->times);
     if (event->is_prompt)
         on_prompt_token(part, event);
     else if (event->has_token && choice->finish == FINISH_NONE && !generation->prompt_only)

@@ -31,6 +31,21 @@ static struct shape_usage usage_of(const struct generation *generation)
     return usage;
 }
 
+/* Of the choice that ended worst; one that has not ended yet is broken off. */
+static enum finish_reason worst_finish(const struct generation *generation)
+{
+    enum finish_reason worst = FINISH_STOP;
+    uint32_t count = generation->part_count * generation->choices_per_part;
+    for (uint32_t i = 0; i < count; i++) {
+        enum finish_reason finish = generation->choices[i].finish;
+        if (finish == FINISH_NONE)
+            finish = FINISH_ABORT;
+        if (finish > worst)
+            worst = finish;
+    }
+    return worst;
+}
+
 struct answer_record generation_record_of(const struct generation *generation)
 {
     struct shape_usage usage = usage_of(generation);
@@ -40,6 +55,9 @@ struct answer_record generation_record_of(const struct generation *generation)
         .completion_tokens = usage.completion_tokens,
         .cached_tokens = usage.cached_tokens,
         .ttft_us = generation->ttft_us,
+        .times = generation->times,
+        .finish = finish_name(worst_finish(generation)),
+        .user_class = identity_class_name(generation->identity),
     };
 }
 

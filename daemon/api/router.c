@@ -160,6 +160,8 @@ static int check_admin(struct call *call, const char *authorization, struct faul
 static int check_key(const struct route *route, struct call *call, struct fault *fault)
 {
     const char *authorization = exchange_header(call->exchange, "authorization");
+    if (authorization != NULL && exchange_header_differs(call->exchange, "authorization"))
+        return fault_code(fault, 400, "ambiguous_header", "send 'Authorization' once");
     if ((route->flags & ROUTE_ADMIN) != 0)
         return check_admin(call, authorization, fault);
     if (auth_check(call->live->auth, authorization, &call->identity) ||

@@ -6,6 +6,7 @@
 #define WEIR_DAEMON_HTTP_EXCHANGE_INNER_H
 
 #include "base/text.h"
+#include "daemon/http/address.h"
 #include "daemon/http/exchange.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct exchange {
     enum http_version version;
     int32_t stream_id; /* HTTP/2 */
     uint64_t started_us;
+    char client[ADDRESS_TEXT_BYTES]; /* "": the connection's */
 
     /* state */
     void *owner; /* borrowed: the application */
@@ -56,9 +58,10 @@ struct exchange {
     bool writable_due; /* on_writable is to be called */
     enum answer_state answer_state;
     uint32_t status;
-    struct text answer;   /* bytes waiting for the client ... */
-    size_t answer_taken;  /* ... from here on */
-    uint64_t progress_us; /* bytes began to wait, or some were last taken */
+    uint64_t answer_given; /* bytes of its body, waiting or sent */
+    struct text answer;    /* bytes waiting for the client ... */
+    size_t answer_taken;   /* ... from here on */
+    uint64_t progress_us;  /* bytes began to wait, or some were last taken */
 
     struct exchange *previous, *next; /* in the connection */
     struct exchange *writable_next;   /* among those whose on_writable is due */

@@ -6,7 +6,7 @@
 #include "daemon/http/h2.h"
 #include "daemon/http/listener_inner.h"
 
-#include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -157,40 +157,35 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
 /* -- Accepting -- */
 
 /* Out of descriptors: the queue stays readable, so a loop that tried on would spin. */
-static void pause_accepting(struct listener *listener)
+static void pause_accepting(struct door *door)
 {
     const struct timeval pause = {0, LISTENER_ACCEPT_PAUSE_MS * 1000};
-    if (event_add(&listener->accept_again, &pause) == 0)
-        (void)event_del(&listener->accepting);
+    if (event_add(&door->accept_again, &pause) == 0)
+        (void)event_del(&door->accepting);
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *argument)
 {
     (void)fd;
     (void)what;
-    struct listener *listener = argument;
-    if (!listener->draining && event_add(&listener->accepting, NULL) != 0)
-        pause_accepting(listener);
+    struct door *door = argument;
+    if (!door->listener->draining && event_add(&door->accepting, NULL) != 0)
+        pause_accepting(door);
 }
 
-static void welcome(struct listener *listener, int fd, const struct sockaddr_storage *address)
+static void welcome(struct door *door, int fd, const struct sockaddr_storage *from)
 {
+    struct listener *listener = door->listener;
     uint32_t open = atomic_load_explicit(&listener->counters.connections, memory_order_relaxed);
     if (open >= listener->limits.connections_max) {
         COUNTER_ADD(listener->counters.refused, 1);
         (void)close(fd);
         return;
     }
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* costs latency, if at all */
-    char client[INET6_ADDRSTRLEN] = "";
-    if (address->ss_family == AF_INET6)
-        (void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, client,
-                        sizeof client);
-    else if (address->ss_family == AF_INET)
-        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, client,
-                        sizeof client);
-    if (connection_new(listener, fd, client) != NULL)
+    const int one = 1;
+    if (from->ss_family != AF_UNIX) /* costs latency, if at all */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connection_new(door, fd, from) != NULL)
         COUNTER_ADD(listener->counters.accepted, 1);
     else
         COUNTER_ADD(listener->counters.refused, 1);
@@ -199,17 +194,17 @@ static void welcome(struct listener *listener, int fd, const struct sockaddr_sto
 static void on_accept(evutil_socket_t listening, short what, void *argument)
 {
     (void)what;
-    struct listener *listener = argument;
-    listener_tick(listener);
+    struct door *door = argument;
+    listener_tick(door->listener);
     for (unsigned accepts = 0; accepts < LISTENER_ACCEPTS_MAX; accepts++) {
         struct sockaddr_storage address = {0};
         socklen_t count = sizeof address;
         int fd =
             accept4(listening, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            welcome(listener, fd, &address);
+            welcome(door, fd, &address);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            pause_accepting(listener);
+            pause_accepting(door);
             return;
         } else if (errno == EAGAIN) {
             return;
@@ -220,23 +215,64 @@ static void on_accept(evutil_socket_t listening, short what, void *argument)
 
 /* -- Life -- */
 
+/* Takes over the sockets of config, so that listener_free() closes them. */
+static void add_doors(struct listener *listener, const struct listener_config *config)
+{
+    for (uint32_t i = 0; i < config->door_count; i++) {
+        struct door *door = &listener->doors[i];
+        door->listener = listener;
+        door->is = config->doors[i];
+        assert(!door->is.tls || config->tls != NULL);
+        (void)event_assign(&door->accepting, config->base, door->is.fd, EV_READ | EV_PERSIST,
+                           on_accept, door);
+        (void)evtimer_assign(&door->accept_again, config->base, on_accept_again, door);
+    }
+    listener->door_count = config->door_count;
+}
+
+static int open_doors(struct listener *listener, struct error *err)
+{
+    for (uint32_t i = 0; i < listener->door_count; i++)
+        if (event_add(&listener->doors[i].accepting, NULL) != 0)
+            return error_set_errno(err, errno, "listening socket");
+    return 0;
+}
+
+/* The kernel sends newcomers to the other sockets of the port, or lets them wait for whoever holds
+ * the socket too: it is closed, never shut down. */
+static void close_doors(struct listener *listener)
+{
+    for (uint32_t i = 0; i < listener->door_count; i++) {
+        struct door *door = &listener->doors[i];
+        (void)event_del(&door->accepting);
+        (void)event_del(&door->accept_again);
+        if (door->is.fd >= 0)
+            (void)close(door->is.fd);
+        door->is.fd = -1;
+    }
+}
+
 struct listener *listener_new(const struct listener_config *config, struct error *err)
 {
+    assert(config->door_count > 0 && config->door_count <= LISTENER_DOORS_MAX);
     struct listener *listener = calloc(1, sizeof *listener);
-    if (listener == NULL) {
+    struct door *doors = calloc(config->door_count, sizeof *doors);
+    if (listener == NULL || doors == NULL) {
         (void)error_no_memory(err);
-        (void)close(config->fd);
+        for (uint32_t i = 0; i < config->door_count; i++)
+            (void)close(config->doors[i].fd);
+        free(listener);
+        free(doors);
         return NULL;
     }
     listener->base = config->base;
-    listener->fd = config->fd;
+    listener->doors = doors;
     listener->tls = config->tls;
     listener->limits = config->limits;
+    listener->trust = config->trust;
     listener->handler = config->handler;
     listener->shortest_us = shortest_limit(&config->limits);
-    (void)event_assign(&listener->accepting, config->base, config->fd, EV_READ | EV_PERSIST,
-                       on_accept, listener);
-    (void)evtimer_assign(&listener->accept_again, config->base, on_accept_again, listener);
+    add_doors(listener, config);
     (void)evtimer_assign(&listener->flush, config->base, on_flush, listener);
     (void)evtimer_assign(&listener->flush_later, config->base, on_flush, listener);
     listener_tick(listener);
@@ -246,12 +282,8 @@ struct listener *listener_new(const struct listener_config *config, struct error
         (void)error_no_memory(err);
         goto fail;
     }
-    if (h2_prepare(listener, err) != 0)
+    if (h2_prepare(listener, err) != 0 || open_doors(listener, err) != 0)
         goto fail;
-    if (event_add(&listener->accepting, NULL) != 0) {
-        (void)error_set_errno(err, errno, "listening socket");
-        goto fail;
-    }
     return listener;
 
 fail:
@@ -265,16 +297,18 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
     listener->shortest_us = shortest_limit(limits);
 }
 
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
+{
+    listener->trust = *trust;
+}
+
 void listener_drain(struct listener *listener)
 {
     if (listener->draining)
         return;
     listener->draining = true;
     listener_tick(listener);
-    (void)event_del(&listener->accepting);
-    (void)event_del(&listener->accept_again);
-    (void)close(listener->fd); /* the kernel sends newcomers to the other listeners of the port */
-    listener->fd = -1;
+    close_doors(listener);
     for (struct connection *each = listener->connections; each != NULL; each = each->next)
         connection_drain(each);
 }
@@ -287,16 +321,14 @@ void listener_free(struct listener *listener)
         connection_free(listener->connections);
     exchange_spares_free(listener);
     h2_unprepare(listener);
-    (void)event_del(&listener->accepting);
-    (void)event_del(&listener->accept_again);
+    close_doors(listener);
     (void)event_del(&listener->flush);
     (void)event_del(&listener->flush_later);
-    if (listener->fd >= 0)
-        (void)close(listener->fd);
     text_destroy(&listener->spare_out);
     text_destroy(&listener->plain_out);
     free(listener->read_bytes);
     free(listener->plain_bytes);
+    free(listener->doors);
     free(listener);
 }
 
@@ -314,5 +346,7 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .requests_h2 = atomic_load_explicit(&from->requests_h2, memory_order_relaxed),
         .protocol_errors = atomic_load_explicit(&from->protocol_errors, memory_order_relaxed),
         .timeouts = atomic_load_explicit(&from->timeouts, memory_order_relaxed),
+        .proxy_errors = atomic_load_explicit(&from->proxy_errors, memory_order_relaxed),
+        .forwarded_errors = atomic_load_explicit(&from->forwarded_errors, memory_order_relaxed),
     };
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* listener.h -- a worker's side of the network: listening socket, connections, protocols.
+/* listener.h -- a worker's side of the network: its doors, connections, protocols.
  *
- * Each worker has its own listener on the same port (SO_REUSEPORT) and its own event_base; all of
- * it belongs to the worker's thread. TLS by ALPN or clear text by preface picks HTTP/2 or
- * HTTP/1.1. */
+ * Each worker has its own listener and its own event_base; all of it belongs to the worker's
+ * thread. A door is a listening socket and what holds of whoever comes through it. TLS by ALPN or
+ * clear text by preface picks HTTP/2 or HTTP/1.1. */
 #ifndef WEIR_DAEMON_HTTP_LISTENER_H
 #define WEIR_DAEMON_HTTP_LISTENER_H
 
 #include "base/error.h"
 #include "daemon/http/exchange.h"
+#include "daemon/http/forwarded.h"
 
 #include <event2/event.h>
 #include <openssl/ssl.h>
@@ -17,6 +18,8 @@
 #include <stdint.h>
 
 struct listener;
+
+#define LISTENER_DOORS_MAX 64u
 
 struct listener_limits {
     uint32_t connections_max;   /* of this worker; beyond, accepted and closed at once */
@@ -39,15 +42,31 @@ int listener_bind(const char *address, uint16_t port, uint16_t *ret_port, struct
 SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file,
                               struct error *err);
 
+struct listener_door {
+    int fd;              /* listening, non-blocking; the listener closes it, whatever happens */
+    bool tls;            /* spoken here; listener_config.tls is not NULL then */
+    bool proxy_protocol; /* a connection begins with a PROXY header, or is refused */
+};
+
+/* Whose word counts for a client's address, and in which header. */
+struct listener_trust {
+    struct trusted_networks proxies;
+    enum forwarded_by by;
+};
+
 struct listener_config {
-    struct event_base *base; /* borrowed: the worker */
-    int fd;                  /* from listener_bind(); the listener closes it */
-    SSL_CTX *tls;            /* borrowed; NULL for clear text */
+    struct event_base *base;           /* borrowed: the worker */
+    const struct listener_door *doors; /* borrowed for the call */
+    uint32_t door_count;               /* 1 to LISTENER_DOORS_MAX */
+    SSL_CTX *tls;                      /* borrowed; NULL when no door speaks it */
     struct listener_limits limits;
+    struct listener_trust trust;            /* its networks are borrowed, and so below */
     const struct exchange_handler *handler; /* borrowed */
 };
 /* From the next connection, request and deadline on; streams_max: from the next connection. */
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
+/* From the next connection on, but for `by`: from the next request. */
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
 /* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
  * on. Idempotent. */
@@ -59,6 +78,8 @@ struct listener_stats {
     uint32_t connections, exchanges;        /* open now */
     uint64_t heads_refused, bodies_refused; /* too many or too large: 414 and 431, and 413 */
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+    uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */
+    uint64_t forwarded_errors; /* requests whose X-Forwarded-For or Forwarded is not believed */
 };
 /* The worker's thread; counters may be read torn-free from others (atomics inside). */
 void listener_stats(const struct listener *listener, struct listener_stats *ret);

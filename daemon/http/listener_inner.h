@@ -20,6 +20,7 @@ struct listener_counters {
     _Atomic uint32_t connections, exchanges;
     _Atomic uint64_t heads_refused, bodies_refused;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+    _Atomic uint64_t proxy_errors, forwarded_errors;
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */
@@ -28,12 +29,21 @@ struct listener_counters {
                           atomic_load_explicit(&(counter), memory_order_relaxed) + (amount),       \
                           memory_order_relaxed)
 
+/* A socket that is accepted from. It outlives every connection that came through it. */
+struct door {
+    struct listener *listener; /* borrowed: it owns this */
+    struct listener_door is;   /* fd: -1 once draining */
+    struct event accepting, accept_again;
+};
+
 struct listener {
     /* fixed at start */
     struct event_base *base; /* borrowed: the worker */
-    int fd;
+    struct door *doors;
+    uint32_t door_count;
     SSL_CTX *tls; /* borrowed, may be NULL */
     struct listener_limits limits;
+    struct listener_trust trust;            /* its networks: borrowed, the worker */
     const struct exchange_handler *handler; /* borrowed */
     uint64_t shortest_us; /* no deadline that begins now falls due before this has passed */
     nghttp2_session_callbacks *h2_callbacks;
@@ -42,7 +52,7 @@ struct listener {
     char *plain_bytes; /* as many: what TLS made of them */
 
     /* owned state */
-    struct event accepting, accept_again, flush, flush_later;
+    struct event flush, flush_later;
     bool draining;
     bool flushing;
     uint64_t now_us; /* of this turn; listener_tick() */

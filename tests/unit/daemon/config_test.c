@@ -120,6 +120,27 @@ static void every_kind_of_value_is_read(void **state)
     config_free(config);
 }
 
+static void trusted_proxies_are_networks(void **state)
+{
+    (void)state;
+    struct config *config = parse("server:\n"
+                                  "  proxy_protocol: on\n"
+                                  "  trusted_header: forwarded\n"
+                                  "  trusted_proxies: [10.0.0.0/8, unix, '2001:db8::7']\n");
+    assert_true(config->proxy_protocol);
+    assert_int_equal(config->trust.by, FORWARDED_BY_RFC);
+    assert_int_equal(config->trust.proxies.count, 2);
+    assert_int_equal(config->trust.proxies.networks[0].prefix, 104);
+    assert_int_equal(config->trust.proxies.networks[1].prefix, 128);
+    assert_true(config->trust.proxies.unix_too);
+    config_free(config);
+    expect_error("server:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n",
+                 "weir.yaml:4: server.trusted_proxies[1]: '10.0.0.1/8' has bits set behind its "
+                 "first 8: give the network's own address, or fewer bits");
+    expect_error("server:\n  proxy_protocol: yes\n",
+                 "weir.yaml:2: server.proxy_protocol: expected one of off, on, got 'yes'");
+}
+
 static void value_error_names_file_line_key_and_remedy(void **state)
 {
     (void)state;
@@ -557,7 +578,7 @@ static void example_holds_every_key_and_its_default(void **state)
     config_free(defaults);
     config_free(example);
     FILE *file = fopen("config/weir.yaml", "re");
-    char text[16384];
+    char text[65536];
     assert_non_null(file);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     (void)fclose(file);
@@ -572,6 +593,34 @@ static void example_holds_every_key_and_its_default(void **state)
         (void)snprintf(line, sizeof line, "\n  %s: ", field->key);
         if (strstr(text, line) == NULL)
             fail_msg("config/weir.yaml says nothing of operator.%s", field->key);
+    }
+}
+
+static void a_share_is_a_decimal_from_0_to_1(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written;
+        uint32_t millionths;
+    } sound[] = {{"0", 0},        {"1", 1000000},   {"1.0", 1000000},    {"0.01", 10000},
+                 {"0.000001", 1}, {"0.25", 250000}, {"0.999999", 999999}};
+    static const char *const broken[] = {"-1",        "1.1",  "2", "0.",  ".5",
+                                         "0.0000001", "0.5x", "",  "1e-3"};
+    for (size_t i = 0; i < sizeof sound / sizeof sound[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "access_log:\n  sample: %s\n", sound[i].written);
+        struct config *config = parse(text);
+        assert_int_equal(config->access_sample, sound[i].millionths);
+        config_free(config);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        char text[64];
+        struct config *config = NULL;
+        struct error err = {0};
+        (void)snprintf(text, sizeof text, "access_log:\n  sample: \"%s\"\n", broken[i]);
+        assert_int_not_equal(config_parse_yaml("t", text, strlen(text), &config, &err), 0);
+        assert_non_null(strstr(err.text, "sample"));
+        assert_non_null(strstr(err.text, "a share from 0 to 1"));
     }
 }
 
@@ -609,7 +658,9 @@ static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trusted_proxies_are_networks),
         cmocka_unit_test(empty_file_gives_the_defaults),
+        cmocka_unit_test(a_share_is_a_decimal_from_0_to_1),
         cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(value_error_names_file_line_key_and_remedy),

@@ -57,10 +57,12 @@ struct listener {
 
 struct listener *listener_new(const struct listener_config *config, struct error *err)
 {
-    if (step_fails("listener", err))
+    if (step_fails("listener", err)) {
+        close(config->doors[0].fd);
         return NULL;
+    }
     struct listener *listener = malloc(sizeof *listener);
-    listener->fd = config->fd;
+    listener->fd = config->doors[0].fd;
     stage.listeners++;
     return listener;
 }
@@ -69,6 +71,12 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 {
     (void)listener;
     stage.connections_max = limits->connections_max;
+}
+
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
+{
+    (void)listener;
+    (void)trust;
 }
 
 void listener_drain(struct listener *listener)
