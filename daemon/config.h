@@ -103,6 +103,10 @@ struct config {
     uint32_t workers;                /* 0: chosen from the cores */
     char *tls_certificate, *tls_key; /* "" for clear text */
     struct listener_limits limits;
+    uint32_t json_depth_max;
+    uint64_t output_bytes_max;   /* of a stream, waiting for a slow reader */
+    uint32_t request_timeout_ms; /* from the head to the end of the answer; 0: none */
+    uint64_t memory_watermark;   /* bytes, above which requests are refused; 0: chosen */
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
     struct tenant_rates rates; /* of each tenant whose entry says nothing else */
@@ -116,6 +120,8 @@ struct config {
     uint32_t context;         /* 0: the model's */
     uint32_t max_step_tokens, max_sequences, max_queue, max_queue_tokens;
     bool prefix_cache, share_prefixes;
+    uint32_t first_token_timeout_ms; /* 0: none */
+    uint32_t max_wait_ms;            /* of what is estimated; 0: none */
     /* access and users */
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;

@@ -2,6 +2,7 @@
 /* config_table.c -- every key of weir.yaml: its flag, default, range and place. */
 #include "daemon/config_keys.h"
 
+#include "daemon/api/body.h"
 #include "daemon/api/bucket.h"
 
 #include <assert.h>
@@ -12,6 +13,7 @@
 #define PATH_BYTES_MAX CONFIG_PATH_BYTES_MAX
 #define MINUTE_MS      60000u
 #define DAY_MS         86400000u
+#define KIB            UINT64_C(1024)
 #define MIB            (UINT64_C(1) << 20)
 #define TIB            (UINT64_C(1) << 40)
 
@@ -35,6 +37,18 @@ const struct config_key config_keys[] = {
     {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},
     {"server.limits", "body", NULL, "16MiB", CONFIG_BYTES, false, LIMIT(body_bytes_max), 1024,
      1024 * MIB},
+    {"server.limits", "headers", NULL, "100", CONFIG_U32, false, LIMIT(headers_max), 8,
+     EXCHANGE_HEADERS_MAX},
+    {"server.limits", "header_bytes", NULL, "32KiB", CONFIG_BYTES, false, LIMIT(header_bytes_max),
+     1024, EXCHANGE_HEADER_BYTES_MAX},
+    {"server.limits", "json_depth", NULL, "64", CONFIG_U32, false, AT(json_depth_max), 4,
+     BODY_DEPTH_MAX},
+    {"server.limits", "output_buffer", NULL, "1MiB", CONFIG_BYTES, false, AT(output_bytes_max),
+     64 * KIB, 8 * MIB},
+    {"server.limits", "request_timeout", NULL, "0s", CONFIG_DURATION, false, AT(request_timeout_ms),
+     0, DAY_MS},
+    {"server.limits", "memory", NULL, "auto", CONFIG_BYTES, true, AT(memory_watermark), MIB,
+     64 * TIB},
     {"server.limits", "header_timeout", NULL, "10s", CONFIG_DURATION, false,
      LIMIT(header_timeout_ms), 100, 60 * MINUTE_MS},
     {"server.limits", "body_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(body_timeout_ms),
@@ -64,6 +78,9 @@ const struct config_key config_keys[] = {
     {"engine", "max_queue", "--max-queue", "1024", CONFIG_U32, false, AT(max_queue), 1, 1000000},
     {"engine", "max_queue_tokens", NULL, "1048576", CONFIG_U32, false, AT(max_queue_tokens), 16,
      2000000000},
+    {"engine", "max_wait", NULL, "10m", CONFIG_DURATION, false, AT(max_wait_ms), 0, DAY_MS},
+    {"engine", "first_token_timeout", NULL, "10m", CONFIG_DURATION, false,
+     AT(first_token_timeout_ms), 0, DAY_MS},
     {"engine", "prefix_cache", "--prefix-cache", "true", CONFIG_SWITCH, false, AT(prefix_cache), 0,
      0},
     {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},

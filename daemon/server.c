@@ -19,6 +19,7 @@
 #include "daemon/doors.h"
 #include "daemon/load.h"
 #include "daemon/notify.h"
+#include "daemon/memory.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
 #include "daemon/watch.h"
@@ -38,6 +39,7 @@
 #define WORKERS_AUTO_MAX 8u
 #define CORES_A_WORKER   4u    /* compute wants the cores more than the network does */
 #define FILES_BESIDES    1024u /* descriptors that are not connections: counters, mostly */
+#define MEMORY_TENTHS    9u    /* of what there is, where no watermark is set */
 #define IDLE_POLL_MS     10u
 
 static uint32_t auto_workers(void)
@@ -128,6 +130,28 @@ static void on_durable(void *argument)
         worker_ring(&server->workers[i]);
 }
 
+/* The newest limits hold here as well. */
+static void watch_memory(struct server *server)
+{
+    struct live *live = live_shelf_newest(&server->live);
+    uint64_t watermark = live->config->memory_watermark, used = memory_used();
+    live_unref(live);
+    if (watermark == 0)
+        watermark = memory_total() / 10 * MEMORY_TENTHS;
+    bool before = atomic_load(&server->memory_over);
+    bool over = memory_is_over(before, used, watermark);
+    atomic_store(&server->memory_bytes, used);
+    atomic_store(&server->memory_watermark, watermark);
+    atomic_store(&server->memory_over, over);
+    if (over != before)
+        log_event(server->log, LOG_LEVEL_WARN, over ? "memory_over" : "memory_over_ended",
+                  LOG_U64("bytes", used), LOG_U64("watermark", watermark),
+                  LOG_STRING("remedy", over ? "requests get 503 meanwhile; raise "
+                                              "server.limits.memory, or lower engine.kv_memory or "
+                                              "server.limits.connections"
+                                            : ""));
+}
+
 static int start_workers(struct server *server, struct error *err)
 {
     for (uint32_t i = 0; i < server->worker_count; i++) {
@@ -135,6 +159,7 @@ static int start_workers(struct server *server, struct error *err)
         if (result != 0)
             return result;
     }
+    watch_memory(server);
     int started = policy_start(server->policy, on_durable, server, err);
     if (started != 0)
         return started;
@@ -322,6 +347,7 @@ static void log_users(struct server *server)
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
     log_users(server);
+    watch_memory(server);
     rules_watch(server, now_unix);
     struct live *live = live_shelf_newest(&server->live);
     bool alive = watch_all(server, live->config->stall_timeout_ms, now_us);

@@ -66,6 +66,8 @@ struct server {
     uint16_t port;      /* bound: of the first TCP door, 0 for none */
     _Atomic bool ready; /* accepting; false again while draining */
     _Atomic bool draining;
+    _Atomic bool memory_over;                        /* new requests are refused */
+    _Atomic uint64_t memory_bytes, memory_watermark; /* as of the last watch; 0: unknown */
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
     struct notify *notify;    /* the service manager */

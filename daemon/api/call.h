@@ -29,6 +29,7 @@ struct api {
     size_t entropy_left;
     /* generations */
     uint32_t open_generations;
+    struct generation *open;    /* all of those */
     struct generation *touched; /* got events in this wake-up: to be flushed */
     struct generation *held;    /* whose user is not on disk yet: not to be flushed */
     /* feeds of users */

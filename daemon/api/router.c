@@ -26,6 +26,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define MEMORY_RETRY_AFTER_S 2u
+
 enum route_flags {
     ROUTE_OPEN = 1,      /* answers without a key */
     ROUTE_PREFIX = 2,    /* the path goes on behind */
@@ -186,12 +188,24 @@ static int check_content_type(const struct call *call, struct fault *fault)
     return fault_set(fault, 415, NULL, "the body must be JSON: send 'Content-Type: %s'", wanted);
 }
 
+static int check_memory(const struct call *call, struct fault *fault)
+{
+    if (!atomic_load_explicit(&call->api->server->memory_over, memory_order_relaxed))
+        return 0;
+    (void)fault_code(fault, 503, "overloaded",
+                     "the server's memory is past its limit; try again in a moment, or ask another "
+                     "one");
+    fault->retry_after_s = MEMORY_RETRY_AFTER_S;
+    fault->limited = LIMITED_MEMORY;
+    return -1;
+}
+
 /* The head says no model: only when every engine is full is the answer known already. */
 static int check_admission(const struct call *call, struct fault *fault)
 {
     const struct server *server = call->api->server;
     for (uint32_t i = 0; i < server->model_count; i++)
-        if (generation_admission(&server->models[i], fault) == 0)
+        if (generation_admission(call, &server->models[i], fault) == 0)
             return 0;
     return server->model_count == 0 ? fault_code(fault, 503, "not_ready", "no model is loaded")
                                     : -1;
@@ -225,6 +239,8 @@ static int check_head(const struct route *route, struct call *call, bool arrives
     if (strcmp(route->method, "POST") != 0)
         return 0;
     if (check_content_type(call, fault) < 0)
+        return -1;
+    if ((route->flags & ROUTE_ADMIN) == 0 && check_memory(call, fault) < 0)
         return -1;
     return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }

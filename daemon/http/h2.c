@@ -630,8 +630,9 @@ bool h2_start(struct connection *connection)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, listener->limits.streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
         /* 32 a field is how RFC 9113, section 10.5.1 counts */
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
-         EXCHANGE_HEADER_BYTES_MAX + EXCHANGE_PATH_BYTES_MAX + 32u * (EXCHANGE_HEADERS_MAX + 4u)},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)listener->limits.header_bytes_max +
+                                                    EXCHANGE_PATH_BYTES_MAX +
+                                                    32u * (listener->limits.headers_max + 4u)},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     if (nghttp2_submit_settings(h2->frames, NGHTTP2_FLAG_NONE, settings,

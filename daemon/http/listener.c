@@ -25,6 +25,8 @@ void listener_limits_default(struct listener_limits *ret)
         .connections_max = 10000,
         .streams_max = 128,
         .body_bytes_max = 16u * 1024u * 1024u,
+        .headers_max = EXCHANGE_HEADERS_MAX,
+        .header_bytes_max = EXCHANGE_HEADER_BYTES_MAX,
         .header_timeout_ms = 10000,
         .body_timeout_ms = 60000,
         .idle_timeout_ms = 120000,
@@ -348,6 +350,8 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
     *ret = (struct listener_stats){
         .connections = atomic_load_explicit(&from->connections, memory_order_relaxed),
         .exchanges = atomic_load_explicit(&from->exchanges, memory_order_relaxed),
+        .heads_refused = atomic_load_explicit(&from->heads_refused, memory_order_relaxed),
+        .bodies_refused = atomic_load_explicit(&from->bodies_refused, memory_order_relaxed),
         .accepted = atomic_load_explicit(&from->accepted, memory_order_relaxed),
         .refused = atomic_load_explicit(&from->refused, memory_order_relaxed),
         .requests_h1 = atomic_load_explicit(&from->requests_h1, memory_order_relaxed),

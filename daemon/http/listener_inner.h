@@ -19,6 +19,7 @@
 /* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
+    _Atomic uint64_t heads_refused, bodies_refused;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
     _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];

@@ -186,6 +186,8 @@ void world_init(struct world *world, bool with_keys)
     memcpy(world->keys, keys, sizeof keys);
     world->config.user_header = (char *)"X-User-Id";
     world->config.stall_timeout_ms = 1000;
+    world->config.json_depth_max = 64;
+    world->config.output_bytes_max = 1 << 20;
     world->config.api_keys = world->keys;
     world->config.api_key_count = with_keys ? 2 : 0;
     world->engine.context = 64;

@@ -65,6 +65,7 @@ struct engine {
     uint32_t context;
     int admission; /* what engine_admission() answers */
     uint32_t retry_after_s;
+    uint64_t wait_us;
     uint32_t submit_limit; /* submissions before ERROR_BUSY */
     struct submission submissions[DOUBLE_SUBMISSIONS_MAX];
     uint32_t submission_count;
