@@ -103,7 +103,7 @@ static void greet(const struct server *server)
         WEIR_VERSION, way.unix_path != NULL ? "unix:" : "",
         way.unix_path != NULL ? way.unix_path : way.url, text_string(&options), way.url,
         chat ? "/v1/chat/completions" : "/v1/completions");
-    if (server->config->api_key_count > 0)
+    if (server->config->api_key_count > 0 || server->config->keys_file[0] != '\0')
         text_append_string(&out, " -H \"authorization: Bearer $WEIR_API_KEY\"");
     text_append_string(&out, " -d ");
     append_shell_word(&out, text_string(&body));
@@ -129,6 +129,7 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
             reload(server, now_unix);
             access_log_reopen(server->access_log);
         }
+        reload_watch(server);
         server_watch(server, clock_monotonic_us(), now_unix);
     }
 }

@@ -65,9 +65,11 @@ struct server {
     _Atomic bool draining;
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
-    struct rules *rules;      /* the newest, owned; older ones hang on it */
-    int32_t weighed_month;    /* in which all models were weighed last, month.h */
-    int64_t weigh_again_unix; /* not before, after a failure */
+    struct auth_files refused_files; /* as they were refused last */
+    bool keys_refused;               /* they were, and are not read again until they change */
+    struct rules *rules;             /* the newest, owned; older ones hang on it */
+    int32_t weighed_month;           /* in which all models were weighed last, month.h */
+    int64_t weigh_again_unix;        /* not before, after a failure */
 };
 
 /* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */
