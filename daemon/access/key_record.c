@@ -148,22 +148,22 @@ static bool read_digest(struct cursor word, uint8_t ret[KEY_DIGEST_BYTES])
     return true;
 }
 
-static bool read_time(struct cursor word, int64_t *ret)
+bool key_time_read(const char *text, size_t count, int64_t *ret)
 {
     static const char shape[] = "dddd-dd-ddTdd:dd:ddZ";
-    if ((size_t)(word.end - word.at) != sizeof shape - 1)
+    if (count != sizeof shape - 1)
         return false;
     int parts[6] = {0}, part = 0;
     for (size_t i = 0; i < sizeof shape - 1; i++) {
         if (shape[i] != 'd') {
-            if (word.at[i] != shape[i])
+            if (text[i] != shape[i])
                 return false;
             part++;
             continue;
         }
-        if (!isdigit((unsigned char)word.at[i]))
+        if (!isdigit((unsigned char)text[i]))
             return false;
-        parts[part] = parts[part] * 10 + (word.at[i] - '0');
+        parts[part] = parts[part] * 10 + (text[i] - '0');
     }
     struct tm utc = {.tm_year = parts[0] - 1900,
                      .tm_mon = parts[1] - 1,
@@ -179,6 +179,11 @@ static bool read_time(struct cursor word, int64_t *ret)
         return false;
     *ret = at;
     return true;
+}
+
+static bool read_time(struct cursor word, int64_t *ret)
+{
+    return key_time_read(word.at, (size_t)(word.end - word.at), ret);
 }
 
 enum field { FIELD_TENANT, FIELD_SCOPES, FIELD_CREATED, FIELD_EXPIRES, FIELD_REVOKED, FIELD_NOTE };

@@ -53,6 +53,8 @@ int key_record_read(const char *line, size_t count, struct key_record *ret, stru
 void key_record_write(const struct key_record *record, struct text *out);
 
 void key_digest(const char *key, uint8_t ret[KEY_DIGEST_BYTES]);
+/* UTC, to the second; false for what is no time after 1970 written so. */
+bool key_time_read(const char *text, size_t count, int64_t *ret);
 /* "" for 0. */
 void key_time_write(int64_t unix_s, char ret[KEY_TIME_BYTES]);
 

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may ask for what: keys in a file, scopes, tenants; read again while requests run."""
+import calendar
 import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 
 import pytest
-from conftest import MODEL, MODEL_ID
+from conftest import BUILD, MODEL, MODEL_ID
 
 CHAT = "/v1/chat/completions"
 ASK = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 2}
@@ -229,3 +232,85 @@ def test_a_credential_of_systemd_holds_keys(start, tmp_path):
                         "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]})
     assert status(server, "/v1/models") == 401
     assert status(server, "/v1/models", "key-1") == 200
+
+
+# -- weir keys --
+
+def keys(*words, expected=0, **options):
+    done = subprocess.run([BUILD / "weir", "keys", *map(str, words)], capture_output=True, text=True,
+                          timeout=60, **options)
+    assert done.returncode == expected, done.stderr
+    return done
+
+
+def listed(path):
+    return json.loads(keys("list", "--json", "--file", path).stdout)
+
+
+def test_a_key_s_life(start, place):
+    config = place.configure()
+    made = keys("new", "--tenant", "acme", "--scope", "inference,usage", "--expires", "90d",
+                "--note", "of the shop", "--config", config)
+    key = made.stdout.strip()
+    assert re.fullmatch(r"weir_sk_[0-9A-Za-z]{49}", key) and key not in made.stderr
+    assert key not in place.keys.read_text() and place.keys.stat().st_mode & 0o777 == 0o600
+    (entry,) = listed(place.keys)
+    assert entry["tenant"] == "acme" and entry["scopes"] == ["inference", "usage"]
+    assert entry["state"] == "good" and entry["note"] == "of the shop"
+    assert entry["id"] in made.stderr
+    assert calendar.timegm(time.strptime(entry["expires"], "%Y-%m-%dT%H:%M:%SZ")) - \
+        calendar.timegm(time.strptime(entry["created"], "%Y-%m-%dT%H:%M:%SZ")) == 90 * 86400
+    server = start("--config", config, model=False)
+    assert status(server, CHAT, key, ASK) == 200
+    assert status(server, "/admin/v1/usage", key) == 200
+    assert status(server, "/admin/v1/users", key, FEED) == 403
+    second = keys("new", "--config", config).stdout.strip()
+    until(lambda: status(server, "/v1/models", second), 200)
+    keys("revoke", entry["id"], "--config", config)
+    until(lambda: status(server, "/v1/models", key), 401)
+    assert "revoked" in ask(server, "/v1/models", key)[2]
+    assert status(server, "/v1/models", second) == 200
+    assert [each["state"] for each in listed(place.keys)] == ["revoked", "good"]
+    before = place.keys.read_text()
+    keys("revoke", entry["id"], "--file", place.keys)  # once more is no fault, and changes nothing
+    assert place.keys.read_text() == before
+    server.stop()
+    for each in (key, second):
+        assert not any(each in line for line in server.lines)
+
+
+def test_comments_and_mode_outlive_a_change(place):
+    put(place.keys, "# of acme\n\n" + line("k_1", "key-1", "scopes=inference note=a b"), 0o640)
+    keys("new", "--file", place.keys)
+    keys("revoke", "k_1", "--file", place.keys)
+    text = place.keys.read_text().splitlines()
+    assert text[:2] == ["# of acme", ""] and " revoked=20" in text[2]
+    assert text[2].endswith(" note=a b") and len(text) == 4
+    assert place.keys.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in place.keys.parent.iterdir()] == ["keys"]
+
+
+def test_faults_of_the_command_have_their_status(place, tmp_path):
+    put(place.keys, line("k_1", "key-1", "scopes=inference"))
+    before = place.keys.read_text()
+    for words, code in ((["new"], 64), ([], 64), (["sing", "--file", place.keys], 64),
+                        (["new", "--file", place.keys, "--scope", "root"], 64),
+                        (["new", "--file", place.keys, "--expires", "soon"], 64),
+                        (["new", "--file", place.keys, "--expires", "2020-01-01T00:00:00Z"], 64),
+                        (["new", "--file", place.keys, "--tenant", "a b"], 64),
+                        (["revoke", "--file", place.keys], 64),
+                        (["list", "k_1", "--file", place.keys], 64),
+                        (["list", "--file", place.keys, "--config", place.config], 64),
+                        (["revoke", "k_2", "k_1", "--file", place.keys], 66),
+                        (["list", "--file", tmp_path / "none"], 66),
+                        (["list", "--config", tmp_path / "none"], 66),
+                        (["new", "--file", tmp_path / "none" / "keys"], 66)):
+        assert keys(*words, expected=code).stdout == "", words
+    assert place.keys.read_text() == before
+    put(place.keys, "nonsense\n")
+    assert "line 1" in keys("new", "--file", place.keys, expected=65).stderr
+    put(place.keys, before, 0o644)
+    assert "644" in keys("list", "--file", place.keys, expected=77).stderr
+    place.config.write_text("access: {keys_file: ''}\n")
+    assert "--file" in keys("list", "--config", place.config, expected=78).stderr
+    assert "weir keys new" in keys("--help").stdout
