@@ -18,6 +18,10 @@ void answer_headers_init(struct answer_headers *head, const struct call *call,
     head->count = 0;
     answer_headers_add(head, "content-type", content_type);
     answer_headers_add(head, "x-request-id", call->request_id);
+    if (call->trace.trace_id[0] != '\0') {
+        trace_parent_write(&call->trace, head->traceparent);
+        answer_headers_add(head, "traceparent", head->traceparent);
+    }
     const struct tenant_view *view = &call->limits;
     if (view->rates.requests > 0) {
         limiting_write_number(view->rates.requests, head->limits[0]);
@@ -46,8 +50,7 @@ void answer_headers_add(struct answer_headers *head, const char *name, const cha
 /* Probes and scrapes come many a second and say nothing while they succeed. */
 static bool is_quiet(const struct call *call, uint32_t status)
 {
-    return status == 200 && (call->route == ROUTE_HEALTH || call->route == ROUTE_READY ||
-                             call->route == ROUTE_METRICS || call->route == ROUTE_VERSION);
+    return status == 200 && router_is_probe(call->route);
 }
 
 /* Whether a line is due: in weir's own log as its level has it, in a file of its own always. */
@@ -99,6 +102,7 @@ static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
     (void)exchange_body(call->exchange, &bytes_in);
     struct access_record line = {
         .request_id = call->request_id,
+        .trace_id = call->trace.trace_id,
         .method = call->method,
         .route = router_route_name(call->route),
         .tenant = call->identity.tenant,

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator sees of requests: the access log."""
+"""What an operator sees of requests: the access log, and the trace that each is part of."""
 import json
 import os
 import re
 import signal
 import time
 
+import httpx
 import pytest
 from conftest import MODEL_ID
 
@@ -116,3 +117,30 @@ def test_an_access_log_that_nobody_reads_stops_nobody(configured, tmp_path):
 def test_an_access_log_that_cannot_be_opened_is_said_at_start(configured, tmp_path):
     with pytest.raises(AssertionError, match="access_log.path: .*its folder must exist"):
         configured(f"access_log: {{path: {tmp_path}/none/access.log}}\n")
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_trace_is_continued_and_logged(configured, tmp_path, http2):
+    path = tmp_path / "access.log"
+    server = configured(f"access_log: {{path: {path}}}\nlog: {{format: json}}\n")
+    headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=1"}
+    with httpx.Client(http1=not http2, http2=http2, base_url=server.base, timeout=300) as client:
+        with client.stream("POST", "/v1/chat/completions", json={**CHAT, "stream": True},
+                           headers=headers) as streamed:
+            streamed.read()
+        plain = client.get("/v1/models")
+        twice = client.get("/v1/models", headers=[("traceparent", f"00-{TRACE}-{SPAN}-01")] * 2)
+        probe = client.get("/health")
+    version, trace, span, flags = streamed.headers["traceparent"].split("-")
+    assert (version, trace, flags) == ("00", TRACE, "01") and span != SPAN
+    for answer in (plain, twice):  # a trace of our own
+        assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", answer.headers["traceparent"])
+        assert TRACE not in answer.headers["traceparent"]
+    assert "traceparent" not in probe.headers
+    found = wait("three lines", lambda: len(lines_of(path)) == 3 and lines_of(path))
+    assert [line["trace_id"] for line in found] == [
+        TRACE, *(answer.headers["traceparent"].split("-")[1] for answer in (plain, twice))]
+    assert found[0]["protocol"] == ("HTTP/2" if http2 else "HTTP/1.1")
