@@ -21,6 +21,7 @@
 #include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
+#include "daemon/tracing.h"
 #include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
@@ -195,6 +196,24 @@ static int load_models(struct server *server, struct error *err)
     return result;
 }
 
+/* Who tells of requests: the access log, and the spans where they are asked for. */
+static int open_watchers(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    const struct tracing_config tracing = {.endpoint = config->trace_endpoint,
+                                           .headers_file = config->trace_headers_file,
+                                           .requests_max = config->trace_queue,
+                                           .log = server->log};
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
+    if (config->trace_endpoint[0] == '\0')
+        return 0;
+    server->tracing = tracing_open(&tracing, err);
+    return server->tracing == NULL ? err->code : 0;
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -222,9 +241,7 @@ static int start_all(struct server *server, struct error *err)
     if (live == NULL)
         return err->code;
     live_shelf_put(&server->live, live);
-    server->access_log =
-        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
-    if (server->access_log == NULL)
+    if (open_watchers(server, err) != 0)
         return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
@@ -357,6 +374,7 @@ void server_stop(struct server *server)
         unload_model(&server->models[i]);
     tenant_limits_free(server->tenant_limits);
     access_log_close(server->access_log);
+    tracing_close(server->tracing);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
     live_shelf_destroy(&server->live);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "daemon/access_log.h"
 #include "daemon/api/access_line.h"
+#include "daemon/api/answer_trace.h"
 #include "daemon/api/router.h"
 
 #include <assert.h>
@@ -89,13 +90,14 @@ static void describe(const struct answer_record *record, uint64_t now_us, struct
         between(times->submitted_us, times->scheduled_us != 0 ? times->scheduled_us : now_us);
 }
 
-/* The line and the counters of one answer. No prompts, no user ids, no keys. */
+/* The line, the spans and the counters of one answer. No prompts, no user ids, no keys. */
 static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
                  const struct answer_record *record)
 {
     const struct server *server = call->api->server;
     uint64_t duration_us = between(call->started_us, call->now_us);
     metrics_http(server->metrics, call->route, call->method, status, duration_us);
+    answer_trace(call, status, record);
     if (!is_logged(call, status, duration_us))
         return;
     size_t bytes_in = 0;
