@@ -88,6 +88,12 @@ struct metrics *metrics_new(uint32_t model_count, struct error *err)
         error_no_memory(err);
         return NULL;
     }
+    metrics->tenants = tenant_names_new();
+    if (metrics->tenants == NULL) {
+        free(metrics);
+        error_no_memory(err);
+        return NULL;
+    }
     metrics->model_count = model_count;
     metrics->started_unix_us = clock_unix_us();
     return metrics;
@@ -95,6 +101,8 @@ struct metrics *metrics_new(uint32_t model_count, struct error *err)
 
 void metrics_free(struct metrics *metrics)
 {
+    if (metrics != NULL)
+        tenant_names_free(metrics->tenants);
     free(metrics);
 }
 

@@ -97,6 +97,8 @@ static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
     const struct server *server = call->api->server;
     uint64_t duration_us = between(call->started_us, call->now_us);
     metrics_http(server->metrics, call->route, call->method, status, duration_us);
+    if (call->identity.key != NULL && call->identity.tenant != NULL)
+        metrics_tenant(server->metrics, call->identity.tenant, status);
     answer_trace(call, status, record);
     if (!is_logged(call, status, duration_us))
         return;

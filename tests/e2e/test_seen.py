@@ -277,3 +277,25 @@ def test_a_collector_that_is_away_stops_nobody(configured, collector):
 def test_what_tracing_cannot_use_is_said_at_start(configured, settings, words):
     with pytest.raises(AssertionError, match=words):
         configured(f"tracing: {{{settings}}}\n")
+
+
+def test_tokens_and_requests_are_counted_by_tenant(configured):
+    server = configured("access: {api_keys: [{key: sk-12345678, tenant: acme},"
+                        " {key: sk-abcdefgh, tenant: beta}, {key: sk-no-tenant}]}\n")
+    for key, times in (("sk-12345678", 2), ("sk-abcdefgh", 1), ("sk-no-tenant", 1)):
+        for _ in range(times):
+            assert server.post("/v1/chat/completions", {**CHAT, "user": USER},
+                               {"authorization": f"Bearer {key}"})[0] == 200
+    assert server.post("/v1/chat/completions", {"messages": 1},
+                       {"authorization": "Bearer sk-abcdefgh"})[0] == 400
+    assert server.post("/v1/chat/completions", CHAT, {"authorization": "Bearer sk-wrong-key"})[0] == 401
+    tokens = {name: server.metric("weir_tenant_generation_tokens_total", tenant=name, model=MODEL_ID)
+              for name in ("acme", "beta", "")}
+    assert tokens == {"acme": 8, "beta": 4, "": 4}
+    prompt = server.metric("weir_tenant_prompt_tokens_total", tenant="beta", model=MODEL_ID)
+    assert server.metric("weir_tenant_prompt_tokens_total", tenant="acme") == 2 * prompt > 0
+    assert server.metric("weir_tenant_prompt_tokens_total") == server.metric("vllm:prompt_tokens_total")
+    assert server.metric("weir_tenant_requests_total", tenant="acme") == 2
+    assert server.metric("weir_tenant_requests_total", tenant="beta", **{"class": "2xx"}) == 1
+    assert server.metric("weir_tenant_requests_total", tenant="beta", **{"class": "4xx"}) == 1
+    assert server.metric("weir_tenant_requests_total") == 5  # a wrong key is no tenant's

@@ -122,7 +122,7 @@ struct policy_model {
 };
 
 struct metrics {
-    uint32_t first_tokens, next_tokens, generations, answers;
+    uint32_t first_tokens, next_tokens, generations, answers, tenant_answers;
     uint32_t limited[LIMITED_COUNT];
     enum http_route route;
     uint32_t status;
