@@ -21,6 +21,7 @@ enum model_histogram {
     HISTOGRAM_PREFILL,
     HISTOGRAM_DECODE,
     HISTOGRAM_PROMPT,
+    HISTOGRAM_COMPUTED,
     HISTOGRAM_GENERATION,
     HISTOGRAM_LONGEST,
     HISTOGRAM_MAX_TOKENS,
@@ -89,7 +90,7 @@ void render_near(const struct server *server, int64_t now_unix_us, struct text *
 void render_fleet(const struct server *server, struct text *out);
 /* Tokens and requests by tenant. */
 void render_tenants(const struct metrics *metrics, const struct server *server, struct text *out);
-/* What became of access log lines and spans. */
+/* Which build runs; what became of access log lines and spans. */
 void render_seen(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
 import httpx
 import pytest
-from conftest import MODEL_ID
+from conftest import BUILD, MODEL_ID
 
 WAIT_S = 60
 CHAT = {"model": MODEL_ID, "max_tokens": 4, "temperature": 0, "ignore_eos": True,
@@ -299,3 +300,52 @@ def test_tokens_and_requests_are_counted_by_tenant(configured):
     assert server.metric("weir_tenant_requests_total", tenant="beta", **{"class": "2xx"}) == 1
     assert server.metric("weir_tenant_requests_total", tenant="beta", **{"class": "4xx"}) == 1
     assert server.metric("weir_tenant_requests_total") == 5  # a wrong key is no tenant's
+
+
+def parts_of(state):
+    by = {}
+    for part in state:
+        by.setdefault(part["event"], []).append(part)
+    return by
+
+
+def check_state(by, server):
+    (process,), (engine,), (fleet,) = by["state_process"], by["state_engine"], by["state_fleet"]
+    assert int(process["pid"]) == server.process.pid and int(process["resident_bytes"]) > 1 << 20
+    assert int(process["ready"]) == 1 and int(process["workers"]) == len(by["state_worker"])
+    assert engine["model"] == MODEL_ID and int(engine["generated_tokens"]) == 4
+    assert int(engine["kv_blocks"]) == sum(int(engine[f"kv_{state}"])
+                                           for state in ("free", "cached", "referenced"))
+    assert int(engine["running"]) == int(engine["waiting"]) == 0
+    assert sum(int(worker["http1_requests"]) for worker in by["state_worker"]) >= 1
+    assert int(fleet["together"]) == 0
+
+
+def test_sigusr1_writes_the_state_down(start, tmp_path):
+    state_home = tmp_path / "home"
+    server = start(env={"XDG_STATE_HOME": str(state_home), "RUNTIME_DIRECTORY": f"{tmp_path}:/no"})
+    path = tmp_path / "state.json"
+    assert server.post("/v1/chat/completions", {**CHAT, "user": USER})[0] == 200
+    for _ in range(2):  # the second replaces the first
+        path.unlink(missing_ok=True)
+        server.process.send_signal(signal.SIGUSR1)
+        wait("the state", path.exists)
+        check_state(parts_of(json.loads(path.read_text())), server)
+    assert USER not in path.read_text() and "127.0.0.1" not in path.read_text()
+    assert server.get("/ready")[0] == 200
+
+
+def test_without_a_runtime_folder_the_state_goes_into_the_log(configured):
+    server = configured("log: {format: json}\n")
+    assert server.post("/v1/chat/completions", CHAT)[0] == 200
+    server.process.send_signal(signal.SIGUSR1)
+    server.wait_for('"event":"state_fleet"', WAIT_S)
+    check_state(parts_of(json.loads(line) for line in server.lines if '"event":"state_' in line),
+                server)
+
+
+def test_the_build_is_named(server):
+    notes = subprocess.run(["readelf", "-n", BUILD / "weir"], check=True, capture_output=True,
+                           text=True).stdout
+    build_id = re.search("Build ID: ([0-9a-f]+)", notes).group(1)
+    assert server.metric("weir_build_info", build_id=build_id) == 1

@@ -287,8 +287,13 @@ static void engine_figures_carry_vllm_names(void **state)
         fixture,
         "vllm:iteration_tokens_total_bucket{model_name=\"plain\",engine=\"0\",le=\"+Inf\"} 10");
     expect_line(fixture, "vllm:iteration_tokens_total_sum{model_name=\"plain\",engine=\"0\"} 170");
+    expect_line(fixture, "vllm:num_requests_waiting_by_reason{model_name=\"plain\",engine=\"0\","
+                         "reason=\"capacity\"} 4");
+    expect_line(fixture, "vllm:engine_sleep_state{model_name=\"plain\",engine=\"0\","
+                         "sleep_state=\"awake\"} 1");
     expect_line(fixture, "weir_monthly_active_users{model=\"plain\"} 42");
     expect_line(fixture, "weir_connections 11");
+    expect_absent(fixture, "build_id=\"\"");
 }
 
 static void users_are_told_by_window_and_bound(void **state)
@@ -365,6 +370,7 @@ static void generation_fills_the_phases_it_reached(void **state)
     struct fixture *fixture = *state;
     const struct generation_record whole = {
         .prompt_tokens = 100,
+        .cached_tokens = 30,
         .output_tokens = 11,
         .max_tokens = 64,
         .choices = 1,
@@ -387,6 +393,7 @@ static void generation_fills_the_phases_it_reached(void **state)
     expect_line(fixture, "vllm:request_decode_time_seconds_sum" PLAIN "} 1");
     expect_line(fixture, "vllm:request_time_per_output_token_seconds_sum" PLAIN "} 0.1");
     expect_line(fixture, "vllm:request_prompt_tokens_count" PLAIN "} 2");
+    expect_line(fixture, "vllm:request_prefill_kv_computed_tokens_sum" PLAIN "} 170");
     expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"stop\"} 1");
     expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"abort\"} 1");
     expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"length\"} 0");
