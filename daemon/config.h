@@ -162,6 +162,11 @@ struct config {
     uint32_t access_slow_ms; /* those as slow always do */
     uint32_t access_buffer;  /* lines that may wait to be written */
     bool access_addresses;   /* lines name the client's address */
+    /* tracing */
+    char *trace_endpoint;     /* "": no spans are sent */
+    char *trace_headers_file; /* "" for none */
+    uint32_t trace_sample;    /* share of traces that begin here, in millionths */
+    uint32_t trace_queue;     /* requests that may wait to be sent */
 };
 
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };

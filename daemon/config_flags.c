@@ -199,6 +199,7 @@ const char *config_usage(void)
            "  weir report --month YYYY-MM            users and licences of a month, as evidence\n"
            "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "  weir usage [flags]                     users counted now, from a running daemon\n"
+           "  weir top [flags]                       what a running daemon is busy with\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"

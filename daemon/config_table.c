@@ -118,6 +118,11 @@ const struct config_key config_keys[] = {
     {"access_log", "sample", NULL, "1.0", CONFIG_SHARE, false, AT(access_sample), 0, 1000000},
     {"access_log", "slow", NULL, "10s", CONFIG_DURATION, false, AT(access_slow_ms), 1, DAY_MS},
     {"access_log", "buffer", NULL, "8192", CONFIG_U32, false, AT(access_buffer), 2, 1048576},
+    {"tracing", "endpoint", NULL, "", CONFIG_TEXT, false, AT(trace_endpoint), 0, 1023},
+    {"tracing", "sample", NULL, "0.01", CONFIG_SHARE, false, AT(trace_sample), 0, 1000000},
+    {"tracing", "headers_file", NULL, "", CONFIG_TEXT, false, AT(trace_headers_file), 0,
+     PATH_BYTES_MAX},
+    {"tracing", "queue", NULL, "2048", CONFIG_U32, false, AT(trace_queue), 2, 65536},
     {"access_log", "addresses", NULL, "false", CONFIG_SWITCH, false, AT(access_addresses), 0, 0},
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
@@ -125,7 +130,7 @@ static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "ra
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
 const char *const config_sections[] = {
-    "",      "server", "server.tls", "server.limits", "limits", "engine",    "access",
-    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log"};
+    "",      "server", "server.tls", "server.limits", "limits", "engine",     "access",
+    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log", "tracing"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -18,10 +18,11 @@
 #include "daemon/api/tenant_limits.h"
 #include "daemon/doors.h"
 #include "daemon/load.h"
-#include "daemon/notify.h"
 #include "daemon/memory.h"
+#include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
+#include "daemon/tracing.h"
 #include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
@@ -220,6 +221,24 @@ static int load_models(struct server *server, struct error *err)
     return result;
 }
 
+/* Who tells of requests: the access log, and the spans where they are asked for. */
+static int open_watchers(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    const struct tracing_config tracing = {.endpoint = config->trace_endpoint,
+                                           .headers_file = config->trace_headers_file,
+                                           .requests_max = config->trace_queue,
+                                           .log = server->log};
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
+    if (config->trace_endpoint[0] == '\0')
+        return 0;
+    server->tracing = tracing_open(&tracing, err);
+    return server->tracing == NULL ? err->code : 0;
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -249,9 +268,7 @@ static int start_all(struct server *server, struct error *err)
     const struct auth_counts keys = auth_counts(live->auth);
     metrics_keys(server->metrics, &keys, false);
     live_shelf_put(&server->live, live);
-    server->access_log =
-        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
-    if (server->access_log == NULL)
+    if (open_watchers(server, err) != 0)
         return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
@@ -385,6 +402,7 @@ void server_stop(struct server *server)
         unload_model(&server->models[i]);
     tenant_limits_free(server->tenant_limits);
     access_log_close(server->access_log);
+    tracing_close(server->tracing);
     metrics_free(server->metrics);
     SSL_CTX_free(server->tls);
     live_shelf_destroy(&server->live);

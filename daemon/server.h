@@ -44,6 +44,7 @@ struct rules;         /* rules.h: what models are weighed against */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
 struct ssl_ctx_st;    /* OpenSSL's SSL_CTX */
 struct access_log;    /* access_log.h: a line a request */
+struct tracing;       /* tracing.h: spans to a collector */
 
 #define SERVER_CUT_MS 2000u
 
@@ -55,6 +56,7 @@ struct server {
     struct metrics *metrics;
     struct tenant_limits *tenant_limits;
     struct access_log *access_log;
+    struct tracing *tracing;     /* NULL without tracing.endpoint */
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */

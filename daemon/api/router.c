@@ -84,6 +84,12 @@ const char *router_route_name(enum http_route route)
     return "other";
 }
 
+bool router_is_probe(enum http_route route)
+{
+    return route == ROUTE_HEALTH || route == ROUTE_READY || route == ROUTE_METRICS ||
+           route == ROUTE_VERSION;
+}
+
 /* Metrics and log take only these, so that clients cannot make up label values. */
 static const char *method_name(const char *method)
 {
@@ -131,6 +137,29 @@ static void choose_request_id(struct call *call)
     call->request_id[36] = '\0';
 }
 
+/* The asker's trace goes on where it sent one traceparent, and a sound one; else one begins here,
+ * but for probes, which come a million times a day. */
+static void choose_trace(struct call *call)
+{
+    struct api *api = call->api;
+    struct trace_parent parent;
+    uint32_t at = 0;
+    const char *value = exchange_header_next(call->exchange, "traceparent", &at);
+    if (value == NULL && router_is_probe(call->route))
+        return;
+    if (value != NULL && exchange_header_next(call->exchange, "traceparent", &at) == NULL &&
+        trace_parent_read(value, &parent)) {
+        call->trace = parent;
+        memcpy(call->parent_span_id, parent.span_id, sizeof call->parent_span_id);
+    } else {
+        uint64_t high = api_random_u64(api);
+        trace_id_of(high, api_random_u64(api), call->trace.trace_id);
+        call->trace.sampled = api->server->tracing != NULL &&
+                              trace_draw(call->trace.trace_id) < api->server->config->trace_sample;
+    }
+    span_id_of(api_random_u64(api), call->trace.span_id);
+}
+
 static const struct route *call_init(struct call *call, struct api *api, struct exchange *exchange)
 {
     const struct route *route = find_route(exchange_path(exchange));
@@ -144,6 +173,7 @@ static const struct route *call_init(struct call *call, struct api *api, struct 
         .now_us = clock_monotonic_us(),
     };
     choose_request_id(call);
+    choose_trace(call);
     return route;
 }
 
@@ -258,7 +288,7 @@ static int check_head(const struct route *route, struct call *call, bool arrives
         return 0;
     if (check_content_type(call, fault) < 0)
         return -1;
-    if ((route->flags & ROUTE_ADMIN) == 0 && check_memory(call, fault) < 0)
+    if (!is_admin(route) && check_memory(call, fault) < 0)
         return -1;
     return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }

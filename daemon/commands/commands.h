@@ -29,4 +29,7 @@ int command_simulate(int argc, char **argv);
  * daemon answers or has an admin door, EX_PROTOCOL for what is no weir, EX_NOPERM for the key. */
 int command_usage(int argc, char **argv);
 
+/* As command_usage(); a key is not needed. */
+int command_top(int argc, char **argv);
+
 #endif

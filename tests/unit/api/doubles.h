@@ -124,7 +124,7 @@ struct policy_model {
 };
 
 struct metrics {
-    uint32_t first_tokens, next_tokens, generations, answers;
+    uint32_t first_tokens, next_tokens, generations, answers, tenant_answers;
     uint32_t limited[LIMITED_COUNT];
     uint32_t keys_refused[AUTH_OUTCOME_COUNT];
     enum http_route route;
