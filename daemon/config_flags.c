@@ -194,6 +194,7 @@ const char *config_usage(void)
            "  weir [serve] --model PATH [flags]      serve a GGUF file\n"
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
            "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
+           "  weir health [--ready]                  whether a running daemon is well\n"
            "  weir licenses list|show|lint           the licences that are known\n"
            "  weir keys new|list|revoke              API keys in a file, hashed\n"
            "  weir report --month YYYY-MM            users and licences of a month, as evidence\n"
