@@ -39,7 +39,7 @@ def rapid_reset():
 
 
 def made_to_reset():
-    """CVE-2025-8671: the server is made to call the work off itself, by a window past its end ..."""
+    """CVE-2025-8671: the server is made to call the work off, by a window past its end ..."""
     return pieces(asked(stream) + window_update(WINDOW_MOST, stream) for stream in odd())
 
 
