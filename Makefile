@@ -112,6 +112,7 @@ fuzz: $(FUZZERS)
 bench: deps-test build/venv/.ready model
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/run.py
+	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/http_peer.py
 
 install: $(BUILD)/weir
 	@DESTDIR="$(DESTDIR)" packaging/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"

@@ -425,9 +425,16 @@ static void h2_answer_begin(struct exchange *exchange, const struct answer_head 
     (void)snprintf(status, sizeof status, "%u", head->status);
     headers[count++] = header_of(":status", status);
     headers[count++] = header_of("date", connection->listener->date);
-    for (size_t i = 0; i < head->header_count; i++)
-        if (exchange_header_may_pass(&head->headers[i]))
-            headers[count++] = header_of(head->headers[i].name, head->headers[i].value);
+    for (size_t i = 0; i < head->header_count; i++) {
+        if (!exchange_header_may_pass(&head->headers[i]))
+            continue;
+        headers[count] = header_of(head->headers[i].name, head->headers[i].value);
+        /* Ids and counts are new in each answer: in HPACK's table they would only push out what
+         * comes again, at the price of an entry made and thrown away. */
+        if (strcmp(head->headers[i].name, "content-type") != 0)
+            headers[count].flags = NGHTTP2_NV_FLAG_NO_INDEX;
+        count++;
+    }
     if (head->whole && head->status != 204 && head->status != 304) {
         (void)snprintf(length, sizeof length, "%zu", head->body_count);
         headers[count++] = header_of("content-length", length);
