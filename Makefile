@@ -9,6 +9,7 @@ PORT     ?= 8080
 PREFIX   ?= /usr
 SYSCONFDIR ?= /etc
 SECONDS_EACH ?= 60
+MINUTES  ?= 60
 
 FLOORS   := daemon batching policy models kernels base
 PACKAGES := libevent libevent_openssl libnghttp2 openssl jansson libcyaml yaml-0.1 libpcre2-8 libxxhash sqlite3 libcurl hiredis
@@ -37,7 +38,7 @@ endif
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%_fuzz.c,fuzz-%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all deps deps-test model run test unit e2e lint bench asan ubsan tsan fuzz $(FUZZERS) install release deb deploy-test image clean help
+.PHONY: all deps deps-test model run test unit e2e soak lint bench asan ubsan tsan fuzz $(FUZZERS) install release deb deploy-test image clean help
 .SECONDARY:
 .SECONDEXPANSION:
 all: $(BUILD)/weir
@@ -86,6 +87,9 @@ unit: $(UNITS)
 e2e: $(BUILD)/weir $(BUILD)/golden/perplexity_check
 	@WEIR_BUILD="$(BUILD)" WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/pytest -q tests/e2e $(E2E)
 
+soak: $(BUILD)/weir build/venv/.ready model
+	@WEIR_BUILD="$(BUILD)" WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/e2e/soak.py --minutes $(MINUTES)
+
 lint: deps-test
 	@$(MAKE) --no-print-directory all
 	@tests/lint/lint "$(BUILD)"
@@ -108,6 +112,7 @@ fuzz: $(FUZZERS)
 bench: deps-test build/venv/.ready model
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/run.py
+	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/http_peer.py
 
 install: $(BUILD)/weir
 	@DESTDIR="$(DESTDIR)" packaging/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
@@ -135,6 +140,7 @@ help:
 	@echo 'make test                           unit and end-to-end tests'
 	@echo 'make lint | asan | ubsan | tsan     style rules; the tests under a sanitizer'
 	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
+	@echo 'make soak [MINUTES=60]              everything at once for so long: nothing may grow'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
 	@echo 'make install [DESTDIR=] [PREFIX=]   binary, manual, licences, examples, systemd units'
 	@echo 'make deb                            a Debian package, in build/packages'

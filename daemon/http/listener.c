@@ -136,14 +136,11 @@ static uint64_t shortest_limit(const struct listener_limits *limits)
 
 /* -- The flush: the end of every turn -- */
 
-static void on_flush(evutil_socket_t fd, short what, void *argument)
+void listener_flush(struct listener *listener)
 {
-    (void)fd;
-    (void)what;
-    struct listener *listener = argument;
-    listener_tick(listener);
     struct connection *connection = listener->dirty_head;
     listener->dirty_head = listener->dirty_tail = NULL;
+    listener->dirty_count = 0;
     listener->flushing = true;
     while (connection != NULL) {
         struct connection *next = connection->dirty_next;
@@ -155,6 +152,15 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     const struct timeval at_once = {0, 0};
     if (listener->dirty_head != NULL && event_add(&listener->flush_later, &at_once) != 0)
         event_active(&listener->flush, EV_TIMEOUT, 0);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct listener *listener = argument;
+    listener_tick(listener);
+    listener_flush(listener);
 }
 
 /* -- Accepting -- */
