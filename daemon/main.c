@@ -169,15 +169,37 @@ static bool wait_idle(struct server *server, uint32_t timeout_ms)
     }
 }
 
+/* Not ready any more, and open: until whoever asks /ready has noticed. */
+static void leave(struct server *server, struct log *log, uint32_t delay_ms)
+{
+    uint32_t period_ms = watch_period_ms(server);
+    server_leave(server);
+    if (delay_ms == 0)
+        return;
+    log_event(log, LOG_LEVEL_INFO, "leaving", LOG_U64("delay_ms", delay_ms));
+    uint64_t end_us = clock_monotonic_us() + (uint64_t)delay_ms * 1000;
+    for (uint64_t now_us; stop_signals == 1 && (now_us = clock_monotonic_us()) < end_us;) {
+        uint64_t left_ms = (end_us - now_us + 999) / 1000;
+        uint32_t piece_ms = left_ms < period_ms ? (uint32_t)left_ms : period_ms;
+        const struct timespec pause = {.tv_sec = piece_ms / 1000,
+                                       .tv_nsec = piece_ms % 1000 * 1000000L};
+        (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+        server_watch(server, clock_monotonic_us(), clock_unix_us() / 1000000);
+    }
+}
+
 static void drain(struct server *server, struct log *log, const sigset_t *open_mask)
 {
-    uint64_t started_us = clock_monotonic_us();
-    uint32_t timeout_ms = server->config->drain_timeout_ms;
-    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
-    notify_stopping(server->notify, ((uint64_t)timeout_ms + STOP_NEEDS_MS) * 1000);
-    server_drain(server);
+    struct live *live = live_shelf_newest(&server->live);
+    uint32_t timeout_ms = live->config->drain_timeout_ms, delay_ms = live->config->drain_delay_ms;
+    live_unref(live);
+    notify_stopping(server->notify, ((uint64_t)delay_ms + timeout_ms + STOP_NEEDS_MS) * 1000);
     (void)pthread_sigmask(SIG_SETMASK, open_mask, NULL); /* the second signal gets through */
-    bool idle = wait_idle(server, timeout_ms);
+    leave(server, log, delay_ms);
+    uint64_t started_us = clock_monotonic_us();
+    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
+    server_drain(server);
+    bool idle = stop_signals == 1 && wait_idle(server, timeout_ms);
     log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
               LOG_STRING("outcome", idle               ? "all answered"
                                     : stop_signals > 1 ? "interrupted"

@@ -52,6 +52,9 @@ struct model_metrics {
 struct metrics {
     uint32_t model_count;
     int64_t started_unix_us;
+    _Atomic uint64_t reloads[2];      /* refused, taken up */
+    _Atomic bool reload_refused;      /* the last one */
+    _Atomic int64_t reloaded_unix_us; /* the last that was taken up, or the start */
     struct histogram http_duration[ROUTE_COUNT];
     _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
     _Atomic uint64_t limited[LIMITED_COUNT];
