@@ -16,7 +16,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 CPPFLAGS += -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 OPTIMIZE ?= -O2 -g
 CFLAGS   += -std=c11 $(OPTIMIZE) $(WARNINGS) -fno-omit-frame-pointer -ffp-contract=off -pthread -MMD -MP
-LDFLAGS  += -pthread -rdynamic
+LDFLAGS  += -pthread -rdynamic -Wl,--build-id
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 ifeq ($(SANITIZE),)
 LDLIBS   += -ljemalloc

@@ -7,9 +7,12 @@
  * sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "daemon/access_log.h"
+#include "daemon/build_id.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/crash.h"
 #include "daemon/doors.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
@@ -214,9 +217,12 @@ static int serve(struct config *config, struct log *log)
     struct error err = {0};
     sigset_t open_mask;
     uint64_t started_us = clock_monotonic_us();
+    char build[2 * BUILD_ID_BYTES_MAX + 1];
     prepare_signals(&open_mask);
+    build_id(build);
     log_event(log, LOG_LEVEL_INFO, "starting", LOG_STRING("version", WEIR_VERSION),
-              LOG_U64("pid", (uint64_t)getpid()), LOG_U64("models", config->model_count));
+              LOG_STRING("build_id", build), LOG_U64("pid", (uint64_t)getpid()),
+              LOG_U64("models", config->model_count));
     struct server *server = server_start(config, log, &err);
     if (server == NULL) {
         log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
@@ -271,14 +277,18 @@ int main(int argc, char **argv)
         return result == ERROR_UNSUPPORTED ? EX_USAGE : EX_CONFIG;
     }
     int status = EXIT_SUCCESS;
+    char fault_stack[THREAD_FAULT_STACK_BYTES];
     if (command == CONFIG_HELP) {
         (void)fputs(config_usage(), stdout);
     } else if (command == CONFIG_VERSION) {
-        (void)printf("weir %s\n", WEIR_VERSION);
+        char build[2 * BUILD_ID_BYTES_MAX + 1];
+        build_id(build);
+        (void)printf("weir %s (build %s)\n", WEIR_VERSION, build);
     } else if (command == CONFIG_CHECK) {
         status = check_configuration(config);
     } else {
         struct log *log = log_new(STDERR_FILENO, config->log_level, config->log_format);
+        crash_prepare(fault_stack, sizeof fault_stack);
         status = serve(config, log);
         log_free(log);
     }
