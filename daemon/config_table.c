@@ -27,6 +27,7 @@ const struct config_key config_keys[] = {
     {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
     {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
      DAY_MS},
+    {"server", "drain_delay", NULL, "0s", CONFIG_DURATION, false, AT(drain_delay_ms), 0, DAY_MS},
     {"server", "stall_timeout", NULL, "15s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
      DAY_MS},
     {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls_certificate),

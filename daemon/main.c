@@ -8,9 +8,12 @@
  * sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "daemon/access_log.h"
+#include "daemon/build_id.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/crash.h"
 #include "daemon/doors.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
@@ -188,15 +191,37 @@ static bool wait_idle(struct server *server, uint32_t timeout_ms)
     }
 }
 
+/* Not ready any more, and open: until whoever asks /ready has noticed. */
+static void leave(struct server *server, struct log *log, uint32_t delay_ms)
+{
+    uint32_t period_ms = watch_period_ms(server);
+    server_leave(server);
+    if (delay_ms == 0)
+        return;
+    log_event(log, LOG_LEVEL_INFO, "leaving", LOG_U64("delay_ms", delay_ms));
+    uint64_t end_us = clock_monotonic_us() + (uint64_t)delay_ms * 1000;
+    for (uint64_t now_us; stop_signals == 1 && (now_us = clock_monotonic_us()) < end_us;) {
+        uint64_t left_ms = (end_us - now_us + 999) / 1000;
+        uint32_t piece_ms = left_ms < period_ms ? (uint32_t)left_ms : period_ms;
+        const struct timespec pause = {.tv_sec = piece_ms / 1000,
+                                       .tv_nsec = piece_ms % 1000 * 1000000L};
+        (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+        server_watch(server, clock_monotonic_us(), clock_unix_us() / 1000000);
+    }
+}
+
 static void drain(struct server *server, struct log *log, const sigset_t *open_mask)
 {
-    uint64_t started_us = clock_monotonic_us();
-    uint32_t timeout_ms = server->config->drain_timeout_ms;
-    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
-    notify_stopping(server->notify, ((uint64_t)timeout_ms + STOP_NEEDS_MS) * 1000);
-    server_drain(server);
+    struct live *live = live_shelf_newest(&server->live);
+    uint32_t timeout_ms = live->config->drain_timeout_ms, delay_ms = live->config->drain_delay_ms;
+    live_unref(live);
+    notify_stopping(server->notify, ((uint64_t)delay_ms + timeout_ms + STOP_NEEDS_MS) * 1000);
     (void)pthread_sigmask(SIG_SETMASK, open_mask, NULL); /* the second signal gets through */
-    bool idle = wait_idle(server, timeout_ms);
+    leave(server, log, delay_ms);
+    uint64_t started_us = clock_monotonic_us();
+    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
+    server_drain(server);
+    bool idle = stop_signals == 1 && wait_idle(server, timeout_ms);
     log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
               LOG_STRING("outcome", idle               ? "all answered"
                                     : stop_signals > 1 ? "interrupted"
@@ -211,9 +236,12 @@ static int serve(struct config *config, struct log *log)
     struct error err = {0};
     sigset_t open_mask;
     uint64_t started_us = clock_monotonic_us();
+    char build[2 * BUILD_ID_BYTES_MAX + 1];
     prepare_signals(&open_mask);
+    build_id(build);
     log_event(log, LOG_LEVEL_INFO, "starting", LOG_STRING("version", WEIR_VERSION),
-              LOG_U64("pid", (uint64_t)getpid()), LOG_U64("models", config->model_count));
+              LOG_STRING("build_id", build), LOG_U64("pid", (uint64_t)getpid()),
+              LOG_U64("models", config->model_count));
     struct server *server = server_start(config, log, &err);
     if (server == NULL) {
         log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
@@ -269,14 +297,18 @@ int main(int argc, char **argv)
         return result == ERROR_UNSUPPORTED ? EX_USAGE : EX_CONFIG;
     }
     int status = EXIT_SUCCESS;
+    char fault_stack[THREAD_FAULT_STACK_BYTES];
     if (command == CONFIG_HELP) {
         (void)fputs(config_usage(), stdout);
     } else if (command == CONFIG_VERSION) {
-        (void)printf("weir %s\n", WEIR_VERSION);
+        char build[2 * BUILD_ID_BYTES_MAX + 1];
+        build_id(build);
+        (void)printf("weir %s (build %s)\n", WEIR_VERSION, build);
     } else if (command == CONFIG_CHECK) {
         status = check_configuration(config);
     } else {
         struct log *log = log_new(STDERR_FILENO, config->log_level, config->log_format);
+        crash_prepare(fault_stack, sizeof fault_stack);
         status = serve(config, log);
         log_free(log);
     }

@@ -99,6 +99,7 @@ struct metrics *metrics_new(uint32_t model_count, struct error *err)
     }
     metrics->model_count = model_count;
     metrics->started_unix_us = clock_unix_us();
+    metrics->reloaded_unix_us = metrics->started_unix_us;
     return metrics;
 }
 
@@ -107,6 +108,14 @@ void metrics_free(struct metrics *metrics)
     if (metrics != NULL)
         tenant_names_free(metrics->tenants);
     free(metrics);
+}
+
+void metrics_reload(struct metrics *metrics, bool taken_up, int64_t now_unix_us)
+{
+    (void)atomic_fetch_add_explicit(&metrics->reloads[taken_up], 1, memory_order_relaxed);
+    atomic_store_explicit(&metrics->reload_refused, !taken_up, memory_order_relaxed);
+    if (taken_up)
+        atomic_store_explicit(&metrics->reloaded_unix_us, now_unix_us, memory_order_relaxed);
 }
 
 static void observe(struct metrics *metrics, uint32_t model, enum model_histogram which,

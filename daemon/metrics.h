@@ -67,6 +67,9 @@ void metrics_key_refused(struct metrics *metrics, uint32_t outcome);
 /* Which keys there are now; stale: a newer file of them was refused, and these stay. */
 void metrics_keys(struct metrics *metrics, const struct auth_counts *counts, bool stale);
 
+/* What was read anew was taken up, or refused. Main thread. */
+void metrics_reload(struct metrics *metrics, bool taken_up, int64_t now_unix_us);
+
 /* The whole exposition. */
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out);
 

@@ -58,6 +58,9 @@ struct metrics {
     int64_t started_unix_us;
     struct tenant_names *tenants;
     _Atomic uint64_t tenant_requests[TENANT_NAMES_MAX][STATUS_CLASSES];
+    _Atomic uint64_t reloads[2];      /* refused, taken up */
+    _Atomic bool reload_refused;      /* the last one */
+    _Atomic int64_t reloaded_unix_us; /* the last that was taken up, or the start */
     struct histogram http_duration[ROUTE_COUNT];
     _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
     _Atomic uint64_t limited[LIMITED_COUNT];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/reload.h"
 
+#include "base/clock.h"
+#include "daemon/config_changes.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
 #include "daemon/worker.h"
@@ -14,6 +16,18 @@ static void put(struct server *server, struct live *live)
     live_shelf_put(&server->live, live);
     for (uint32_t i = 0; i < server->worker_count; i++)
         worker_ring(&server->workers[i]);
+}
+
+/* By what runs: a key that waits is named by every reload until the restart. */
+static void name_what_waits(struct server *server, const struct config *config)
+{
+    struct text keys;
+    text_init(&keys);
+    config_restart_keys(server->config, config, &keys);
+    if (keys.count > 0)
+        log_event(server->log, LOG_LEVEL_WARN, "reload_needs_restart",
+                  LOG_STRING("keys", text_string(&keys)));
+    text_destroy(&keys);
 }
 
 /* All that can fail comes before the first thing that is taken up: the rules, which are the last to
@@ -31,6 +45,8 @@ static int take_up(struct server *server, int64_t now_unix, struct error *err)
         live_unref(live);
         return result;
     }
+    log_set(server->log, live->config->log_level, live->config->log_format);
+    name_what_waits(server, live->config);
     put(server, live);
     return 0;
 }
@@ -71,7 +87,9 @@ void reload(struct server *server, int64_t now_unix)
 {
     struct error err = {0};
     policy_identity_reload(server->policy);
-    if (take_up(server, now_unix, &err) != 0)
+    bool taken_up = take_up(server, now_unix, &err) == 0;
+    metrics_reload(server->metrics, taken_up, clock_unix_us());
+    if (!taken_up)
         log_event(server->log, LOG_LEVEL_ERROR, "reload_refused", LOG_STRING("error", err.text),
                   LOG_STRING("remedy", "all is as it was; put it right and send SIGHUP again"));
     else

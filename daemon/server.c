@@ -298,10 +298,15 @@ struct server *server_start(struct config *config, struct log *log, struct error
     return server;
 }
 
-void server_drain(struct server *server)
+void server_leave(struct server *server)
 {
     atomic_store(&server->ready, false);
     atomic_store(&server->draining, true);
+}
+
+void server_drain(struct server *server)
+{
+    server_leave(server);
     for (uint32_t i = 0; i < server->worker_count; i++)
         worker_order(&server->workers[i], WORKER_DRAIN);
 }

@@ -83,6 +83,8 @@ struct server {
 
 /* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */
 struct server *server_start(struct config *config, struct log *log, struct error *err);
+/* Readiness fails; whoever comes all the same is served as before. Any thread. */
+void server_leave(struct server *server);
 /* Readiness fails, listeners close, open exchanges go on. Any thread. */
 void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed

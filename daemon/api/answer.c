@@ -58,14 +58,14 @@ static bool is_quiet(const struct call *call, uint32_t status)
 static bool is_logged(const struct call *call, uint32_t status, uint64_t duration_us)
 {
     const struct server *server = call->api->server;
-    const struct config *config = server->config;
+    const struct config *config = call->live->config;
     enum log_level level = is_quiet(call, status) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
     const struct access_rules rules = {.sample = config->access_sample,
                                        .slow_ms = config->access_slow_ms};
     if (server->access_log == NULL)
         return false;
     if (level < config->log_level &&
-        (level == LOG_LEVEL_DEBUG || config->access_log_path[0] == '\0'))
+        (level == LOG_LEVEL_DEBUG || server->config->access_log_path[0] == '\0'))
         return false;
     return access_wanted(&rules, status, duration_us,
                          rules.sample < ACCESS_SAMPLE_ALL ? api_random_u64(call->api) : 0);
@@ -112,7 +112,7 @@ static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
         .tenant = call->identity.tenant,
         .key_id = call->identity.key_id,
         .admin = call->identity.admin,
-        .address = server->config->access_addresses ? exchange_client(call->exchange) : NULL,
+        .address = call->live->config->access_addresses ? exchange_client(call->exchange) : NULL,
         .version = exchange_version(call->exchange),
         .tls = exchange_is_tls(call->exchange),
         .status = status,
@@ -124,7 +124,7 @@ static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
         describe(record, call->now_us, &line);
     struct text text;
     text_init(&text);
-    access_line(&text, server->config->log_format, clock_unix_us(), &line);
+    access_line(&text, call->live->config->log_format, clock_unix_us(), &line);
     access_log_put(server->access_log, &text);
 }
 
