@@ -37,6 +37,7 @@ struct refused_model {
     struct policy_model *policy; /* borrowed: policy */
 };
 
+struct address_table; /* http/address_table.h */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
 struct rules;         /* rules.h: what models are weighed against */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
@@ -50,6 +51,7 @@ struct server {
     struct policy *policy;
     struct metrics *metrics;
     struct tenant_limits *tenant_limits;
+    struct address_table *addresses; /* whose connections are open */
     struct access_log *access_log;
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
