@@ -38,3 +38,8 @@ uint64_t pace_still_us(const struct engine_stats *stats, uint64_t now_us)
 {
     return stats->busy && now_us > stats->last_progress_us ? now_us - stats->last_progress_us : 0;
 }
+
+bool pace_stalled(const struct engine_stats *stats, uint64_t now_us, uint32_t timeout_ms)
+{
+    return pace_still_us(stats, now_us) > (uint64_t)timeout_ms * 1000;
+}

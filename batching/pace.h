@@ -31,5 +31,7 @@ uint32_t pace_retry_after_s(uint32_t waiting, uint32_t a_ks);
 
 /* How long an engine that has something to do has done nothing; 0 while it is idle. */
 uint64_t pace_still_us(const struct engine_stats *stats, uint64_t now_us);
+/* Longer than it may. */
+bool pace_stalled(const struct engine_stats *stats, uint64_t now_us, uint32_t timeout_ms);
 
 #endif

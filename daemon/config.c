@@ -172,6 +172,8 @@ static const char *const switch_words[] = {"false", "true", NULL};
 static const char *const on_off_words[] = {"off", "on", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
 static const char *const header_words[] = {"any", "x-forwarded-for", "forwarded", NULL};
+static const char *const door_words[] = {"auto", "yes", "no", NULL};
+static const char *const admin_words[] = {"auto", "yes", "no", "also", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
@@ -179,6 +181,8 @@ static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
 static_assert(FORWARDED_BY_ANY == 0 && FORWARDED_BY_RFC == 2, "header_words likewise");
+static_assert(CONFIG_DOOR_AUTO == 0 && CONFIG_DOOR_NO == 2, "door_words likewise");
+static_assert(CONFIG_ADMIN_AUTO == 0 && CONFIG_ADMIN_ALSO == 3, "admin_words likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
@@ -192,7 +196,24 @@ static const char *const *bool_words(enum config_kind kind)
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err)
 {
-    void *place = (char *)config + key->offset;
+    return config_value_set(config, key, value, err);
+}
+
+/* Three or four octal digits, as chmod takes them. */
+static int set_mode(uint32_t *place, const char *value, struct error *err)
+{
+    size_t count = strspn(value, "01234567");
+    if (value[count] != '\0' || count < 3 || count > 4 || (count == 4 && value[0] != '0'))
+        return error_set(err, ERROR_INVALID, "expected permissions such as 0660, got '%.64s'",
+                         value);
+    *place = (uint32_t)strtoul(value, NULL, 8);
+    return 0;
+}
+
+int config_value_set(void *owner, const struct config_key *key, const char *value,
+                     struct error *err)
+{
+    void *place = (char *)owner + key->offset;
     int choice = 0, result;
     switch (key->kind) {
     case CONFIG_TEXT:
@@ -210,6 +231,18 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
         result = read_choice(value, header_words, &choice, err);
         if (result == 0)
             *(enum forwarded_by *)place = (enum forwarded_by)choice;
+        return result;
+    case CONFIG_MODE:
+        return set_mode(place, value, err);
+    case CONFIG_ADMIN:
+        result = read_choice(value, admin_words, &choice, err);
+        if (result == 0)
+            *(enum config_admin *)place = (enum config_admin)choice;
+        return result;
+    case CONFIG_DOOR:
+        result = read_choice(value, door_words, &choice, err);
+        if (result == 0)
+            *(enum config_door *)place = (enum config_door)choice;
         return result;
     case CONFIG_LEVEL:
         result = read_choice(value, level_words, &choice, err);

@@ -25,6 +25,7 @@
 #define CONFIG_TRUSTED_MAX    256u
 #define CONFIG_TENANTS_MAX    4096u
 #define CONFIG_TENANT_UNSAID  UINT32_MAX
+#define CONFIG_LISTENERS_MAX  32u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -37,6 +38,25 @@ struct config_model {
     bool has_enforcement;
     enum policy_enforce enforcement;
     uint64_t cap_users;
+};
+
+/* What a listener's switches say where they say nothing: by what else there is. */
+enum config_door { CONFIG_DOOR_AUTO, CONFIG_DOOR_YES, CONFIG_DOOR_NO };
+
+/* Whether /metrics, /admin and the like are at a listener, and requests. Auto: both, while no
+ * listener is for them; else requests alone. */
+enum config_admin { CONFIG_ADMIN_AUTO, CONFIG_ADMIN_YES, CONFIG_ADMIN_NO, CONFIG_ADMIN_ALSO };
+
+/* A socket besides server.listen: of a TCP port, at a path, or one that systemd opened. */
+struct config_listener {
+    char *address; /* "" for the other two kinds */
+    uint16_t port;
+    char *unix_path;  /* "" for none, and so below */
+    char *activation; /* the socket's name with systemd */
+    uint32_t mode;    /* permissions of unix_path */
+    enum config_door tls;
+    bool proxy_protocol;
+    enum config_admin admin;
 };
 
 struct config_webhook {
@@ -72,9 +92,12 @@ struct config {
     int argc;                    /* the command line; 0 for a config that was not made from one */
     char **argv;                 /* borrowed: main */
     /* server */
-    char *listen; /* address, default "127.0.0.1" */
+    char *listen; /* address, default "127.0.0.1"; "" for no such listener */
     uint16_t port;
-    bool proxy_protocol;     /* spoken by whoever connects there */
+    bool proxy_protocol;               /* spoken by whoever connects there */
+    enum config_admin admin;           /* there */
+    struct config_listener *listeners; /* besides that one */
+    uint32_t listener_count;
     struct network *trusted; /* what trust.proxies has */
     struct listener_trust trust;
     uint32_t workers;                /* 0: chosen from the cores */
@@ -164,6 +187,8 @@ struct tenant_rates config_tenant_rates(const struct config *config,
                                         const struct config_tenant *tenant);
 bool config_tenant_may_use(const struct config_tenant *tenant, const char *model);
 
+/* server.listen as a listener, its strings borrowed; address "" where there is none. */
+void config_first_listener(const struct config *config, struct config_listener *ret);
 const char *config_usage(void); /* the text of --help */
 
 #endif

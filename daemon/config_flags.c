@@ -141,6 +141,9 @@ static int check_whole(const struct config *config, const char *file, struct err
     if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
         return error_set(err, code,
                          "%s: server.tls: certificate and key go together; one is missing", name);
+    struct error inner = {0};
+    if (config_check_listeners(config, &inner) != 0)
+        return error_set(err, code, "%s: %s", name, inner.text);
     return config_check_tenants(config, err) == 0 ? 0 : error_wrap(err, "%s", name);
 }
 

@@ -26,6 +26,9 @@ enum config_kind {
     CONFIG_ON_OFF,   /* bool: on or off */
     CONFIG_SHARING,  /* bool: all or tenant */
     CONFIG_HEADER,   /* enum forwarded_by */
+    CONFIG_DOOR,     /* enum config_door: auto, yes or no */
+    CONFIG_ADMIN,    /* enum config_admin */
+    CONFIG_MODE,     /* uint32_t, permissions: 0660 */
     CONFIG_LEVEL,    /* enum log_level */
     CONFIG_ENFORCE,  /* enum policy_enforce */
     CONFIG_VIEW,     /* enum policy_view */
@@ -56,6 +59,9 @@ extern const uint32_t config_section_count;
  * found, not where: that is the caller's to add. */
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err);
+/* The same of any struct that a key's offset is in. */
+int config_value_set(void *owner, const struct config_key *key, const char *value,
+                     struct error *err);
 
 /* All defaults. NULL and err when there is no memory. */
 struct config *config_new(struct error *err);
@@ -109,6 +115,14 @@ int config_load_file(struct config *config, const char *path, struct error *err)
 
 /* A network or "unix"; server.trusted_proxies. */
 int config_add_trusted(struct config *config, const char *text, struct error *err);
+/* Keys of an entry of server.listeners, in struct config_listener. */
+extern const struct config_key config_listener_keys[];
+#define CONFIG_LISTENER_KEYS 8u
+/* values: by those keys, NULL where the file says nothing. */
+int config_add_listener(struct config *config, char *const values[CONFIG_LISTENER_KEYS],
+                        struct error *err);
+/* What no listener can know alone; 0, or an error that begins with the key. */
+int config_check_listeners(const struct config *config, struct error *err);
 void config_release_doors(struct config *config);
 
 void config_release_admin_keys(struct config *config);

@@ -19,14 +19,15 @@
 
 /* section, name, flag, default, kind, takes auto, place, least, most */
 const struct config_key config_keys[] = {
-    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 1, 255},
+    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 0, 255},
     {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
     {"server", "proxy_protocol", NULL, "off", CONFIG_ON_OFF, false, AT(proxy_protocol), 0, 0},
+    {"server", "admin", NULL, "auto", CONFIG_ADMIN, false, AT(admin), 0, 0},
     {"server", "trusted_header", NULL, "any", CONFIG_HEADER, false, AT(trust.by), 0, 0},
     {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
     {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
      DAY_MS},
-    {"server", "stall_timeout", NULL, "60s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
+    {"server", "stall_timeout", NULL, "15s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
      DAY_MS},
     {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls_certificate),
      0, PATH_BYTES_MAX},
@@ -64,6 +65,9 @@ const struct config_key config_keys[] = {
      BUCKET_PER_MINUTE_MAX},
     {"limits", "concurrent_requests", NULL, "0", CONFIG_U32, false, AT(rates.concurrent), 0,
      1000000},
+    {"server.limits", "resets", NULL, "512", CONFIG_U32, false, LIMIT(resets_max), 16, 1000000},
+    {"server.limits", "control_frames", NULL, "1000", CONFIG_U32, false, LIMIT(control_frames_max),
+     64, 10000000},
     {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
     {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
     {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,

@@ -22,6 +22,10 @@ struct raw_entry { /* an API key and its tenant */
     char *key, *tenant;
 };
 
+struct raw_listener {
+    char *values[CONFIG_LISTENER_KEYS]; /* NULL where the file says nothing */
+};
+
 struct raw {
     char *values[CONFIG_KEYS_MAX]; /* NULL where the file says nothing */
     struct config_model *models;   /* strings are "" where the file says nothing */
@@ -32,6 +36,8 @@ struct raw {
     uint32_t admin_key_count;
     struct config_webhook *webhooks;
     uint32_t webhook_count;
+    struct raw_listener *listeners;
+    uint32_t listener_count;
     char **trusted;
     uint32_t trusted_count;
     struct config_raw_tenant *tenants;
@@ -46,7 +52,8 @@ struct schema {
     cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
     cyaml_schema_field_t admin_key_fields[3];
     cyaml_schema_field_t tenant_fields[2 + CONFIG_TENANT_KEYS_MAX + 1];
-    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, root;
+    cyaml_schema_field_t listener_fields[CONFIG_LISTENER_KEYS + 1];
+    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, listener, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -163,6 +170,17 @@ static void fill_tenants(struct schema *schema, cyaml_schema_field_t *ret)
                       &schema->tenant, CONFIG_TENANTS_MAX);
 }
 
+static void fill_listeners(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    for (uint32_t i = 0; i < CONFIG_LISTENER_KEYS; i++)
+        schema->listener_fields[i] = text_field(config_listener_keys[i].name, i * sizeof(char *),
+                                                CYAML_FLAG_OPTIONAL | SCHEMA_FLAG_KEEP_NULL);
+    schema->listener = entry_value(schema->listener_fields, sizeof(struct raw_listener));
+    *ret =
+        list_field("listeners", offsetof(struct raw, listeners),
+                   offsetof(struct raw, listener_count), &schema->listener, CONFIG_LISTENERS_MAX);
+}
+
 /* The arrays end where a key is NULL; the schema comes zeroed. */
 static void schema_fill(struct schema *schema)
 {
@@ -213,6 +231,7 @@ static void schema_fill(struct schema *schema)
     fill_webhooks(schema, &schema->fields[alerts][used[alerts]]);
     uint32_t server = section_index("server", 6);
     fill_trusted(schema, &schema->fields[server][used[server]++]);
+    fill_listeners(schema, &schema->fields[server][used[server]++]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
                                           .data_size = sizeof(struct raw),
@@ -297,6 +316,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
     for (uint32_t i = 0; i < raw->webhook_count; i++) {
         (void)snprintf(path, sizeof path, "alerts.webhooks[%u]", i);
         if (config_add_webhook(config, &raw->webhooks[i], &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->listener_count; i++) {
+        (void)snprintf(path, sizeof path, "server.listeners[%u]", i);
+        if (config_add_listener(config, raw->listeners[i].values, &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     for (uint32_t i = 0; i < raw->trusted_count; i++) {

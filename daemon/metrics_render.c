@@ -288,6 +288,15 @@ static void render_http(const struct scrape *scrape, struct text *out)
     }
 }
 
+static void render_abuse(const uint64_t *counts, struct text *out)
+{
+    render_family(out, "weir_http_abuse_total", "counter",
+                  "Connections, streams or requests ended because they hurt others.");
+    for (unsigned kind = HTTP_ABUSE_NONE + 1; kind < HTTP_ABUSE_COUNT; kind++)
+        text_append_format(out, "weir_http_abuse_total{kind=\"%s\"} %llu\n", http_abuse_name(kind),
+                           (unsigned long long)counts[kind]);
+}
+
 static void render_network(const struct scrape *scrape, struct text *out)
 {
     struct listener_stats all = {0}, one;
@@ -304,6 +313,8 @@ static void render_network(const struct scrape *scrape, struct text *out)
         all.timeouts += one.timeouts;
         all.proxy_errors += one.proxy_errors;
         all.forwarded_errors += one.forwarded_errors;
+        for (unsigned kind = 0; kind < HTTP_ABUSE_COUNT; kind++)
+            all.abuse[kind] += one.abuse[kind];
     }
     const struct {
         const char *name, *type, *help;
@@ -332,6 +343,7 @@ static void render_network(const struct scrape *scrape, struct text *out)
         render_family(out, rows[i].name, rows[i].type, rows[i].help);
         text_append_format(out, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
     }
+    render_abuse(all.abuse, out);
 }
 
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)
@@ -352,6 +364,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_enforcement(scrape, out);
     render_family(out, "weir_build_info", "gauge", "The version that runs.");
     text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
+    render_life(scrape, out);
     render_network(scrape, out);
     render_bounds(scrape, out);
     render_http(scrape, out);

@@ -98,6 +98,8 @@ void render_users(const struct scrape *scrape, struct text *out);
 /* What bounds sent away, and what they stand at. */
 void render_bounds(const struct scrape *scrape, struct text *out);
 
+/* Whether engines and workers get on. */
+void render_life(const struct scrape *scrape, struct text *out);
 /* What was decided at thresholds. */
 void render_enforcement(const struct scrape *scrape, struct text *out);
 

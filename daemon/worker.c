@@ -2,6 +2,7 @@
 #include "daemon/worker.h"
 
 #include "base/thread.h"
+#include "daemon/doors.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,7 +20,8 @@ static void on_idle_check(evutil_socket_t fd, short what, void *argument)
     (void)what;
     struct listener_stats stats;
     listener_stats(worker->listener, &stats);
-    atomic_store(&worker->idle, stats.exchanges == 0 && api_open_generations(worker->api) == 0);
+    /* Not at the last exchange: its answer may be on its way, and who was let in last may ask. */
+    atomic_store(&worker->idle, stats.connections == 0 && api_open_generations(worker->api) == 0);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -68,6 +70,7 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
     uint64_t rings;
     if (read((int)fd, &rings, sizeof rings) != (ssize_t)sizeof rings && errno != EAGAIN)
         return;
+    (void)atomic_fetch_add_explicit(&worker->turns, 1, memory_order_relaxed);
     uint32_t order = atomic_load(&worker->order);
     if (order == WORKER_STOP) {
         (void)event_base_loopbreak(worker->base);
@@ -105,22 +108,17 @@ int worker_prepare(struct worker *worker, struct error *err)
     worker->api = api_new(worker->server, worker->index, err);
     if (worker->api == NULL)
         return error_wrap(err, "worker %u", worker->index);
-    const struct listener_door door = {
-        .fd = worker->socket,
-        .tls = worker->server->tls != NULL,
-        .proxy_protocol = worker->server->config->proxy_protocol,
-    };
+    struct listener_door doors[LISTENER_DOORS_MAX];
     const struct listener_config config = {
         .base = worker->base,
-        .doors = &door,
-        .door_count = 1,
+        .doors = doors,
+        .door_count = doors_take(worker->server->doors, worker->index, doors),
         .tls = worker->server->tls,
         .addresses = worker->server->addresses,
         .limits = limits_of(worker),
         .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
     };
-    worker->socket = -1; /* it is the listener's, even where there will be none */
     worker->listener = listener_new(&config, err);
     if (worker->listener == NULL)
         return error_wrap(err, "worker %u", worker->index);
@@ -193,8 +191,6 @@ void worker_release(struct worker *worker)
         event_base_free(worker->base);
     if (worker->bell_fd >= 0)
         close(worker->bell_fd);
-    if (worker->socket >= 0)
-        close(worker->socket);
 }
 
 bool worker_stats(const struct server *server, uint32_t index, struct listener_stats *ret)

@@ -279,7 +279,7 @@ void generation_answer_fault(struct generation *generation, const struct fault *
 /* Whether the answer cannot be given as it was asked for. */
 static bool find_fault(const struct generation *generation, struct fault *fault)
 {
-    uint32_t count = generation->part_count * generation->choices_per_part, aborted = 0;
+    uint32_t count = generation->part_count * generation->choices_per_part;
     for (uint32_t i = 0; i < count; i++) {
         const struct choice *choice = &generation->choices[i];
         if (choice_failed(choice))
@@ -287,11 +287,11 @@ static bool find_fault(const struct generation *generation, struct fault *fault)
         if (choice->finish == FINISH_ERROR)
             return fault_code(fault, 500, "internal_error",
                               "the engine could not compute the next token") < 0;
-        aborted += choice->finish == FINISH_ABORT && choice->output_tokens == 0;
-    }
-    if (aborted == count && !generation->begun) {
+        if (choice->finish != FINISH_ABORT)
+            continue;
+        /* Not by us: we cancel what is over or gone, and that is not written any more. */
         (void)fault_code(fault, 503, "shutting_down",
-                         "the server is shutting down; no token was drawn yet");
+                         "the server is shutting down; the answer is not complete");
         fault->retry_after_s = 1;
         return true;
     }

@@ -494,7 +494,7 @@ static int read_field(const struct field *field, json_t *value, struct request *
                       struct fault *fault)
 {
     char *target = (char *)request + field->offset;
-    json_int_t number;
+    json_int_t number = 0;
     switch (field->kind) {
     case FIELD_BOOL:
         if (!json_is_boolean(value))

@@ -2,13 +2,16 @@
 /* router.c -- what can be said before a body is read is said before a body is read.
  *
  * on_headers answers every GET, and of POST all that the head alone decides: no such path, wrong
- * method, no key, wrong content type, draining, queue full, more than its tenant may ask. The last
+ * method, no key, wrong content type, queue full, more than its tenant may ask. The last
  * two are the point: under overload a refusal must cost less than an answer, so no byte of JSON is
  * parsed and nothing is tokenised for it. on_request then finds a body whose head was in order.
  * Nothing is kept between the two callbacks: finding the route and the key again is cheaper than an
  * allocation. What a request costs its tenant is charged in the first of them alone.
  *
- * The admin door is the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
+ * What belongs inside (ROUTE_INSIDE) is at admin doors alone, once there is one, and what does not
+ * is not there: by exchange_door(), and nothing else.
+ *
+ * Admin keys are the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
  * in the configuration its paths are unknown ones, word for word: 403 would tell a stranger that
  * there is a door, and which version of weir has it. */
 #include "daemon/api/router.h"
@@ -30,6 +33,8 @@ enum route_flags {
     ROUTE_PREFIX = 2,    /* the path goes on behind */
     ROUTE_GENERATES = 4, /* asks the engine for admission */
     ROUTE_ADMIN = 8,     /* answers to admin keys alone */
+    ROUTE_INSIDE = 16,   /* at admin doors; all others at public ones ... */
+    ROUTE_ANYWHERE = 32, /* ... but for these: at both */
 };
 
 struct route {
@@ -47,12 +52,12 @@ static const struct route routes[] = {
     {"/v1/models/", "GET", ROUTE_MODELS, ROUTE_PREFIX, models_answer_one},
     {"/tokenize", "POST", ROUTE_TOKENIZE, 0, tokenize_answer},
     {"/detokenize", "POST", ROUTE_DETOKENIZE, 0, detokenize_answer},
-    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN, admin_users_answer},
-    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN, admin_usage_answer},
-    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN, status_answer_health},
-    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN, status_answer_ready},
-    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN, status_answer_metrics},
-    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN, status_answer_version},
+    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN | ROUTE_INSIDE, admin_users_answer},
+    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN | ROUTE_INSIDE, admin_usage_answer},
+    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_health},
+    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_ready},
+    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN | ROUTE_INSIDE, status_answer_metrics},
+    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_version},
 };
 
 static const struct route *find_route(const char *path)
@@ -183,15 +188,6 @@ static int check_content_type(const struct call *call, struct fault *fault)
     return fault_set(fault, 415, NULL, "the body must be JSON: send 'Content-Type: %s'", wanted);
 }
 
-static int check_draining(const struct call *call, struct fault *fault)
-{
-    if (!atomic_load_explicit(&call->api->server->draining, memory_order_relaxed))
-        return 0;
-    (void)fault_code(fault, 503, "shutting_down", "the server is shutting down; ask another one");
-    fault->retry_after_s = 1;
-    return -1;
-}
-
 static int check_memory(const struct call *call, struct fault *fault)
 {
     if (!atomic_load_explicit(&call->api->server->memory_over, memory_order_relaxed))
@@ -217,14 +213,28 @@ static int check_admission(const struct call *call, struct fault *fault)
 
 static bool is_hidden(const struct route *route, const struct call *call)
 {
+    unsigned door = (route->flags & ROUTE_INSIDE) != 0 ? EXCHANGE_DOOR_ADMIN : EXCHANGE_DOOR_PUBLIC;
+    if ((route->flags & ROUTE_ANYWHERE) == 0 && (exchange_door(call->exchange) & door) == 0)
+        return true;
     return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->live->auth);
 }
 
-/* Of a request that would generate; arrives: for the first time, so that it is charged once. */
-static int check_bounds(struct call *call, bool arrives, struct fault *fault)
+/* Whose answer costs enough to be bounded. The operator's own is not. */
+static bool is_bounded(enum http_route route)
 {
-    limiting_look(call);
-    if (check_admission(call, fault) < 0)
+    return route == ROUTE_CHAT || route == ROUTE_COMPLETIONS || route == ROUTE_TOKENIZE ||
+           route == ROUTE_DETOKENIZE;
+}
+
+/* arrives: for the first time, so that it is charged once, after all that may refuse it. */
+static int check_bounds(const struct route *route, struct call *call, bool arrives,
+                        struct fault *fault)
+{
+    if (!is_bounded(route->id))
+        return 0;
+    if (check_memory(call, fault) < 0)
+        return -1;
+    if ((route->flags & ROUTE_GENERATES) != 0 && check_admission(call, fault) < 0)
         return -1;
     return arrives ? limiting_ask(call, fault) : 0;
 }
@@ -237,13 +247,13 @@ static int check_head(const struct route *route, struct call *call, bool arrives
                           exchange_path(call->exchange));
     if (check_method(route, call, fault) < 0 || check_key(route, call, fault) < 0)
         return -1;
+    if (is_bounded(route->id))
+        limiting_look(call);
     if (strcmp(route->method, "POST") != 0)
         return 0;
-    if (check_content_type(call, fault) < 0 || check_draining(call, fault) < 0)
+    if (check_content_type(call, fault) < 0)
         return -1;
-    if ((route->flags & ROUTE_ADMIN) == 0 && check_memory(call, fault) < 0)
-        return -1;
-    return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
+    return check_bounds(route, call, arrives, fault);
 }
 
 void router_on_headers(void *application, struct exchange *exchange)

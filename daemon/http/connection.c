@@ -109,7 +109,8 @@ static void start_protocol(struct connection *connection, bool h2)
         return;
     }
     connection->protocol = h2 ? &h2_protocol : &h1_protocol;
-    if (connection->listener->draining)
+    connection->unborn_since_us = 0;
+    if (connection->listener->draining && h2) /* HTTP/1.1 says `close` in its first answer */
         connection->protocol->drain(connection);
 }
 
@@ -410,6 +411,16 @@ void connection_flush(struct connection *connection)
 
 /* -- Time -- */
 
+static uint64_t first_bytes_deadline(const struct connection *connection)
+{
+    uint64_t next =
+        deadline_after(connection->opened_us, connection->listener->limits.header_timeout_ms);
+    uint64_t unborn = connection->unborn_since_us == 0
+                          ? UINT64_MAX
+                          : deadline_after(connection->unborn_since_us, CONNECTION_UNBORN_MS);
+    return unborn < next ? unborn : next;
+}
+
 static uint64_t next_deadline(const struct connection *connection)
 {
     const struct listener_limits *limits = &connection->listener->limits;
@@ -420,7 +431,7 @@ static uint64_t next_deadline(const struct connection *connection)
     if (connection->state == CONNECTION_LINGERING)
         other = deadline_after(connection->lingering_since_us, CONNECTION_LINGER_MS);
     else if (connection->protocol == NULL)
-        other = deadline_after(connection->opened_us, limits->header_timeout_ms);
+        other = first_bytes_deadline(connection);
     else if (connection->state == CONNECTION_OPEN)
         other = connection->protocol->deadline(connection);
     return other < next ? other : next;
@@ -449,7 +460,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
         bool stuck = connection->blocked &&
                      deadline_after(connection->blocked_since_us,
                                     listener->limits.write_timeout_ms) <= listener->now_us;
-        if (connection->state == CONNECTION_LINGERING) {
+        if (connection->state == CONNECTION_LINGERING || connection->unborn_since_us != 0) {
             connection_break(connection);
         } else if (stuck || connection->state != CONNECTION_OPEN || connection->protocol == NULL) {
             COUNTER_ADD(listener->counters.timeouts, 1);
@@ -470,10 +481,8 @@ void connection_drain(struct connection *connection)
         return;
     if (connection->protocol != NULL)
         connection->protocol->drain(connection);
-    else if (connection->first_count == 0 && connection->proxy_bytes.count == 0 &&
-             connection->tls == NULL)
-        connection_break(connection);
-    /* else the protocol drains as soon as it starts */
+    else /* its request may be on its way: it is answered, and the protocol drains as it starts */
+        connection->unborn_since_us = connection->listener->now_us;
 }
 
 struct connection *connection_new(struct door *door, int fd, const struct sockaddr_storage *from)
@@ -512,6 +521,8 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
         connection->next->previous = connection;
     listener->connections = connection;
     COUNTER_ADD(listener->counters.connections, 1);
+    if (listener->draining)
+        connection_drain(connection);
     arm_timer(connection);
     return connection;
 

@@ -20,6 +20,7 @@
 #define CONNECTION_WRITES_MAX   8u              /* a turn: then others have theirs */
 #define CONNECTION_LINGER_MS    1000u           /* unread input is dropped before the close ... */
 #define CONNECTION_LINGER_BYTES (1024u * 1024u) /* ... but not more of it than this */
+#define CONNECTION_UNBORN_MS    1000u           /* while draining, for the first bytes to come */
 #define CONNECTION_PREFACE      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 struct connection;
@@ -68,9 +69,10 @@ struct connection {
     struct tls *tls;                 /* NULL for clear text */
     bool counted;                    /* in listener->addresses, as ... */
     struct address counted_as;
-    bool trusted;            /* what it says of a request's client is believed */
-    bool proxy_awaited;      /* the PROXY header comes first, before TLS */
-    struct text proxy_bytes; /* what came of it, while it is not complete */
+    bool trusted;             /* what it says of a request's client is believed */
+    uint64_t unborn_since_us; /* draining began and nothing had come; 0 else */
+    bool proxy_awaited;       /* the PROXY header comes first, before TLS */
+    struct text proxy_bytes;  /* what came of it, while it is not complete */
     struct event readable, writable, timer;
     bool reading_paused;
     bool input_ended;

@@ -442,8 +442,12 @@ size_t exchange_take(struct exchange *exchange, void *to, size_t count)
         return 0;
     memcpy(to, answer->bytes + exchange->answer_taken, count);
     exchange->answer_taken += count;
-    exchange->progress_us = exchange->connection->listener->now_us;
     size_t after = before - count;
+    exchange->progress_bytes += count;
+    if (after == 0 || exchange->progress_bytes >= EXCHANGE_PROGRESS_BYTES) {
+        exchange->progress_us = exchange->connection->listener->now_us;
+        exchange->progress_bytes = 0;
+    }
     if (after == 0) {
         text_reset(answer);
         exchange->answer_taken = 0;
@@ -579,6 +583,11 @@ const char *exchange_body(const struct exchange *exchange, size_t *ret_count)
 const char *exchange_client(const struct exchange *exchange)
 {
     return exchange->client[0] != '\0' ? exchange->client : exchange->connection->client;
+}
+
+unsigned exchange_door(const struct exchange *exchange)
+{
+    return exchange->connection->door->is.serves;
 }
 
 enum http_version exchange_version(const struct exchange *exchange)

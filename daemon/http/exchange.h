@@ -35,6 +35,11 @@ struct exchange;
 
 enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
 
+enum exchange_door {
+    EXCHANGE_DOOR_PUBLIC = 1, /* requests of clients */
+    EXCHANGE_DOOR_ADMIN = 2,  /* what operators look at and change */
+};
+
 struct http_header {
     const char *name; /* lower case in requests and answers alike */
     const char *value;
@@ -66,6 +71,8 @@ const char *exchange_body(const struct exchange *exchange, size_t *ret_count);
 /* Textual address: the peer's, or whom its PROXY header, or a trusted proxy's header, names. "" for
  * the client of a unix socket whom nobody names. */
 const char *exchange_client(const struct exchange *exchange);
+/* What the door serves that it came through: flags of enum exchange_door. */
+unsigned exchange_door(const struct exchange *exchange);
 enum http_version exchange_version(const struct exchange *exchange);
 bool exchange_is_tls(const struct exchange *exchange);
 uint64_t exchange_started_us(const struct exchange *exchange); /* monotonic: head complete */

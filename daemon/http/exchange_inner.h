@@ -18,7 +18,8 @@ struct listener;
 
 #define EXCHANGE_ANSWER_HEADERS_MAX 32u                   /* that an application may give */
 #define EXCHANGE_WAITING_BYTES_MAX  (16u * 1024u * 1024u) /* a stream written past it breaks */
-#define EXCHANGE_SPARES_MAX         256u         /* kept by a listener for the next requests */
+#define EXCHANGE_PROGRESS_BYTES     1024u /* within write_timeout_ms, or all: else it is stalled */
+#define EXCHANGE_SPARES_MAX         256u  /* kept by a listener for the next requests */
 #define EXCHANGE_SPARE_BYTES_MAX    (8u * 1024u) /* memory a spare may keep in each text */
 
 /* How far the application has come with the answer. Moves forward only. */
@@ -61,7 +62,8 @@ struct exchange {
     uint64_t answer_given; /* bytes of its body, waiting or sent */
     struct text answer;    /* bytes waiting for the client ... */
     size_t answer_taken;   /* ... from here on */
-    uint64_t progress_us;  /* bytes began to wait, or some were last taken */
+    uint64_t progress_us;  /* bytes began to wait, or EXCHANGE_PROGRESS_BYTES were taken last */
+    size_t progress_bytes; /* taken since */
 
     struct exchange *previous, *next; /* in the connection */
     struct exchange *writable_next;   /* among those whose on_writable is due */

@@ -31,6 +31,8 @@ void listener_limits_default(struct listener_limits *ret)
         .body_timeout_ms = 60000,
         .idle_timeout_ms = 120000,
         .write_timeout_ms = 60000,
+        .resets_max = 512,
+        .control_frames_max = 1000,
     };
 }
 
@@ -123,7 +125,8 @@ static uint64_t shortest_limit(const struct listener_limits *limits)
 {
     const uint32_t all[] = {limits->header_timeout_ms, limits->body_timeout_ms,
                             limits->idle_timeout_ms,   limits->write_timeout_ms,
-                            CONNECTION_LINGER_MS,      H2_DRAIN_NOTICE_MS};
+                            CONNECTION_LINGER_MS,      CONNECTION_UNBORN_MS,
+                            H2_DRAIN_NOTICE_MS};
     uint32_t shortest = UINT32_MAX;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] != 0 && all[i] < shortest)
@@ -201,16 +204,13 @@ static void welcome(struct door *door, int fd, const struct sockaddr_storage *fr
     }
 }
 
-static void on_accept(evutil_socket_t listening, short what, void *argument)
+static void accept_some(struct door *door, unsigned most)
 {
-    (void)what;
-    struct door *door = argument;
-    listener_tick(door->listener);
-    for (unsigned accepts = 0; accepts < LISTENER_ACCEPTS_MAX; accepts++) {
+    for (unsigned accepts = 0; accepts < most; accepts++) {
         struct sockaddr_storage address = {0};
         socklen_t count = sizeof address;
         int fd =
-            accept4(listening, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            accept4(door->is.fd, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             welcome(door, fd, &address);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -221,6 +221,15 @@ static void on_accept(evutil_socket_t listening, short what, void *argument)
         }
         /* else the client changed its mind in the queue: the next one */
     }
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct door *door = argument;
+    listener_tick(door->listener);
+    accept_some(door, door->is.shared ? LISTENER_SHARED_ACCEPTS_MAX : LISTENER_ACCEPTS_MAX);
 }
 
 /* -- Life -- */
@@ -319,6 +328,9 @@ void listener_drain(struct listener *listener)
         return;
     listener->draining = true;
     listener_tick(listener);
+    for (uint32_t i = 0; i < listener->door_count; i++)
+        if (!listener->doors[i].is.inherited) /* closing would reset them */
+            accept_some(&listener->doors[i], LISTENER_BACKLOG);
     close_doors(listener);
     for (struct connection *each = listener->connections; each != NULL; each = each->next)
         connection_drain(each);
@@ -361,4 +373,30 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .proxy_errors = atomic_load_explicit(&from->proxy_errors, memory_order_relaxed),
         .forwarded_errors = atomic_load_explicit(&from->forwarded_errors, memory_order_relaxed),
     };
+    for (unsigned kind = 0; kind < HTTP_ABUSE_COUNT; kind++)
+        ret->abuse[kind] = atomic_load_explicit(&from->abuse[kind], memory_order_relaxed);
+}
+
+const char *http_abuse_name(enum http_abuse kind)
+{
+    static const char *const names[HTTP_ABUSE_COUNT] = {
+        [HTTP_ABUSE_NONE] = "none",
+        [HTTP_ABUSE_RESET] = "reset",
+        [HTTP_ABUSE_PROVOKED_RESET] = "provoked_reset",
+        [HTTP_ABUSE_CONTINUATION] = "continuation",
+        [HTTP_ABUSE_HEADER_BOMB] = "header_bomb",
+        [HTTP_ABUSE_SETTINGS] = "settings",
+        [HTTP_ABUSE_PING] = "ping",
+        [HTTP_ABUSE_PRIORITY] = "priority",
+        [HTTP_ABUSE_WINDOW_UPDATE] = "window_update",
+        [HTTP_ABUSE_EMPTY_FRAME] = "empty_frame",
+        [HTTP_ABUSE_UNKNOWN_FRAME] = "unknown_frame",
+        [HTTP_ABUSE_TINY_WINDOW] = "tiny_window",
+        [HTTP_ABUSE_STALLED_WINDOW] = "stalled_window",
+        [HTTP_ABUSE_UNREAD] = "unread",
+        [HTTP_ABUSE_SLOW_REQUEST] = "slow_request",
+        [HTTP_ABUSE_AMBIGUOUS] = "ambiguous",
+    };
+    assert(kind < HTTP_ABUSE_COUNT);
+    return names[kind];
 }

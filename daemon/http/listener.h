@@ -22,6 +22,28 @@ struct listener;
 
 #define LISTENER_DOORS_MAX 64u
 
+/* What clients do that hurts others; h2_guard.c says what each is. */
+enum http_abuse {
+    HTTP_ABUSE_NONE,
+    HTTP_ABUSE_RESET,
+    HTTP_ABUSE_PROVOKED_RESET,
+    HTTP_ABUSE_CONTINUATION,
+    HTTP_ABUSE_HEADER_BOMB,
+    HTTP_ABUSE_SETTINGS,
+    HTTP_ABUSE_PING,
+    HTTP_ABUSE_PRIORITY,
+    HTTP_ABUSE_WINDOW_UPDATE,
+    HTTP_ABUSE_EMPTY_FRAME,
+    HTTP_ABUSE_UNKNOWN_FRAME,
+    HTTP_ABUSE_TINY_WINDOW,
+    HTTP_ABUSE_STALLED_WINDOW, /* an answer waits, and its window stays shut */
+    HTTP_ABUSE_UNREAD,         /* asks on and on, and reads no answer */
+    HTTP_ABUSE_SLOW_REQUEST,   /* a head or a body past its time limit: "slowloris" */
+    HTTP_ABUSE_AMBIGUOUS,      /* a request that two readers could end differently: "smuggling" */
+    HTTP_ABUSE_COUNT,
+};
+const char *http_abuse_name(enum http_abuse kind); /* as in metrics: "provoked_reset" */
+
 struct listener_limits {
     uint32_t connections_max;         /* of all; beyond, accepted and closed at once */
     uint32_t connections_per_address; /* likewise; 0: no limit */
@@ -33,6 +55,9 @@ struct listener_limits {
     uint32_t body_timeout_ms;         /* head to complete body: 408 */
     uint32_t idle_timeout_ms;         /* no exchange open: closed */
     uint32_t write_timeout_ms;        /* a client that takes nothing for so long: closed */
+    /* of an HTTP/2 connection, in H2_GUARD_WINDOW_MS: streams reset, by either side; frames of one
+     * kind that ask for nothing */
+    uint32_t resets_max, control_frames_max;
 };
 void listener_limits_default(struct listener_limits *ret);
 
@@ -45,9 +70,12 @@ SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file
                               struct error *err);
 
 struct listener_door {
+    unsigned serves;     /* flags of enum exchange_door */
     int fd;              /* listening, non-blocking; the listener closes it, whatever happens */
     bool tls;            /* spoken here; listener_config.tls is not NULL then */
     bool proxy_protocol; /* a connection begins with a PROXY header, or is refused */
+    bool inherited;      /* somebody else holds the queue and will answer who waits in it */
+    bool shared;         /* a queue of other workers too: few are taken from it at once */
 };
 
 /* Whose word counts for a client's address, and in which header. */
@@ -71,8 +99,9 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 /* From the next connection on, but for `by`: from the next request. */
 void listener_set_trust(struct listener *listener, const struct listener_trust *trust);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
-/* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
- * on. Idempotent. */
+/* Stops accepting, once who waits in a queue of ours is let in; HTTP/2 connections get GOAWAY,
+ * HTTP/1.1 answers say close; open exchanges go on, and connections end within a second of their
+ * last. Idempotent. */
 void listener_drain(struct listener *listener);
 /* Breaks what is left: on_gone for each open exchange. NULL is fine. */
 void listener_free(struct listener *listener);
@@ -84,6 +113,7 @@ struct listener_stats {
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */
     uint64_t forwarded_errors; /* requests whose X-Forwarded-For or Forwarded is not believed */
+    uint64_t abuse[HTTP_ABUSE_COUNT];
 };
 /* The worker's thread; counters may be read torn-free from others (atomics inside). */
 void listener_stats(const struct listener *listener, struct listener_stats *ret);

@@ -11,9 +11,10 @@
 #include <nghttp2/nghttp2.h>
 #include <stdatomic.h>
 
-#define LISTENER_ACCEPTS_MAX     64u  /* a turn */
-#define LISTENER_ACCEPT_PAUSE_MS 100u /* after the process ran out of descriptors */
-#define LISTENER_DATE_BYTES      30u  /* "Sun, 06 Nov 1994 08:49:37 GMT" and its NUL */
+#define LISTENER_ACCEPTS_MAX        64u  /* a turn ... */
+#define LISTENER_SHARED_ACCEPTS_MAX 4u   /* ... and of a queue that other workers take from too */
+#define LISTENER_ACCEPT_PAUSE_MS    100u /* after the process ran out of descriptors */
+#define LISTENER_DATE_BYTES         30u  /* "Sun, 06 Nov 1994 08:49:37 GMT" and its NUL */
 
 /* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
 struct listener_counters {
@@ -21,6 +22,7 @@ struct listener_counters {
     _Atomic uint64_t addresses_refused, heads_refused, bodies_refused;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
+    _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */

@@ -12,6 +12,7 @@ void exchange_double_init(struct exchange *exchange, const char *method, const c
     exchange->client = "127.0.0.1";
     exchange->body = "";
     exchange->version = HTTP_2;
+    exchange->door = EXCHANGE_DOOR_PUBLIC | EXCHANGE_DOOR_ADMIN;
     exchange->started_us = 1000;
     text_init(&exchange->headers);
     text_init(&exchange->bytes);
@@ -100,6 +101,11 @@ const char *exchange_body(const struct exchange *exchange, size_t *ret_count)
 const char *exchange_client(const struct exchange *exchange)
 {
     return exchange->client;
+}
+
+unsigned exchange_door(const struct exchange *exchange)
+{
+    return exchange->door;
 }
 
 enum http_version exchange_version(const struct exchange *exchange)

@@ -30,6 +30,7 @@ struct exchange {
     size_t body_count;
     uint64_t started_us;
     enum http_version version;
+    unsigned door;
     void *owner;
     /* the answer */
     uint32_t status;

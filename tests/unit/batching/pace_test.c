@@ -78,6 +78,9 @@ static void an_idle_engine_does_not_stand_still(void **state)
     assert_int_equal(pace_still_us(&idle, 90 * SECOND_US), 0);
     assert_int_equal(pace_still_us(&busy, 90 * SECOND_US), 86 * SECOND_US);
     assert_int_equal(pace_still_us(&busy, 3 * SECOND_US), 0); /* it got on since we looked */
+    assert_false(pace_stalled(&busy, 6 * SECOND_US, 2000));
+    assert_true(pace_stalled(&busy, 6 * SECOND_US + 1, 2000));
+    assert_false(pace_stalled(&idle, 90 * SECOND_US, 2000));
 }
 
 int main(void)

@@ -141,6 +141,92 @@ static void trusted_proxies_are_networks(void **state)
                  "weir.yaml:2: server.proxy_protocol: expected one of off, on, got 'yes'");
 }
 
+static void listeners_are_of_three_kinds(void **state)
+{
+    (void)state;
+    struct config *config = parse("server:\n"
+                                  "  listeners:\n"
+                                  "    - port: 9090\n"
+                                  "    - {address: '::', port: 0, tls: yes, proxy_protocol: on}\n"
+                                  "    - {unix: /run/weir/weir.sock, mode: 0600}\n"
+                                  "    - {activation: weir, tls: no}\n");
+    assert_int_equal(config->listener_count, 4);
+    const struct config_listener *listener = config->listeners;
+    assert_string_equal(listener[0].address, "127.0.0.1");
+    assert_int_equal(listener[0].port, 9090);
+    assert_string_equal(listener[0].unix_path, "");
+    assert_string_equal(listener[0].activation, "");
+    assert_int_equal(listener[0].tls, CONFIG_DOOR_AUTO);
+    assert_false(listener[0].proxy_protocol);
+    assert_string_equal(listener[1].address, "::");
+    assert_int_equal(listener[1].tls, CONFIG_DOOR_YES);
+    assert_true(listener[1].proxy_protocol);
+    assert_string_equal(listener[2].address, "");
+    assert_string_equal(listener[2].unix_path, "/run/weir/weir.sock");
+    assert_int_equal(listener[2].mode, 0600);
+    assert_string_equal(listener[3].activation, "weir");
+    assert_int_equal(listener[3].mode, 0660);
+    assert_int_equal(listener[3].tls, CONFIG_DOOR_NO);
+    config_free(config);
+}
+
+static void a_listener_is_of_one_kind(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{tls: no}", "expected one of port (with or without address), unix and activation"},
+        {"{port: 1, unix: /a}", "expected one of port"},
+        {"{unix: /a, activation: b}", "expected one of port"},
+        {"{address: '::1'}", "an address needs a port beside it"},
+        {"{port: 1, mode: 0600}", "mode: is of a unix socket alone"},
+        {"{unix: /a, mode: 1777}", "mode: expected permissions such as 0660, got '1777'"},
+        {"{unix: /a, mode: rw}", "mode: expected permissions"},
+        {"{unix: ''}", "unix: must not be empty"},
+        {"{port: 65536}", "port: expected an integer from 0 to 65535"},
+        {"{port: 1, tls: maybe}", "tls: expected one of auto, yes, no, got 'maybe'"},
+        {"{port: 1, proxy: on}", "unknown key"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[256];
+        struct config *config = NULL;
+        struct error err = {0};
+        int count = snprintf(yaml, sizeof yaml, "server:\n  listeners:\n    - %s\n", cases[i][0]);
+        assert_int_equal(config_parse_yaml("weir.yaml", yaml, (size_t)count, &config, &err),
+                         ERROR_INVALID);
+        assert_non_null(strstr(err.text, "weir.yaml:3: server.listeners[0]"));
+        if (strstr(err.text, cases[i][1]) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i][1]);
+    }
+}
+
+static void listeners_are_at_different_places(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{listen: ''}", "server.listen: is empty, and server.listeners too"},
+        {"{port: 9, listeners: [{port: 9}]}", "server.listeners[0]: a listener before it"},
+        {"{listeners: [{unix: a}, {unix: a}]}", "server.listeners[1]: a listener before it"},
+        {"{listeners: [{activation: a}, {activation: a}]}", "server.listeners[1]: a listener"},
+        {"{listeners: [{port: 1, tls: yes}]}", "server.listeners[0].tls: needs server.tls"},
+        {"{port: 0, listeners: [{port: 0}, {port: 0}, {unix: a}, {activation: a}]}", ""},
+        {"{listen: '', listeners: [{activation: a}]}", ""},
+        {"{admin: yes}", "all are 'admin: yes'"},
+        {"{listen: '', listeners: [{port: 1, admin: yes}]}", "all are 'admin: yes'"},
+        {"{admin: also}", ""},
+        {"{admin: yes, listeners: [{port: 1}]}", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[256];
+        struct error err = {0};
+        (void)snprintf(yaml, sizeof yaml, "server: %s\n", cases[i][0]);
+        struct config *config = parse(yaml);
+        assert_int_equal(config_check_listeners(config, &err), cases[i][1][0] == '\0' ? 0 : -1);
+        if (strstr(err.text, cases[i][1]) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i][1]);
+        config_free(config);
+    }
+}
+
 static void value_error_names_file_line_key_and_remedy(void **state)
 {
     (void)state;
@@ -160,7 +246,7 @@ static void value_error_names_file_line_key_and_remedy(void **state)
                  "64TiB or auto, got '99999999999999999999'");
     expect_error("log:\n  level: loud\n",
                  "weir.yaml:2: log.level: expected one of debug, info, warn, error, got 'loud'");
-    expect_error("server:\n  listen: ''\n", "weir.yaml:2: server.listen: must not be empty");
+    expect_error("engine:\n  device: ''\n", "weir.yaml:2: engine.device: must not be empty");
     expect_error("engine:\n  threads: -1\n", "weir.yaml:2: engine.threads: expected an integer "
                                              "from 1 to 1024 or auto, got '-1'");
 }
@@ -570,10 +656,12 @@ static void example_holds_every_key_and_its_default(void **state)
             assert_string_equal(*(char *const *)a, *(char *const *)b);
         else
             assert_memory_equal(a, b,
-                                key->kind == CONFIG_BYTES                                   ? 8
-                                : key->kind == CONFIG_U16                                   ? 2
-                                : key->kind == CONFIG_SWITCH || key->kind == CONFIG_SHARING ? 1
-                                                                                            : 4);
+                                key->kind == CONFIG_BYTES ? 8
+                                : key->kind == CONFIG_U16 ? 2
+                                : key->kind == CONFIG_SWITCH || key->kind == CONFIG_SHARING ||
+                                        key->kind == CONFIG_ON_OFF
+                                    ? 1
+                                    : 4);
     }
     config_free(defaults);
     config_free(example);
@@ -658,6 +746,9 @@ static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(listeners_are_of_three_kinds),
+        cmocka_unit_test(a_listener_is_of_one_kind),
+        cmocka_unit_test(listeners_are_at_different_places),
         cmocka_unit_test(trusted_proxies_are_networks),
         cmocka_unit_test(empty_file_gives_the_defaults),
         cmocka_unit_test(a_share_is_a_decimal_from_0_to_1),

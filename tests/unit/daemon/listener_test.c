@@ -236,6 +236,35 @@ static void trust_goes_with_the_proxy_header(void **state)
     test_free(fixture);
 }
 
+/* A connection that waits in the queue, or whose request is on its way, is answered still. */
+static void who_came_before_the_drain_is_answered(void **state)
+{
+    (void)state;
+    struct http_fixture *fixture = test_calloc(1, sizeof *fixture);
+    struct http_client accepted, waiting, silent;
+    struct listener_stats stats;
+    http_fixture_open(fixture, NULL, NULL);
+    http_client_open(&accepted, fixture);
+    http_client_open(&silent, fixture);
+    for (stats.accepted = 0; stats.accepted < 2; listener_stats(fixture->listener, &stats))
+        http_fixture_turn(fixture);
+    http_client_open(&waiting, fixture);
+    http_client_say(&waiting, "GET /echo HTTP/1.1\r\nhost: a\r\n\r\n");
+    listener_drain(fixture->listener);
+    http_client_say(&accepted, "GET /echo HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_true(http_client_await(&waiting, "connection: close\r\n\r\nGET"));
+    assert_true(http_client_await(&accepted, "connection: close\r\n\r\nGET"));
+    http_client_close(&waiting);
+    http_client_close(&accepted);
+    assert_true(http_client_await_close(&silent)); /* in a second at most, and it is no offence */
+    http_client_close(&silent);
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.accepted, 3);
+    assert_int_equal(stats.timeouts, 0);
+    http_fixture_close(fixture);
+    test_free(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_trusted_proxy_names_the_client_of_each_request),
         cmocka_unit_test(a_stranger_names_nobody),
         cmocka_unit_test(trust_goes_with_the_proxy_header),
+        cmocka_unit_test(who_came_before_the_drain_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
