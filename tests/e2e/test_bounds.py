@@ -9,9 +9,11 @@ import signal
 import socket
 import time
 
-from conftest import MODEL
+import pytest
+from conftest import MODEL, SANITIZED
 
 ASK = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 4, "ignore_eos": True}
+SLOWER = 20 if SANITIZED else 1  # than a build that is measured
 KEYS = """access:
   api_keys:
     - {key: sk-acme-secret, tenant: acme}
@@ -162,7 +164,8 @@ def test_bodies(start, tmp_path):
 
 def test_a_first_token_that_does_not_come(start, tmp_path):
     """One runs at a time, and the other waits too long for its turn."""
-    server = serve(start, tmp_path, "engine: {max_sequences: 1, first_token_timeout: 500ms}\n")
+    server = serve(start, tmp_path, "engine: {max_sequences: 1, "
+                                    f"first_token_timeout: {500 * SLOWER}ms}}\n")
     with streaming(server, "acme"):
         headers = refused(server, "mill", 503, "first_token_timeout")
         assert int(headers["retry-after"]) >= 1
@@ -172,7 +175,8 @@ def test_a_first_token_that_does_not_come(start, tmp_path):
 
 
 def test_a_request_past_its_time(start, tmp_path):
-    server = serve(start, tmp_path, "server: {limits: {request_timeout: 700ms}}\n")
+    server = serve(start, tmp_path, "server: {limits: "
+                                    f"{{request_timeout: {700 * SLOWER}ms}}}}\n")
     with streaming(server, "acme", max_tokens=8000) as answer:
         rest = answer.read().decode()
         assert '"code":"request_timeout"' in rest and "[DONE]" not in rest
@@ -205,6 +209,7 @@ def test_a_queue_that_is_full(start, tmp_path):
         assert waiting.result()[0] == 200  # now that the other has gone
 
 
+@pytest.mark.slow
 def test_a_reader_too_slow(start, tmp_path):
     """Sends 16 answers at once and reads none: what waits for it is bounded."""
     server = serve(start, tmp_path, "server: {limits: {output_buffer: 64KiB}}\n")
