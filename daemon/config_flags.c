@@ -195,6 +195,7 @@ const char *config_usage(void)
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
            "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
            "  weir licenses list|show|lint           the licences that are known\n"
+           "  weir keys new|list|revoke              API keys in a file, hashed\n"
            "  weir report --month YYYY-MM            users and licences of a month, as evidence\n"
            "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "  weir usage [flags]                     users counted now, from a running daemon\n"

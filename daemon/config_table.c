@@ -86,6 +86,7 @@ const struct config_key config_keys[] = {
     {"engine", "prefix_cache", "--prefix-cache", "true", CONFIG_SWITCH, false, AT(prefix_cache), 0,
      0},
     {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},
+    {"access", "keys_file", NULL, "", CONFIG_TEXT, false, AT(keys_file), 0, PATH_BYTES_MAX},
     {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
     {"users", "headers", NULL, "", CONFIG_TEXT, false, AT(user_headers), 0, 1023},
     {"users", "jwt_keys", NULL, "", CONFIG_TEXT, false, AT(jwt_keys_file), 0, PATH_BYTES_MAX},

@@ -105,7 +105,7 @@ static void greet(const struct server *server)
         WEIR_VERSION, way.unix_path != NULL ? "unix:" : "",
         way.unix_path != NULL ? way.unix_path : way.url, text_string(&options), way.url,
         chat ? "/v1/chat/completions" : "/v1/completions");
-    if (server->config->api_key_count > 0)
+    if (server->config->api_key_count > 0 || server->config->keys_file[0] != '\0')
         text_append_string(&out, " -H \"authorization: Bearer $WEIR_API_KEY\"");
     text_append_string(&out, " -d ");
     append_shell_word(&out, text_string(&body));
@@ -147,6 +147,7 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
             reloads_done = reload_signals; /* before the files are read: a later one reads again */
             take_up_again(server, now_unix);
         }
+        reload_watch(server);
         server_watch(server, clock_monotonic_us(), now_unix);
     }
 }
@@ -236,11 +237,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"check", command_check},
-                    {"licenses", command_licenses},
-                    {"report", command_report},
-                    {"simulate", command_simulate},
-                    {"usage", command_usage}};
+    } commands[] = {{"check", command_check},       {"keys", command_keys},
+                    {"licenses", command_licenses}, {"report", command_report},
+                    {"simulate", command_simulate}, {"usage", command_usage}};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc, argv);

@@ -369,6 +369,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_bounds(scrape, out);
     render_http(scrape, out);
     render_seen(server, out);
+    render_access(metrics, out);
     render_process(metrics->started_unix_us, out);
     scrape_free(scrape);
 }

@@ -3,6 +3,7 @@
 #ifndef WEIR_DAEMON_METRICS_STATE_H
 #define WEIR_DAEMON_METRICS_STATE_H
 
+#include "daemon/api/auth.h"
 #include "daemon/histogram.h"
 #include "daemon/metrics.h"
 #include "policy/policy_lines.h"
@@ -54,6 +55,9 @@ struct metrics {
     struct histogram http_duration[ROUTE_COUNT];
     _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
     _Atomic uint64_t limited[LIMITED_COUNT];
+    _Atomic uint64_t keys_refused[AUTH_OUTCOME_COUNT];
+    _Atomic uint32_t keys_configured, keys_filed, keys_revoked;
+    _Atomic bool keys_stale;
     struct model_metrics models[]; /* [model_count] */
 };
 
@@ -84,6 +88,8 @@ void render_near(const struct server *server, int64_t now_unix_us, struct text *
 void render_fleet(const struct server *server, struct text *out);
 /* What became of access log lines and spans. */
 void render_seen(const struct server *server, struct text *out);
+/* weir_access_*: which keys there are, and who was refused. */
+void render_access(const struct metrics *metrics, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

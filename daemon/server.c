@@ -248,6 +248,8 @@ static int start_all(struct server *server, struct error *err)
     struct live *live = live_new(server->config, err);
     if (live == NULL)
         return err->code;
+    const struct auth_counts keys = auth_counts(live->auth);
+    metrics_keys(server->metrics, &keys, false);
     live_shelf_put(&server->live, live);
     server->access_log =
         access_log_open(config->access_log_path, config->access_buffer, server->log, err);

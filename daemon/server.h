@@ -72,11 +72,13 @@ struct server {
     _Atomic uint64_t memory_bytes, memory_watermark; /* as of the last watch; 0: unknown */
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
-    struct notify *notify;    /* the service manager */
-    uint64_t status_us;       /* when it was told last how we are */
-    struct rules *rules;      /* the newest, owned; older ones hang on it */
-    int32_t weighed_month;    /* in which all models were weighed last, month.h */
-    int64_t weigh_again_unix; /* not before, after a failure */
+    struct notify *notify;           /* the service manager */
+    uint64_t status_us;              /* when it was told last how we are */
+    struct auth_files refused_files; /* as they were refused last */
+    bool keys_refused;               /* they were, and are not read again until they change */
+    struct rules *rules;             /* the newest, owned; older ones hang on it */
+    int32_t weighed_month;           /* in which all models were weighed last, month.h */
+    int64_t weigh_again_unix;        /* not before, after a failure */
 };
 
 /* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */

@@ -58,6 +58,7 @@ void access_line(struct text *out, enum log_format format, int64_t now_unix_us,
     add(fields, &count, LOG_U64("bytes_in", record->bytes_in));
     add(fields, &count, LOG_U64("bytes_out", record->bytes_out));
     add_string(fields, &count, "tenant", record->tenant);
+    add_string(fields, &count, "key", record->key_id);
     add_string(fields, &count, "admin", record->admin);
     add_string(fields, &count, "address", record->address);
     if (record->model != NULL)

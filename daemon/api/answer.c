@@ -102,6 +102,7 @@ static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
         .method = call->method,
         .route = router_route_name(call->route),
         .tenant = call->identity.tenant,
+        .key_id = call->identity.key_id,
         .admin = call->identity.admin,
         .address = server->config->access_addresses ? exchange_client(call->exchange) : NULL,
         .version = exchange_version(call->exchange),
@@ -170,6 +171,12 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
         answer_headers_add(&head, "allow", fault->allow);
     if (fault->status == 401)
         answer_headers_add(&head, "www-authenticate", "Bearer");
+    char challenge[96];
+    if (fault->scope != NULL) { /* RFC 6750, section 3.1 */
+        (void)snprintf(challenge, sizeof challenge,
+                       "Bearer error=\"insufficient_scope\", scope=\"%s\"", fault->scope);
+        answer_headers_add(&head, "www-authenticate", challenge);
+    }
     answer_give(call, &(struct answer){.status = fault->status,
                                        .head = &head,
                                        .body = text_string(&body),

@@ -505,7 +505,7 @@ static void note_end(const struct part *part, const struct generation_event *eve
         generation->used_tokens += record.prompt_tokens;
     metrics_generation(server->metrics, (uint32_t)(generation->model - server->models), &record);
     const struct policy_tokens_use use = {
-        .tenant = generation->call.identity.tenant == NULL ? "" : generation->call.identity.tenant,
+        .tenant = generation->call.identity.tenant,
         .worker = generation->call.api->worker,
         .counts = {.requests = generation->open_parts == 1, /* with the last of its parts */
                    .prompt = record.prompt_tokens,

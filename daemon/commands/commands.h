@@ -9,6 +9,10 @@
 /* 0 nothing to do, 1 obligations, 2 breach, 3 unknown or review; sysexits.h for what went wrong. */
 int command_check(int argc, char **argv);
 
+/* 0; EX_USAGE, EX_DATAERR for an unsound file, EX_NOINPUT for a file or an id that is not there,
+ * EX_CANTCREAT, EX_NOPERM for a file that others can read, EX_CONFIG. */
+int command_keys(int argc, char **argv);
+
 /* 0; EX_USAGE, EX_DATAERR for a fault in the catalogue or what lint found, EX_NOINPUT for a file,
  * a folder or an id that is not there. */
 int command_licenses(int argc, char **argv);

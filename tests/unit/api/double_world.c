@@ -119,6 +119,11 @@ void metrics_limited(struct metrics *metrics, enum limited limited)
     metrics->limited[limited]++;
 }
 
+void metrics_key_refused(struct metrics *metrics, uint32_t outcome)
+{
+    metrics->keys_refused[outcome]++;
+}
+
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)
 {
     (void)metrics;

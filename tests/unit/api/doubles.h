@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "daemon/api/api.h"
+#include "daemon/api/auth.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
 #include "policy/license/assessment.h"
@@ -125,6 +126,7 @@ struct policy_model {
 struct metrics {
     uint32_t first_tokens, next_tokens, generations, answers;
     uint32_t limited[LIMITED_COUNT];
+    uint32_t keys_refused[AUTH_OUTCOME_COUNT];
     enum http_route route;
     uint32_t status;
     struct generation_record record;

@@ -107,8 +107,8 @@ static void tenants_do_not_share_salts(void **state)
     struct world *world = setup(true);
     struct auth *auth = auth_new(&world->config, NULL);
     struct auth_identity one, two;
-    assert_true(auth_check(auth, "Bearer sk-one", &one));
-    assert_true(auth_check(auth, "Bearer sk-two", &two));
+    assert_int_equal(auth_check(auth, "Bearer sk-one", SCOPE_INFERENCE, 1, &one), AUTH_GRANTED);
+    assert_int_equal(auth_check(auth, "Bearer sk-two", SCOPE_INFERENCE, 1, &two), AUTH_GRANTED);
     assert_true(one.tenant_id != two.tenant_id);
     assert_true(auth_cache_salt(&one, NULL) == one.tenant_id);
     assert_true(auth_cache_salt(&one, "x") != auth_cache_salt(&two, "x"));
