@@ -10,11 +10,24 @@ static const struct {
     const char *section;
     const char *name; /* NULL: all of the section */
 } live_keys[] = {
-    {"server", "drain_timeout"},  {"server", "drain_delay"}, {"server", "stall_timeout"},
-    {"server", "trusted_header"}, {"server.limits", NULL},   {"limits", NULL},
-    {"users", "header"},          {"users", "headers"},      {"users", "jwt_header"},
-    {"users", "gateway_header"},  {"licenses", "folder"},    {"log", NULL},
-    {"access_log", "sample"},     {"access_log", "slow"},    {"access_log", "addresses"},
+    {"server", "drain_timeout"},
+    {"server", "drain_delay"},
+    {"server", "stall_timeout"},
+    {"server", "trusted_header"},
+    {"server.limits", NULL},
+    {"limits", NULL},
+    {"users", "header"},
+    {"users", "headers"},
+    {"users", "jwt_header"},
+    {"users", "gateway_header"},
+    {"licenses", "folder"},
+    {"log", NULL},
+    {"access", NULL},
+    {"engine", "max_wait"},
+    {"engine", "first_token_timeout"},
+    {"access_log", "sample"},
+    {"access_log", "slow"},
+    {"access_log", "addresses"},
 };
 
 bool config_is_live(const char *section, const char *name)

@@ -35,6 +35,8 @@ const struct config_key config_keys[] = {
     {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls_key), 0, PATH_BYTES_MAX},
     {"server.limits", "connections", NULL, "10000", CONFIG_U32, false, LIMIT(connections_max), 1,
      1000000},
+    {"server.limits", "connections_per_address", NULL, "auto", CONFIG_U32, true,
+     LIMIT(connections_per_address), 1, 1000000},
     {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},
     {"server.limits", "body", NULL, "16MiB", CONFIG_BYTES, false, LIMIT(body_bytes_max), 1024,
      1024 * MIB},

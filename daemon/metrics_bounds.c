@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/api/tenant_limits.h"
+#include "daemon/http/address_table.h"
 #include "daemon/metrics_state.h"
 #include "daemon/server.h"
 #include "daemon/worker.h"
@@ -37,6 +38,7 @@ static void render_all_limited(const struct scrape *scrape, struct text *out)
     for (uint32_t i = 0; i < scrape->server->worker_count; i++) {
         if (!worker_stats(scrape->server, i, &one))
             continue;
+        all.addresses_refused += one.addresses_refused;
         all.heads_refused += one.heads_refused;
         all.bodies_refused += one.bodies_refused;
     }
@@ -44,6 +46,7 @@ static void render_all_limited(const struct scrape *scrape, struct text *out)
     for (uint32_t i = LIMITED_NOT + 1; i < LIMITED_COUNT; i++)
         if (limited_names[i] != NULL)
             render_limited(out, limited_names[i], scrape->metrics->limited[i]);
+    render_limited(out, "address", all.addresses_refused);
     render_limited(out, "head", all.heads_refused);
     render_limited(out, "body", all.bodies_refused);
 }
@@ -55,6 +58,8 @@ void render_bounds(const struct scrape *scrape, struct text *out)
     render_one(out, "weir_slow_readers_total", "counter",
                "Streams broken off, for their client left too much unread.",
                scrape->metrics->limited[LIMITED_OUTPUT]);
+    render_one(out, "weir_client_addresses", "gauge", "Addresses that have connections.",
+               server->addresses == NULL ? 0 : address_table_count(server->addresses));
     render_one(out, "weir_limited_running", "gauge",
                "Requests that run or wait under a tenant's limits.",
                server->tenant_limits == NULL ? 0 : tenant_limits_running(server->tenant_limits));

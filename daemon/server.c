@@ -17,6 +17,7 @@
 #include "daemon/access_log.h"
 #include "daemon/api/tenant_limits.h"
 #include "daemon/doors.h"
+#include "daemon/http/address_table.h"
 #include "daemon/load.h"
 #include "daemon/memory.h"
 #include "daemon/notify.h"
@@ -260,7 +261,8 @@ static int start_all(struct server *server, struct error *err)
     if (server->metrics == NULL)
         return ERROR_NO_MEMORY;
     server->tenant_limits = tenant_limits_new(err);
-    if (server->tenant_limits == NULL)
+    server->addresses = address_table_new(err);
+    if (server->tenant_limits == NULL || server->addresses == NULL)
         return ERROR_NO_MEMORY;
     struct live *live = live_new(server->config, err);
     if (live == NULL)
@@ -406,6 +408,7 @@ void server_stop(struct server *server)
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
     tenant_limits_free(server->tenant_limits);
+    address_table_free(server->addresses);
     access_log_close(server->access_log);
     tracing_close(server->tracing);
     metrics_free(server->metrics);

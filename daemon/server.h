@@ -37,6 +37,7 @@ struct refused_model {
     struct policy_model *policy; /* borrowed: policy */
 };
 
+struct address_table; /* http/address_table.h */
 struct doors;         /* doors.h: the sockets */
 struct notify;        /* notify.h: what the service manager is told */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
@@ -55,6 +56,7 @@ struct server {
     struct policy *policy;
     struct metrics *metrics;
     struct tenant_limits *tenant_limits;
+    struct address_table *addresses; /* whose connections are open */
     struct access_log *access_log;
     struct tracing *tracing;     /* NULL without tracing.endpoint */
     struct served_model *models; /* room for all that are configured */

@@ -9,8 +9,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define TICK_US       250000 /* how late a generation's time limit may strike */
-#define IDLE_CHECK_US 10000  /* while draining, how often a worker looks whether it is done */
+#define ADDRESS_CONNECTIONS_MIN 64u    /* where their number is not set */
+#define TICK_US                 250000 /* how late a generation's time limit may strike */
+#define IDLE_CHECK_US           10000  /* while draining: how often it looks whether it is done */
 
 static void on_idle_check(evutil_socket_t fd, short what, void *argument)
 {
@@ -40,12 +41,15 @@ static void start_draining(struct worker *worker)
         atomic_store(&worker->idle, false); /* never idle: the drain timeout ends it */
 }
 
-/* This worker's share of what all may do together. */
+/* Where it is not set an address may have a quarter of all connections: nobody alone can take them,
+ * and a proxy that nobody declared as one still gets far. */
 static struct listener_limits limits_of(const struct worker *worker)
 {
     struct listener_limits limits = worker->live->config->limits;
-    uint32_t workers = worker->server->worker_count;
-    limits.connections_max = (limits.connections_max + workers - 1) / workers;
+    uint32_t quarter = limits.connections_max / 4;
+    if (limits.connections_per_address == 0)
+        limits.connections_per_address =
+            quarter > ADDRESS_CONNECTIONS_MIN ? quarter : ADDRESS_CONNECTIONS_MIN;
     return limits;
 }
 
@@ -110,6 +114,7 @@ int worker_prepare(struct worker *worker, struct error *err)
         .doors = doors,
         .door_count = doors_take(worker->server->doors, worker->index, doors),
         .tls = worker->server->tls,
+        .addresses = worker->server->addresses,
         .limits = limits_of(worker),
         .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),

@@ -12,7 +12,7 @@ struct tenant_rates limiting_rates(const struct call *call)
     return config_tenant_rates(call->live->config, call->identity.rules);
 }
 
-/* Whether there is anything to ask. */
+/* Whether there is anything to ask. To count tokens is a request, but never runs. */
 static bool question_of(const struct call *call, struct tenant_question *ret)
 {
     *ret = (struct tenant_question){
@@ -20,6 +20,8 @@ static bool question_of(const struct call *call, struct tenant_question *ret)
         .rates = limiting_rates(call),
         .now_us = call->now_us,
     };
+    if (call->route != ROUTE_CHAT && call->route != ROUTE_COMPLETIONS)
+        ret->rates.concurrent = 0;
     return tenant_rates_any(&ret->rates);
 }
 

@@ -267,11 +267,22 @@ static bool is_hidden(const struct route *route, const struct call *call)
     return is_admin(route) && !auth_has_admin(call->live->auth);
 }
 
-/* Of a request that would generate; arrives: for the first time, so that it is charged once. */
-static int check_bounds(struct call *call, bool arrives, struct fault *fault)
+/* Whose answer costs enough to be bounded. The operator's own is not. */
+static bool is_bounded(enum http_route route)
 {
-    limiting_look(call);
-    if (check_admission(call, fault) < 0)
+    return route == ROUTE_CHAT || route == ROUTE_COMPLETIONS || route == ROUTE_TOKENIZE ||
+           route == ROUTE_DETOKENIZE;
+}
+
+/* arrives: for the first time, so that it is charged once, after all that may refuse it. */
+static int check_bounds(const struct route *route, struct call *call, bool arrives,
+                        struct fault *fault)
+{
+    if (!is_bounded(route->id))
+        return 0;
+    if (check_memory(call, fault) < 0)
+        return -1;
+    if ((route->flags & ROUTE_GENERATES) != 0 && check_admission(call, fault) < 0)
         return -1;
     return arrives ? limiting_ask(call, fault) : 0;
 }
@@ -284,13 +295,13 @@ static int check_head(const struct route *route, struct call *call, bool arrives
                           exchange_path(call->exchange));
     if (check_method(route, call, fault) < 0 || check_key(route, call, fault) < 0)
         return -1;
+    if (is_bounded(route->id))
+        limiting_look(call);
     if (strcmp(route->method, "POST") != 0)
         return 0;
     if (check_content_type(call, fault) < 0)
         return -1;
-    if (!is_admin(route) && check_memory(call, fault) < 0)
-        return -1;
-    return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
+    return check_bounds(route, call, arrives, fault);
 }
 
 void router_on_headers(void *application, struct exchange *exchange)

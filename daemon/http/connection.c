@@ -176,6 +176,30 @@ static void receive(struct connection *connection, const char *bytes, size_t cou
         receive_plain(connection, bytes, count);
 }
 
+/* Whether this client may have one connection more. A proxy that speaks for others may: they are
+ * many, and it keeps them in order. */
+static bool count_address(struct connection *connection, const struct address *client)
+{
+    struct listener *listener = connection->listener;
+    uint32_t most = listener->limits.connections_per_address;
+    if (listener->addresses == NULL || connection->trusted || most == 0)
+        return true;
+    if (!address_table_add(listener->addresses, client, most)) {
+        COUNTER_ADD(listener->counters.addresses_refused, 1);
+        return false;
+    }
+    connection->counted = true;
+    connection->counted_as = *client;
+    return true;
+}
+
+static void uncount_address(struct connection *connection)
+{
+    if (connection->counted)
+        address_table_remove(connection->listener->addresses, &connection->counted_as);
+    connection->counted = false;
+}
+
 /* Where trusted proxies are listed nobody else may send a PROXY header. */
 static bool may_speak_for_others(const struct connection *connection)
 {
@@ -214,6 +238,11 @@ static void receive_proxy(struct connection *connection, const char *bytes, size
     if (header.has_client) {
         address_format(&header.client, connection->client);
         connection->trusted = trusted_holds(&connection->listener->trust.proxies, &header.client);
+        if (!count_address(connection, &header.client)) {
+            COUNTER_ADD(connection->listener->counters.refused, 1);
+            connection_break(connection);
+            return;
+        }
     }
     connection->proxy_awaited = false;
     size_t used = header.bytes - before;
@@ -469,11 +498,6 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL)
         goto fail;
-    if (door->is.tls) {
-        connection->tls = tls_new(listener->tls);
-        if (connection->tls == NULL)
-            goto fail;
-    }
     connection->listener = listener;
     connection->door = door;
     connection->fd = fd;
@@ -483,6 +507,13 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
     if (address_of_socket(from, &address)) {
         address_format(&address, connection->client);
         connection->trusted = trusted_holds(&listener->trust.proxies, &address);
+        if (!connection->proxy_awaited && !count_address(connection, &address))
+            goto fail;
+    }
+    if (door->is.tls) {
+        connection->tls = tls_new(listener->tls);
+        if (connection->tls == NULL)
+            goto fail;
     }
     struct event_base *base = listener->base;
     (void)event_assign(&connection->readable, base, fd, EV_READ | EV_PERSIST, on_readable,
@@ -502,8 +533,10 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
     return connection;
 
 fail:
-    if (connection != NULL)
+    if (connection != NULL) {
+        uncount_address(connection);
         tls_free(connection->tls);
+    }
     free(connection);
     (void)close(fd);
     return NULL;
@@ -535,5 +568,8 @@ void connection_free(struct connection *connection)
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     COUNTER_ADD(listener->counters.connections, -1u);
+    uncount_address(connection);
+    if (listener->addresses != NULL)
+        address_table_close(listener->addresses);
     free(connection);
 }

@@ -67,10 +67,12 @@ struct connection {
     const struct protocol *protocol; /* NULL until the first bytes or ALPN chose */
     void *session;                   /* the protocol's own */
     struct tls *tls;                 /* NULL for clear text */
-    bool trusted;                    /* what it says of a request's client is believed */
-    uint64_t unborn_since_us;        /* draining began and nothing had come; 0 else */
-    bool proxy_awaited;              /* the PROXY header comes first, before TLS */
-    struct text proxy_bytes;         /* what came of it, while it is not complete */
+    bool counted;                    /* in listener->addresses, as ... */
+    struct address counted_as;
+    bool trusted;             /* what it says of a request's client is believed */
+    uint64_t unborn_since_us; /* draining began and nothing had come; 0 else */
+    bool proxy_awaited;       /* the PROXY header comes first, before TLS */
+    struct text proxy_bytes;  /* what came of it, while it is not complete */
     struct event readable, writable, timer;
     bool reading_paused;
     bool input_ended;

@@ -182,11 +182,18 @@ static void on_accept_again(evutil_socket_t fd, short what, void *argument)
         pause_accepting(door);
 }
 
+static bool may_open(struct listener *listener)
+{
+    uint32_t open = atomic_load_explicit(&listener->counters.connections, memory_order_relaxed);
+    uint32_t most = listener->limits.connections_max;
+    return listener->addresses != NULL ? address_table_open(listener->addresses, most)
+                                       : open < most;
+}
+
 static void welcome(struct door *door, int fd, const struct sockaddr_storage *from)
 {
     struct listener *listener = door->listener;
-    uint32_t open = atomic_load_explicit(&listener->counters.connections, memory_order_relaxed);
-    if (open >= listener->limits.connections_max) {
+    if (!may_open(listener)) {
         COUNTER_ADD(listener->counters.refused, 1);
         (void)close(fd);
         return;
@@ -196,8 +203,11 @@ static void welcome(struct door *door, int fd, const struct sockaddr_storage *fr
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connection_new(door, fd, from) != NULL)
         COUNTER_ADD(listener->counters.accepted, 1);
-    else
+    else {
         COUNTER_ADD(listener->counters.refused, 1);
+        if (listener->addresses != NULL)
+            address_table_close(listener->addresses);
+    }
 }
 
 static void accept_some(struct door *door, unsigned most)
@@ -283,6 +293,7 @@ struct listener *listener_new(const struct listener_config *config, struct error
     listener->base = config->base;
     listener->doors = doors;
     listener->tls = config->tls;
+    listener->addresses = config->addresses;
     listener->limits = config->limits;
     listener->trust = config->trust;
     listener->handler = config->handler;
@@ -356,6 +367,7 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
     *ret = (struct listener_stats){
         .connections = atomic_load_explicit(&from->connections, memory_order_relaxed),
         .exchanges = atomic_load_explicit(&from->exchanges, memory_order_relaxed),
+        .addresses_refused = atomic_load_explicit(&from->addresses_refused, memory_order_relaxed),
         .heads_refused = atomic_load_explicit(&from->heads_refused, memory_order_relaxed),
         .bodies_refused = atomic_load_explicit(&from->bodies_refused, memory_order_relaxed),
         .accepted = atomic_load_explicit(&from->accepted, memory_order_relaxed),

@@ -8,6 +8,7 @@
 #define WEIR_DAEMON_HTTP_LISTENER_H
 
 #include "base/error.h"
+#include "daemon/http/address_table.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/forwarded.h"
 
@@ -44,15 +45,16 @@ enum http_abuse {
 const char *http_abuse_name(enum http_abuse kind); /* as in metrics: "provoked_reset" */
 
 struct listener_limits {
-    uint32_t connections_max;   /* of this worker; beyond, accepted and closed at once */
-    uint32_t streams_max;       /* HTTP/2 streams at once on a connection */
-    size_t body_bytes_max;      /* 413 beyond */
-    uint32_t headers_max;       /* 431 beyond; at most EXCHANGE_HEADERS_MAX */
-    size_t header_bytes_max;    /* the same; EXCHANGE_HEADER_BYTES_MAX */
-    uint32_t header_timeout_ms; /* connection start or keep-alive to complete head: 408 */
-    uint32_t body_timeout_ms;   /* head to complete body: 408 */
-    uint32_t idle_timeout_ms;   /* no exchange open: closed */
-    uint32_t write_timeout_ms;  /* a client that takes nothing for so long: closed */
+    uint32_t connections_max;         /* of all; beyond, accepted and closed at once */
+    uint32_t connections_per_address; /* likewise; 0: no limit */
+    uint32_t streams_max;             /* HTTP/2 streams at once on a connection */
+    size_t body_bytes_max;            /* 413 beyond */
+    uint32_t headers_max;             /* 431 beyond; at most EXCHANGE_HEADERS_MAX */
+    size_t header_bytes_max;          /* the same; EXCHANGE_HEADER_BYTES_MAX */
+    uint32_t header_timeout_ms;       /* connection start or keep-alive to complete head: 408 */
+    uint32_t body_timeout_ms;         /* head to complete body: 408 */
+    uint32_t idle_timeout_ms;         /* no exchange open: closed */
+    uint32_t write_timeout_ms;        /* a client that takes nothing for so long: closed */
     /* of an HTTP/2 connection, in H2_GUARD_WINDOW_MS: streams reset, by either side; frames of one
      * kind that ask for nothing */
     uint32_t resets_max, control_frames_max;
@@ -87,6 +89,7 @@ struct listener_config {
     const struct listener_door *doors; /* borrowed for the call */
     uint32_t door_count;               /* 1 to LISTENER_DOORS_MAX */
     SSL_CTX *tls;                      /* borrowed; NULL when no door speaks it */
+    struct address_table *addresses;   /* borrowed, shared; NULL: its own connections are all */
     struct listener_limits limits;
     struct listener_trust trust;            /* its networks are borrowed, and so below */
     const struct exchange_handler *handler; /* borrowed */
@@ -104,7 +107,8 @@ void listener_drain(struct listener *listener);
 void listener_free(struct listener *listener);
 
 struct listener_stats {
-    uint32_t connections, exchanges;        /* open now */
+    uint32_t connections, exchanges; /* open now */
+    uint64_t addresses_refused;      /* of `refused`: connections of an address that has many */
     uint64_t heads_refused, bodies_refused; /* too many or too large: 414 and 431, and 413 */
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */

@@ -20,7 +20,7 @@
 /* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
-    _Atomic uint64_t heads_refused, bodies_refused;
+    _Atomic uint64_t addresses_refused, heads_refused, bodies_refused;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
     _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
@@ -44,7 +44,8 @@ struct listener {
     struct event_base *base; /* borrowed: the worker */
     struct door *doors;
     uint32_t door_count;
-    SSL_CTX *tls; /* borrowed, may be NULL */
+    SSL_CTX *tls;                    /* borrowed, may be NULL */
+    struct address_table *addresses; /* borrowed: the server, may be NULL */
     struct listener_limits limits;
     struct listener_trust trust;            /* its networks: borrowed, the worker */
     const struct exchange_handler *handler; /* borrowed */

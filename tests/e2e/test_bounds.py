@@ -9,9 +9,11 @@ import signal
 import socket
 import time
 
-from conftest import MODEL
+import pytest
+from conftest import MODEL, SANITIZED
 
 ASK = {"messages": [{"role": "user", "content": "Count."}], "max_tokens": 4, "ignore_eos": True}
+SLOWER = 20 if SANITIZED else 1  # than a build that is measured
 KEYS = """access:
   api_keys:
     - {key: sk-acme-secret, tenant: acme}
@@ -162,7 +164,8 @@ def test_bodies(start, tmp_path):
 
 def test_a_first_token_that_does_not_come(start, tmp_path):
     """One runs at a time, and the other waits too long for its turn."""
-    server = serve(start, tmp_path, "engine: {max_sequences: 1, first_token_timeout: 500ms}\n")
+    server = serve(start, tmp_path, "engine: {max_sequences: 1, "
+                                    f"first_token_timeout: {500 * SLOWER}ms}}\n")
     with streaming(server, "acme"):
         headers = refused(server, "mill", 503, "first_token_timeout")
         assert int(headers["retry-after"]) >= 1
@@ -172,7 +175,8 @@ def test_a_first_token_that_does_not_come(start, tmp_path):
 
 
 def test_a_request_past_its_time(start, tmp_path):
-    server = serve(start, tmp_path, "server: {limits: {request_timeout: 700ms}}\n")
+    server = serve(start, tmp_path, "server: {limits: "
+                                    f"{{request_timeout: {700 * SLOWER}ms}}}}\n")
     with streaming(server, "acme", max_tokens=8000) as answer:
         rest = answer.read().decode()
         assert '"code":"request_timeout"' in rest and "[DONE]" not in rest
@@ -205,6 +209,7 @@ def test_a_queue_that_is_full(start, tmp_path):
         assert waiting.result()[0] == 200  # now that the other has gone
 
 
+@pytest.mark.slow
 def test_a_reader_too_slow(start, tmp_path):
     """Sends 16 answers at once and reads none: what waits for it is bounded."""
     server = serve(start, tmp_path, "server: {limits: {output_buffer: 64KiB}}\n")
@@ -233,4 +238,97 @@ def test_memory_past_its_watermark(start, tmp_path):
     server.wait_for("event=memory_over ", 30)
     reload(server, tmp_path / "weir.yaml", "server: {limits: {memory: auto}}\n")
     server.wait_for("event=memory_over_ended", 30)
+    undisturbed(server)
+
+
+def held(server, count, source="127.0.0.2", first=b""):
+    """So many connections from there, each with its first bytes sent, and those that were refused."""
+    sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=60,
+                                        source_address=(source, 0)) for _ in range(count)]
+    for each in sockets:
+        with contextlib.suppress(ConnectionError):
+            each.sendall(first + b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+    refused_ones = []
+    for each in sockets:
+        try:
+            if not each.recv(1):
+                refused_ones.append(each)
+        except ConnectionError:
+            refused_ones.append(each)
+    return sockets, refused_ones
+
+
+def close(sockets):
+    for each in sockets:
+        each.close()
+
+
+def test_connections_of_an_address(start, tmp_path):
+    """Over all workers, and another address has its own."""
+    server = serve(start, tmp_path,
+                   "server: {workers: 4, limits: {connections_per_address: 3}}\n")
+    sockets, gone = held(server, 8)
+    assert len(gone) == 5
+    assert server.metric("weir_limited_total", limit="address") == 5
+    assert server.metric("weir_connections_refused_total") == 5
+    assert server.metric("weir_client_addresses") == 2  # ours, and whoever asks for this
+    undisturbed(server)
+    close(sockets)
+    server.wait_metric(1, "weir_client_addresses")
+    sockets, gone = held(server, 3)
+    assert not gone
+    close(sockets)
+
+
+def test_connections_of_an_address_behind_a_proxy(start, tmp_path):
+    """The client counts, not the proxy that speaks for it."""
+    server = serve(start, tmp_path, "server: {proxy_protocol: on, limits: "
+                                    "{connections_per_address: 3}}\n")
+    sockets = []
+    for client, expected in (("192.0.2.7", 2), ("192.0.2.8", 2), ("2001:db8::1", 2)):
+        family = "TCP6" if ":" in client else "TCP4"
+        ours = "::1" if ":" in client else "127.0.0.1"
+        more, gone = held(server, 5, first=f"PROXY {family} {client} {ours} 5 443\r\n".encode())
+        sockets += more
+        assert len(gone) == expected, client
+    more, gone = held(server, 1, first=b"PROXY TCP6 2001:db8::2 ::1 5 443\r\n")
+    assert gone  # of the same /64
+    close(sockets + more)
+
+
+def test_connections_of_all(start, tmp_path):
+    server = serve(start, tmp_path, "server: {workers: 4, limits: {connections: 8}}\n")
+    sockets, gone = held(server, 12)
+    assert len(gone) == 4  # not two a worker: all have the eight together
+    close(sockets)
+    deadline = time.monotonic() + 60
+    while True:  # until the workers have heard of it
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            assert server.metric("weir_connections_refused_total") >= 4
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    undisturbed(server)
+
+
+def test_refusals_cost_little(start, tmp_path):
+    """Two thousand of them by their heads, and another client is answered meanwhile."""
+    server = serve(start, tmp_path, "tenants: [{name: acme, requests_per_minute: 1}]\n")
+    assert ask(server, "acme")[0] == 200
+    body = json.dumps(ASK)
+    one = (f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n"
+           f"content-type: application/json\r\nauthorization: Bearer sk-acme-secret\r\n\r\n{body}")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
+        sender = concurrent.futures.ThreadPoolExecutor(1)
+        sent = sender.submit(connection.sendall, (one * 2000).encode())
+        undisturbed(server)
+        answer = b""
+        while answer.count(b"HTTP/1.1 429 ") < 2000:
+            piece = connection.recv(1 << 20)
+            assert piece
+            answer += piece
+        sent.result()
+        sender.shutdown()
+    assert answer.count(b'"rate_limit_exceeded"') == 2000
+    assert server.metric("weir_limited_total", limit="requests") == 2000
     undisturbed(server)

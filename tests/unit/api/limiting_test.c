@@ -169,6 +169,25 @@ static void a_request_that_nobody_serves_gives_all_of_it_back(void **state)
     teardown(world);
 }
 
+static void to_tokenise_is_a_request_that_never_runs(void **state)
+{
+    (void)state;
+    struct world *world = setup((struct tenant_rates){.requests = 3, .concurrent = 1});
+    post(world, "Bearer sk-one", CHAT(""));
+    assert_int_equal(world->exchange.status, 0);
+    for (int i = 0; i < 3; i++) {
+        leave(world);
+        exchange_double_destroy(&world->exchange);
+        exchange_double_init(&world->exchange, "POST", "/tokenize");
+        exchange_double_header(&world->exchange, "content-type", "application/json");
+        exchange_double_header(&world->exchange, "authorization", "Bearer sk-one");
+        exchange_double_ask(world->api, &world->exchange, "{\"prompt\":\"a\"}");
+        assert_int_equal(world->exchange.status, i < 2 ? 200 : 429);
+        assert_true(says(world, "x-ratelimit-limit-requests: 3\n"));
+    }
+    teardown(world);
+}
+
 static void an_open_end_is_as_long_as_fits_the_minute(void **state)
 {
     (void)state;
@@ -209,6 +228,7 @@ int main(void)
         cmocka_unit_test(tokens_are_reserved_before_anybody_is_counted),
         cmocka_unit_test(what_an_answer_did_not_use_goes_back),
         cmocka_unit_test(a_request_that_nobody_serves_gives_all_of_it_back),
+        cmocka_unit_test(to_tokenise_is_a_request_that_never_runs),
         cmocka_unit_test(an_open_end_is_as_long_as_fits_the_minute),
         cmocka_unit_test(one_more_at_once_than_may_is_refused_by_its_head),
     };
