@@ -263,7 +263,7 @@ static int check_head(const struct route *route, struct call *call, bool arrives
         return 0;
     if (check_content_type(call, fault) < 0)
         return -1;
-    if ((route->flags & ROUTE_ADMIN) == 0 && check_memory(call, fault) < 0)
+    if (!is_admin(route) && check_memory(call, fault) < 0)
         return -1;
     return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }
