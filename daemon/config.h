@@ -126,7 +126,10 @@ struct config {
     /* access and users */
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;
-    char *keys_file;                     /* "" for a credential where there is one, or none */
+    char *keys_file;       /* "" for a credential where there is one, or none */
+    char *access_jwt_keys; /* "" for none */
+    char *access_jwt_issuer, *access_jwt_audience;
+    char *access_jwt_tenant_claim, *access_jwt_scope_claim;
     struct config_admin_key *admin_keys; /* none: there is no /admin */
     uint32_t admin_key_count;
     struct config_tenant *tenants; /* by name */

@@ -23,6 +23,7 @@ static const struct {
     {"licenses", "folder"},
     {"log", NULL},
     {"access", NULL},
+    {"access.jwt", NULL},
     {"engine", "max_wait"},
     {"engine", "first_token_timeout"},
     {"access_log", "sample"},

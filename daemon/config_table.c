@@ -88,6 +88,13 @@ const struct config_key config_keys[] = {
      0},
     {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},
     {"access", "keys_file", NULL, "", CONFIG_TEXT, false, AT(keys_file), 0, PATH_BYTES_MAX},
+    {"access.jwt", "keys", NULL, "", CONFIG_TEXT, false, AT(access_jwt_keys), 0, PATH_BYTES_MAX},
+    {"access.jwt", "issuer", NULL, "", CONFIG_TEXT, false, AT(access_jwt_issuer), 0, 512},
+    {"access.jwt", "audience", NULL, "", CONFIG_TEXT, false, AT(access_jwt_audience), 0, 512},
+    {"access.jwt", "tenant_claim", NULL, "", CONFIG_TEXT, false, AT(access_jwt_tenant_claim), 0,
+     127},
+    {"access.jwt", "scope_claim", NULL, "scope", CONFIG_TEXT, false, AT(access_jwt_scope_claim), 0,
+     127},
     {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
     {"users", "headers", NULL, "", CONFIG_TEXT, false, AT(user_headers), 0, 1023},
     {"users", "jwt_keys", NULL, "", CONFIG_TEXT, false, AT(jwt_keys_file), 0, PATH_BYTES_MAX},
@@ -132,8 +139,9 @@ const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {
-    "",      "server", "server.tls", "server.limits", "limits", "engine",     "access",
-    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log", "tracing"};
+const char *const config_sections[] = {"",       "server",     "server.tls", "server.limits",
+                                       "limits", "engine",     "access",     "access.jwt",
+                                       "users",  "fleet",      "alerts",     "licenses",
+                                       "log",    "access_log", "tracing"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -36,6 +36,7 @@ void api_set_live(struct api *api, struct live *live)
 {
     struct live *before = api->live;
     api->live = live_ref(live);
+    memset(&api->tokens, 0, sizeof api->tokens); /* they point into the one before */
     live_unref(before);
 }
 

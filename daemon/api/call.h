@@ -5,6 +5,7 @@
 
 #include "daemon/api/api.h"
 #include "daemon/api/auth.h"
+#include "daemon/api/auth_tokens.h"
 #include "daemon/api/claims.h"
 #include "daemon/api/refusals.h"
 #include "daemon/api/tenant_limits.h"
@@ -25,6 +26,7 @@ struct api {
     struct exchange_handler handler;
     struct live *live; /* one reference: what calls go by */
     struct refusals refusals;
+    struct auth_cache tokens; /* that held, under live */
     /* random bytes, drawn many at a time */
     unsigned char entropy[512];
     size_t entropy_left;

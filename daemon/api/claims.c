@@ -59,7 +59,8 @@ void claims_read(const struct call *call, const struct request *request, struct 
         .safety_identifier = request->safety_identifier,
         .user = request->user,
         .metadata_user_id = request->metadata_user_id,
-        .api_key = identity->key,
+        .api_key = identity->key == NULL && identity->subject[0] != '\0' ? identity->subject
+                                                                         : identity->key,
         .address = exchange_client(call->exchange),
         .request_id = ret->request_id,
         .worker = call->api->worker,

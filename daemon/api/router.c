@@ -199,7 +199,9 @@ static int refuse_key(const struct route *route, enum auth_outcome outcome, stru
         [AUTH_ABSENT] = "No API key: send it as 'Authorization: Bearer KEY'",
         [AUTH_UNKNOWN] = "The API key is not known to this server",
         [AUTH_EXPIRED] = "The API key has expired",
-        [AUTH_REVOKED] = "The API key was revoked"};
+        [AUTH_REVOKED] = "The API key was revoked",
+        [AUTH_TOKEN] = "The token does not hold here: its signature, issuer, audience, times or "
+                       "tenant"};
     const char *scope = access_scope_name(route->scope);
     if (outcome != AUTH_SCOPE)
         return fault_code(fault, 401, is_admin(route) ? "invalid_admin_key" : "invalid_api_key",
@@ -217,8 +219,11 @@ static int check_key(const struct route *route, struct call *call, struct fault 
         return fault_code(fault, 400, "ambiguous_header", "send 'Authorization' once");
     if (route->scope == OPEN)
         return 0;
-    enum auth_outcome outcome = auth_check(call->live->auth, authorization, route->scope,
-                                           clock_unix_us() / 1000000, &call->identity);
+    const struct auth_question question = {.authorization = authorization,
+                                           .scope = route->scope,
+                                           .now_unix = clock_unix_us() / 1000000};
+    enum auth_outcome outcome =
+        auth_check(call->live->auth, &call->api->tokens, &question, &call->identity);
     if (outcome == AUTH_GRANTED)
         return 0;
     metrics_key_refused(call->api->server->metrics, outcome);

@@ -19,6 +19,14 @@ static struct world *setup(bool with_keys)
     return world;
 }
 
+static enum auth_outcome ask_for(const struct auth *auth, const char *header,
+                                 struct auth_identity *ret)
+{
+    const struct auth_question question = {
+        .authorization = header, .scope = SCOPE_INFERENCE, .now_unix = 1};
+    return auth_check(auth, NULL, &question, ret);
+}
+
 static void teardown(struct world *world)
 {
     world_destroy(world);
@@ -107,8 +115,8 @@ static void tenants_do_not_share_salts(void **state)
     struct world *world = setup(true);
     struct auth *auth = auth_new(&world->config, NULL);
     struct auth_identity one, two;
-    assert_int_equal(auth_check(auth, "Bearer sk-one", SCOPE_INFERENCE, 1, &one), AUTH_GRANTED);
-    assert_int_equal(auth_check(auth, "Bearer sk-two", SCOPE_INFERENCE, 1, &two), AUTH_GRANTED);
+    assert_int_equal(ask_for(auth, "Bearer sk-one", &one), AUTH_GRANTED);
+    assert_int_equal(ask_for(auth, "Bearer sk-two", &two), AUTH_GRANTED);
     assert_true(one.tenant_id != two.tenant_id);
     assert_true(auth_cache_salt(&one, NULL) == one.tenant_id);
     assert_true(auth_cache_salt(&one, "x") != auth_cache_salt(&two, "x"));
