@@ -145,12 +145,14 @@ static int read_choice(const char *value, const char *const *choices, int *ret, 
 
 static const char *const switch_words[] = {"false", "true", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
+static const char *const version_words[] = {"1.2", "1.3", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
 static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
+static_assert(TLS_VERSION_1_2 == 0 && TLS_VERSION_1_3 == 1, "version_words likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
@@ -183,6 +185,11 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
         result = read_choice(value, enforce_words, &choice, err);
         if (result == 0)
             *(enum policy_enforce *)place = (enum policy_enforce)choice;
+        return result;
+    case CONFIG_TLS_VERSION:
+        result = read_choice(value, version_words, &choice, err);
+        if (result == 0)
+            *(enum tls_version *)place = (enum tls_version)choice;
         return result;
     case CONFIG_VIEW:
         result = read_choice(value, view_words, &choice, err);
@@ -257,6 +264,7 @@ void config_free(struct config *config)
     }
     free(config->api_keys);
     config_release_admin_keys(config);
+    config_release_certificates(config);
     for (uint32_t i = 0; i < config->webhook_count; i++)
         release_webhook(&config->webhooks[i]);
     free(config->webhooks);

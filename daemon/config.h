@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/http/listener.h"
+#include "daemon/http/tls_set.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
 
@@ -17,10 +18,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONFIG_MODELS_MAX     64u
-#define CONFIG_API_KEYS_MAX   1024u
-#define CONFIG_WEBHOOKS_MAX   16u
-#define CONFIG_ADMIN_KEYS_MAX 64u
+#define CONFIG_MODELS_MAX            64u
+#define CONFIG_API_KEYS_MAX          1024u
+#define CONFIG_WEBHOOKS_MAX          16u
+#define CONFIG_ADMIN_KEYS_MAX        64u
+#define CONFIG_CERTIFICATE_NAMES_MAX 256u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -60,7 +62,10 @@ struct config {
     char *listen; /* address, default "127.0.0.1" */
     uint16_t port;
     uint32_t workers;                /* 0: chosen from the cores */
-    char *tls_certificate, *tls_key; /* "" for clear text */
+    char *tls_certificate, *tls_key; /* "" for none */
+    struct tls_pair *tls_pairs;      /* further ones; with none at all: clear text */
+    uint32_t tls_pair_count;
+    enum tls_version tls_version_min;
     struct listener_limits limits;
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
@@ -124,6 +129,7 @@ int config_read(const char *path, struct config **ret, struct error *err);
 struct config *config_ref(struct config *config); /* returns config; any thread */
 /* Gives a reference back, and with the last one the rest. NULL is fine. Any thread. */
 void config_free(struct config *config);
+bool config_has_tls(const struct config *config);
 const char *config_usage(void); /* the text of --help */
 
 #endif

@@ -25,6 +25,8 @@ const struct config_key config_keys[] = {
     {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls_certificate),
      0, PATH_BYTES_MAX},
     {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls_key), 0, PATH_BYTES_MAX},
+    {"server.tls", "min_version", NULL, "1.2", CONFIG_TLS_VERSION, false, AT(tls_version_min), 0,
+     0},
     {"server.limits", "connections", NULL, "10000", CONFIG_U32, false, LIMIT(connections_max), 1,
      1000000},
     {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},

@@ -32,6 +32,8 @@ struct raw {
     uint32_t admin_key_count;
     struct config_webhook *webhooks;
     uint32_t webhook_count;
+    struct tls_pair *certificates;
+    uint32_t certificate_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
 };
 
@@ -41,7 +43,8 @@ struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
     cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
     cyaml_schema_field_t admin_key_fields[3];
-    cyaml_schema_value_t model, api_key, admin_key, webhook, root;
+    cyaml_schema_field_t certificate_fields[4];
+    cyaml_schema_value_t model, api_key, admin_key, webhook, name, certificate, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -132,6 +135,22 @@ static void fill_admin_keys(struct schema *schema, cyaml_schema_field_t *ret)
                       CONFIG_ADMIN_KEYS_MAX);
 }
 
+static void fill_certificates(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    cyaml_schema_field_t *fields = schema->certificate_fields;
+    schema->name = text_field("", 0, 0).value;
+    fields[0] = text_field("certificate", offsetof(struct tls_pair, certificate), 0);
+    fields[1] = text_field("key", offsetof(struct tls_pair, key), 0);
+    fields[2] =
+        list_field("names", offsetof(struct tls_pair, names), offsetof(struct tls_pair, name_count),
+                   &schema->name, CONFIG_CERTIFICATE_NAMES_MAX);
+    fields[2].value.data_size = sizeof(char *);
+    schema->certificate = entry_value(fields, sizeof(struct tls_pair));
+    *ret = list_field("certificates", offsetof(struct raw, certificates),
+                      offsetof(struct raw, certificate_count), &schema->certificate,
+                      TLS_CERTIFICATES_MAX);
+}
+
 /* The arrays end where a key is NULL; the schema comes zeroed. */
 static void schema_fill(struct schema *schema)
 {
@@ -170,6 +189,7 @@ static void schema_fill(struct schema *schema)
         .data_offset = offsetof(struct raw, declaration),
         .value = declaration_value(CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL)};
     uint32_t access = section_index("access", 6), alerts = section_index("alerts", 6);
+    uint32_t tls = section_index("server.tls", 10);
     schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, key), 0);
     schema->api_key_fields[1] =
         text_field("tenant", offsetof(struct raw_entry, tenant), CYAML_FLAG_OPTIONAL);
@@ -179,6 +199,7 @@ static void schema_fill(struct schema *schema)
                    &schema->api_key, CONFIG_API_KEYS_MAX);
     fill_admin_keys(schema, &schema->fields[access][used[access]]);
     fill_webhooks(schema, &schema->fields[alerts][used[alerts]]);
+    fill_certificates(schema, &schema->fields[tls][used[tls]]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
                                           .data_size = sizeof(struct raw),
@@ -258,6 +279,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
     for (uint32_t i = 0; i < raw->webhook_count; i++) {
         (void)snprintf(path, sizeof path, "alerts.webhooks[%u]", i);
         if (config_add_webhook(config, &raw->webhooks[i], &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->certificate_count; i++) {
+        (void)snprintf(path, sizeof path, "server.tls.certificates[%u]", i);
+        if (config_add_certificate(config, &raw->certificates[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     return take_declaration(config, raw, source, err);

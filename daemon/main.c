@@ -12,6 +12,7 @@
 #include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
+#include "daemon/tls_keeper.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -179,6 +180,14 @@ static int check_configuration(struct config *config)
     struct live *live = live_new(config, &err);
     struct rules *rules = live == NULL ? NULL : rules_new(config, &err);
     live_unref(live);
+    if (rules != NULL && config_has_tls(config)) {
+        struct tls_set *set = tls_keeper_read(config, &err);
+        if (set == NULL) {
+            rules_free(rules);
+            rules = NULL;
+        }
+        tls_set_unref(set);
+    }
     if (rules == NULL) {
         (void)fprintf(stderr, "weir: %s\n", err.text);
         return EX_CONFIG;

@@ -346,6 +346,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_family(out, "weir_build_info", "gauge", "The version that runs.");
     text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
     render_network(scrape, out);
+    render_tls(server, out);
     render_http(scrape, out);
     render_process(metrics->started_unix_us, out);
     scrape_free(scrape);

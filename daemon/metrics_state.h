@@ -81,6 +81,8 @@ void render_licenses(const struct server *server, struct text *out);
 void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
 /* weir_fleet_*, and how old the view of all is. */
 void render_fleet(const struct server *server, struct text *out);
+/* weir_tls_*; nothing where all is clear text. */
+void render_tls(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

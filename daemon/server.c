@@ -17,12 +17,12 @@
 #include "daemon/load.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
+#include "daemon/tls_keeper.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
 
 #include <errno.h>
 #include <netdb.h>
-#include <openssl/ssl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,10 +142,13 @@ static int open_sockets(struct server *server, struct error *err)
         if (worker->socket < 0)
             return err->code;
     }
-    if (config->tls_certificate[0] == '\0')
+    if (!config_has_tls(config))
         return 0;
-    server->tls = listener_tls_context(config->tls_certificate, config->tls_key, err);
-    return server->tls == NULL ? error_wrap(err, "server.tls") : 0;
+    server->tls = tls_keeper_new(server->config, err);
+    if (server->tls == NULL)
+        return err->code;
+    tls_keeper_tell(server->tls, server->log, clock_unix_us() / 1000000);
+    return 0;
 }
 
 /* On the policy thread. Who starts to hold after this was read asks once more itself. */
@@ -352,7 +355,7 @@ void server_stop(struct server *server)
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
     metrics_free(server->metrics);
-    SSL_CTX_free(server->tls);
+    tls_keeper_free(server->tls);
     live_shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);

@@ -38,8 +38,8 @@ struct refused_model {
 };
 
 struct rules;      /* rules.h: what models are weighed against */
+struct tls_keeper; /* tls_keeper.h: the certificates */
 struct worker;     /* worker.h: a thread, its event_base, listener and api */
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
@@ -53,7 +53,7 @@ struct server {
     uint32_t refused_count;
     struct worker *workers;
     uint32_t worker_count;
-    struct ssl_ctx_st *tls; /* NULL for clear text */
+    struct tls_keeper *tls; /* NULL for clear text */
     uint16_t port;          /* bound */
     _Atomic bool ready;     /* accepting; false again while draining */
     _Atomic bool draining;

@@ -151,6 +151,10 @@ static void receive_cipher(struct connection *connection, const char *bytes, siz
         ssize_t got = tls_read(connection->tls, plain, CONNECTION_READ_BYTES);
         if (got == 0)
             return;
+        if (got < 0 && connection->protocol == NULL) {
+            connection_finish(connection); /* no handshake: the alert says why, if they read on */
+            return;
+        }
         if (got < 0) {
             end_input(connection);
             return;
@@ -394,7 +398,7 @@ struct connection *connection_new(struct listener *listener, int fd, const char 
     if (connection == NULL)
         goto fail;
     if (listener->tls != NULL) {
-        connection->tls = tls_new(listener->tls);
+        connection->tls = tls_new(listener->tls, listener->counters.handshakes);
         if (connection->tls == NULL)
             goto fail;
     }

@@ -5,8 +5,10 @@
 #include "daemon/http/connection.h"
 #include "daemon/http/h2.h"
 #include "daemon/http/listener_inner.h"
+#include "daemon/http/tls_set.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -228,7 +230,7 @@ struct listener *listener_new(const struct listener_config *config, struct error
     }
     listener->base = config->base;
     listener->fd = config->fd;
-    listener->tls = config->tls;
+    listener->tls = config->tls == NULL ? NULL : tls_set_ref(config->tls);
     listener->limits = config->limits;
     listener->handler = config->handler;
     listener->shortest_us = shortest_limit(&config->limits);
@@ -263,6 +265,13 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
     listener->shortest_us = shortest_limit(limits);
 }
 
+void listener_set_tls(struct listener *listener, struct tls_set *set)
+{
+    assert(listener->tls != NULL);
+    tls_set_unref(listener->tls);
+    listener->tls = tls_set_ref(set);
+}
+
 void listener_drain(struct listener *listener)
 {
     if (listener->draining)
@@ -291,6 +300,7 @@ void listener_free(struct listener *listener)
     (void)event_del(&listener->flush_later);
     if (listener->fd >= 0)
         (void)close(listener->fd);
+    tls_set_unref(listener->tls);
     text_destroy(&listener->spare_out);
     text_destroy(&listener->plain_out);
     free(listener->read_bytes);
@@ -311,4 +321,6 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .protocol_errors = atomic_load_explicit(&from->protocol_errors, memory_order_relaxed),
         .timeouts = atomic_load_explicit(&from->timeouts, memory_order_relaxed),
     };
+    for (uint32_t i = 0; i < TLS_RESULT_COUNT; i++)
+        ret->handshakes[i] = atomic_load_explicit(&from->handshakes[i], memory_order_relaxed);
 }

@@ -9,14 +9,15 @@
 
 #include "base/error.h"
 #include "daemon/http/exchange.h"
+#include "daemon/http/tls.h"
 
 #include <event2/event.h>
-#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct listener;
+struct tls_set;
 
 struct listener_limits {
     uint32_t connections_max;   /* of this worker; beyond, accepted and closed at once */
@@ -33,19 +34,17 @@ void listener_limits_default(struct listener_limits *ret);
  * remedy when the port is in use). */
 int listener_bind(const char *address, uint16_t port, uint16_t *ret_port, struct error *err);
 
-/* Context for TLS 1.2 and 1.3 with ALPN h2, http/1.1. NULL and err on failure. */
-SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file,
-                              struct error *err);
-
 struct listener_config {
     struct event_base *base; /* borrowed: the worker */
     int fd;                  /* from listener_bind(); the listener closes it */
-    SSL_CTX *tls;            /* borrowed; NULL for clear text */
+    struct tls_set *tls;     /* the listener takes a reference; NULL for clear text */
     struct listener_limits limits;
     const struct exchange_handler *handler; /* borrowed */
 };
 /* From the next connection, request and deadline on; streams_max: from the next connection. */
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
+/* From the next connection on; the listener has one already, and takes a reference of this. */
+void listener_set_tls(struct listener *listener, struct tls_set *set);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
 /* Stops accepting; HTTP/2 connections get GOAWAY, HTTP/1.1 answers say close; open exchanges go
  * on. Idempotent. */
@@ -56,6 +55,7 @@ void listener_free(struct listener *listener);
 struct listener_stats {
     uint32_t connections, exchanges; /* open now */
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+    uint64_t handshakes[TLS_RESULT_COUNT];
 };
 /* The worker's thread; counters may be read torn-free from others (atomics inside). */
 void listener_stats(const struct listener *listener, struct listener_stats *ret);

@@ -19,6 +19,7 @@
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+    _Atomic uint64_t handshakes[TLS_RESULT_COUNT];
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */
@@ -31,7 +32,7 @@ struct listener {
     /* fixed at start */
     struct event_base *base; /* borrowed: the worker */
     int fd;
-    SSL_CTX *tls; /* borrowed, may be NULL */
+    struct tls_set *tls; /* a reference, of the newest; NULL for clear text */
     struct listener_limits limits;
     const struct exchange_handler *handler; /* borrowed */
     uint64_t shortest_us; /* no deadline that begins now falls due before this has passed */

@@ -492,7 +492,7 @@ static void example_holds_every_key_and_its_default(void **state)
     config_free(defaults);
     config_free(example);
     FILE *file = fopen("config/weir.yaml", "re");
-    char text[16384];
+    static char text[65536];
     assert_non_null(file);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     (void)fclose(file);

@@ -144,7 +144,7 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 }
 
 void http_fixture_open(struct http_fixture *fixture, const struct listener_limits *limits,
-                       SSL_CTX *tls)
+                       struct tls_set *tls)
 {
     memset(fixture, 0, sizeof *fixture);
     struct error err = {0};
