@@ -181,12 +181,12 @@ static int check_configuration(struct config *config)
     struct rules *rules = live == NULL ? NULL : rules_new(config, &err);
     live_unref(live);
     if (rules != NULL && config_has_tls(config)) {
-        struct tls_set *set = tls_keeper_read(config, &err);
-        if (set == NULL) {
+        struct tls_reading *reading = tls_reading_new(config, &err);
+        if (reading == NULL) {
             rules_free(rules);
             rules = NULL;
         }
-        tls_set_unref(set);
+        tls_reading_free(reading);
     }
     if (rules == NULL) {
         (void)fprintf(stderr, "weir: %s\n", err.text);

@@ -55,10 +55,21 @@ static void render_handshakes(const struct server *server, struct text *out)
                            (unsigned long long)all[r]);
 }
 
+static void render_reloads(const struct tls_keeper *keeper, struct text *out)
+{
+    render_family(out, "weir_tls_reloads_total", "counter",
+                  "Certificates read anew, by whether they held; refused: the old ones went on.");
+    text_append_format(out, "weir_tls_reloads_total{result=\"done\"} %llu\n",
+                       (unsigned long long)tls_keeper_reloads(keeper, TLS_RELOAD_DONE));
+    text_append_format(out, "weir_tls_reloads_total{result=\"refused\"} %llu\n",
+                       (unsigned long long)tls_keeper_reloads(keeper, TLS_RELOAD_REFUSED));
+}
+
 void render_tls(const struct server *server, struct text *out)
 {
     if (server->tls == NULL)
         return;
     render_expiry(server->tls, out);
+    render_reloads(server->tls, out);
     render_handshakes(server, out);
 }

@@ -3,27 +3,59 @@
 
 #include "daemon/rules.h"
 #include "daemon/server.h"
-#include "daemon/worker.h"
+#include "daemon/tls_keeper.h"
 #include "policy/policy_identity.h"
 
+/* Certificates, NULL where there are none to change: TLS is not begun or ended while weir runs. */
+static int read_tls(struct server *server, struct config *config, struct tls_reading **ret,
+                    struct error *err)
+{
+    *ret = NULL;
+    if (server->tls == NULL || !config_has_tls(config))
+        return 0;
+    *ret = tls_reading_new(config, err);
+    if (*ret != NULL)
+        return 0;
+    tls_keeper_count(server->tls, TLS_RELOAD_REFUSED);
+    return err->code;
+}
+
+static void take_tls(struct server *server, struct config *config, struct tls_reading *reading,
+                     int64_t now_unix)
+{
+    if (reading != NULL) {
+        tls_keeper_take(server->tls, reading);
+        tls_keeper_count(server->tls, TLS_RELOAD_DONE);
+        tls_keeper_tell(server->tls, server->log, now_unix);
+    } else if ((server->tls != NULL) != config_has_tls(config)) {
+        log_event(server->log, LOG_LEVEL_WARN, "needs_restart", LOG_STRING("key", "server.tls"),
+                  LOG_STRING("reason", "TLS is not begun or ended while weir runs"));
+    }
+}
+
 /* All that can fail comes before the first thing that is taken up: the rules, which are the last to
- * fail and change nothing then, and after them the set of live.h, which cannot. */
+ * fail and change nothing then, and after them certificates and the set of live.h, which cannot. */
 static int take_up(struct server *server, int64_t now_unix, struct error *err)
 {
     struct config *config;
     int result = config_parse_again(server->config, &config, err);
     if (result != 0)
         return result;
+    struct tls_reading *tls = NULL;
     struct live *live = live_new(config, err);
-    result = live == NULL ? err->code : rules_take_up(server, config, now_unix, err);
-    config_free(config);
+    result = live == NULL ? err->code : read_tls(server, config, &tls, err);
+    if (result == 0)
+        result = rules_take_up(server, config, now_unix, err);
     if (result != 0) {
+        tls_reading_free(tls);
         live_unref(live);
+        config_free(config);
         return result;
     }
+    take_tls(server, config, tls, now_unix);
+    config_free(config);
     live_shelf_put(&server->live, live);
-    for (uint32_t i = 0; i < server->worker_count; i++)
-        worker_ring(&server->workers[i]);
+    server_ring(server);
     return 0;
 }
 

@@ -250,6 +250,12 @@ struct server *server_start(struct config *config, struct log *log, struct error
     return server;
 }
 
+void server_ring(struct server *server)
+{
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        worker_ring(&server->workers[i]);
+}
+
 void server_drain(struct server *server)
 {
     atomic_store(&server->ready, false);
@@ -325,6 +331,8 @@ static void log_users(struct server *server)
 
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
+    if (server->tls != NULL && tls_keeper_watch(server->tls, server->log, now_us, now_unix))
+        server_ring(server);
     log_users(server);
     rules_watch(server, now_unix);
     for (uint32_t i = 0; i < server->model_count; i++)

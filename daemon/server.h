@@ -71,8 +71,10 @@ void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
  * *interrupted (a second signal) ends the wait. */
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
-/* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, and weighs
- * the models' licences anew when a month begins. */
+/* Has every worker take up what is new. Any thread. */
+void server_ring(struct server *server);
+/* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, weighs the
+ * models' licences anew when a month begins, and reads certificates that were renewed. */
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);

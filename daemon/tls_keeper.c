@@ -1,20 +1,92 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* tls_keeper.c -- certificates are renewed under our feet, and nobody should notice.
+ *
+ * Whoever renews them replaces files, one after the other, at a time of its own. So once a second
+ * we look at what stat() says of each; where that differs from what it said before we last read, we
+ * read all of them anew:
+ *
+ *     read, and holds     on the shelf; workers take it up; who is connected goes on as before
+ *     read, does not      as it was. Key and certificate may be half renewed: each second again,
+ *                         silently, for TLS_KEEPER_GRACE_US; then one line in the log, and no more
+ *                         until a file changes again
+ *
+ * stat() comes before the reading: what changes in between is seen as a change the next time.
+ * Times of change, sizes and inodes are enough, for tools write a new file and rename it, or turn a
+ * link, as Kubernetes does; inotify would need a watch on every folder of a chain of links. */
 #include "daemon/tls_keeper.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
-#define SOON_S (14 * 86400) /* before it expires: weir.rules.yml has the same */
-#define DAY_S  86400
+#define SOON_S    (14 * 86400) /* before it expires: weir.rules.yml has the same */
+#define DAY_S     86400
+#define FILES_MAX (2 * TLS_CERTIFICATES_MAX)
 
-struct tls_keeper {
-    struct config *config; /* one reference: what the newest was read by */
-    struct tls_shelf shelf;
+struct file_look {
+    bool there;
+    dev_t device;
+    ino_t inode;
+    off_t bytes;
+    struct timespec changed;
 };
 
-struct tls_set *tls_keeper_read(const struct config *config, struct error *err)
+struct tls_reading {
+    struct config *config; /* one reference */
+    struct tls_set *set;   /* one reference */
+    struct file_look looks[FILES_MAX];
+};
+
+struct tls_keeper {
+    struct tls_reading *current;
+    struct file_look tried[FILES_MAX]; /* as of the last reading, held or not */
+    bool failing;                      /* the last one did not hold */
+    bool told;                         /* and the log has said so */
+    uint64_t failing_since_us;
+    int64_t told_day; /* since 1970: when expiry was told of last */
+    /* shared */
+    struct tls_shelf shelf;
+    _Atomic uint64_t reloads[TLS_RELOAD_COUNT];
+};
+
+/* -- Files -- */
+
+/* All files that config names, in a fixed order; those it does not are "". */
+static void list_files(const struct config *config, const char *ret[FILES_MAX])
 {
-    assert(config_has_tls(config));
+    uint32_t count = 0;
+    ret[count++] = config->tls_certificate;
+    ret[count++] = config->tls_key;
+    for (uint32_t i = 0; i < config->tls_pair_count; i++) {
+        ret[count++] = config->tls_pairs[i].certificate;
+        ret[count++] = config->tls_pairs[i].key;
+    }
+    while (count < FILES_MAX)
+        ret[count++] = "";
+}
+
+/* All zero where there is none: looks are compared as bytes. */
+static void look(const struct config *config, struct file_look ret[FILES_MAX])
+{
+    const char *files[FILES_MAX];
+    struct stat found;
+    memset(ret, 0, FILES_MAX * sizeof *ret);
+    list_files(config, files);
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
+        if (files[i][0] == '\0' || stat(files[i], &found) != 0)
+            continue;
+        ret[i].there = true;
+        ret[i].device = found.st_dev;
+        ret[i].inode = found.st_ino;
+        ret[i].bytes = found.st_size;
+        ret[i].changed = found.st_mtim;
+    }
+}
+
+static struct tls_set *read_set(const struct config *config, struct error *err)
+{
     struct tls_pair pairs[TLS_CERTIFICATES_MAX];
     struct tls_settings settings = {.pairs = pairs, .version_min = config->tls_version_min};
     if (config->tls_certificate[0] != '\0')
@@ -22,27 +94,50 @@ struct tls_set *tls_keeper_read(const struct config *config, struct error *err)
             (struct tls_pair){.certificate = config->tls_certificate, .key = config->tls_key};
     for (uint32_t i = 0; i < config->tls_pair_count; i++)
         pairs[settings.pair_count++] = config->tls_pairs[i];
-    struct tls_set *set = tls_set_new(&settings, err);
-    if (set == NULL)
-        (void)error_wrap(err, "server.tls");
-    return set;
+    return tls_set_new(&settings, err);
 }
+
+struct tls_reading *tls_reading_new(struct config *config, struct error *err)
+{
+    assert(config_has_tls(config));
+    struct tls_reading *reading = calloc(1, sizeof *reading);
+    if (reading == NULL) {
+        (void)error_no_memory(err);
+        return NULL;
+    }
+    reading->config = config_ref(config);
+    look(config, reading->looks);
+    reading->set = read_set(config, err);
+    if (reading->set != NULL)
+        return reading;
+    (void)error_wrap(err, "server.tls");
+    tls_reading_free(reading);
+    return NULL;
+}
+
+void tls_reading_free(struct tls_reading *reading)
+{
+    if (reading == NULL)
+        return;
+    tls_set_unref(reading->set);
+    config_free(reading->config);
+    free(reading);
+}
+
+/* -- The keeper -- */
 
 struct tls_keeper *tls_keeper_new(struct config *config, struct error *err)
 {
     struct tls_keeper *keeper = calloc(1, sizeof *keeper);
-    if (keeper == NULL) {
+    struct tls_reading *reading = keeper == NULL ? NULL : tls_reading_new(config, err);
+    if (keeper == NULL)
         (void)error_no_memory(err);
+    if (reading == NULL) {
+        free(keeper);
         return NULL;
     }
     tls_shelf_init(&keeper->shelf);
-    keeper->config = config_ref(config);
-    struct tls_set *set = tls_keeper_read(config, err);
-    if (set == NULL) {
-        tls_keeper_free(keeper);
-        return NULL;
-    }
-    tls_shelf_put(&keeper->shelf, set);
+    tls_keeper_take(keeper, reading);
     return keeper;
 }
 
@@ -51,8 +146,17 @@ void tls_keeper_free(struct tls_keeper *keeper)
     if (keeper == NULL)
         return;
     tls_shelf_destroy(&keeper->shelf);
-    config_free(keeper->config);
+    tls_reading_free(keeper->current);
     free(keeper);
+}
+
+void tls_keeper_take(struct tls_keeper *keeper, struct tls_reading *reading)
+{
+    tls_reading_free(keeper->current);
+    keeper->current = reading;
+    memcpy(keeper->tried, reading->looks, sizeof keeper->tried);
+    keeper->failing = keeper->told = false;
+    tls_shelf_put(&keeper->shelf, tls_set_ref(reading->set));
 }
 
 struct tls_shelf *tls_keeper_shelf(struct tls_keeper *keeper)
@@ -60,19 +164,77 @@ struct tls_shelf *tls_keeper_shelf(struct tls_keeper *keeper)
     return &keeper->shelf;
 }
 
-void tls_keeper_tell(struct tls_keeper *keeper, struct log *log, int64_t now_unix)
+void tls_keeper_count(struct tls_keeper *keeper, enum tls_reload result)
 {
-    const struct tls_set *set = keeper->shelf.newest; /* nobody else lays one there */
+    atomic_fetch_add_explicit(&keeper->reloads[result], 1, memory_order_relaxed);
+}
+
+uint64_t tls_keeper_reloads(const struct tls_keeper *keeper, enum tls_reload result)
+{
+    return atomic_load_explicit(&keeper->reloads[result], memory_order_relaxed);
+}
+
+/* -- Once a second -- */
+
+static void tell(struct tls_keeper *keeper, struct log *log, int64_t now_unix, bool all)
+{
+    const struct tls_set *set = keeper->current->set;
+    keeper->told_day = now_unix / DAY_S;
     for (uint32_t i = 0; i < tls_set_count(set); i++) {
         const struct tls_certificate *certificate = tls_set_certificate(set, i);
         int64_t left_s = certificate->not_after_unix - now_unix;
-        if (left_s > SOON_S)
-            log_event(log, LOG_LEVEL_INFO, "tls_certificate", LOG_STRING("name", certificate->name),
-                      LOG_I64("days_left", left_s / DAY_S));
-        else
+        if (left_s < SOON_S)
             log_event(
                 log, LOG_LEVEL_WARN, "tls_certificate_expires",
                 LOG_STRING("name", certificate->name), LOG_I64("days_left", left_s / DAY_S),
-                LOG_STRING("remedy", "renew it: the files are looked at again as they change"));
+                LOG_STRING("remedy", "renew it: files that change are read again within seconds"));
+        else if (all)
+            log_event(log, LOG_LEVEL_INFO, "tls_certificate", LOG_STRING("name", certificate->name),
+                      LOG_I64("days_left", left_s / DAY_S));
     }
+}
+
+void tls_keeper_tell(struct tls_keeper *keeper, struct log *log, int64_t now_unix)
+{
+    tell(keeper, log, now_unix, true);
+}
+
+static void note_failure(struct tls_keeper *keeper, struct log *log, uint64_t now_us,
+                         const struct error *err)
+{
+    if (!keeper->failing || keeper->told) { /* the first time, or they were changed once more */
+        keeper->failing = true;
+        keeper->told = false;
+        keeper->failing_since_us = now_us;
+    }
+    if (now_us - keeper->failing_since_us < TLS_KEEPER_GRACE_US)
+        return;
+    keeper->told = true;
+    tls_keeper_count(keeper, TLS_RELOAD_REFUSED);
+    log_event(log, LOG_LEVEL_ERROR, "tls_reload_refused", LOG_STRING("error", err->text),
+              LOG_STRING("remedy", "the certificates read before go on; put the files right"));
+}
+
+bool tls_keeper_watch(struct tls_keeper *keeper, struct log *log, uint64_t now_us, int64_t now_unix)
+{
+    struct file_look now[FILES_MAX];
+    struct error err = {0};
+    if (now_unix / DAY_S != keeper->told_day)
+        tell(keeper, log, now_unix, false);
+    look(keeper->current->config, now);
+    bool changed = memcmp(now, keeper->tried, sizeof now) != 0;
+    if (!changed && (!keeper->failing || keeper->told))
+        return false;
+    memcpy(keeper->tried, now, sizeof now);
+    struct tls_reading *reading = tls_reading_new(keeper->current->config, &err);
+    if (reading == NULL) {
+        note_failure(keeper, log, now_us, &err);
+        return false;
+    }
+    tls_keeper_take(keeper, reading);
+    tls_keeper_count(keeper, TLS_RELOAD_DONE);
+    log_event(log, LOG_LEVEL_INFO, "tls_reloaded",
+              LOG_U64("certificates", tls_set_count(reading->set)));
+    tell(keeper, log, now_unix, true);
+    return true;
 }

@@ -19,6 +19,7 @@ SERIES = {
     "weir_alert_messages": {"state"},
     "weir_users_left_out_total": set(),
     "weir_tls_certificate_expiry_seconds": {"name"},
+    "weir_tls_reloads_total": {"result"},
 }
 
 

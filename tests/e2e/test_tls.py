@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS as real clients meet it: openssl, curl, Python's ssl."""
 import json
+import os
 import re
+import signal
 import ssl
 import subprocess
 import time
@@ -9,7 +11,7 @@ import time
 import pytest
 
 from conftest import BUILD, MODEL
-from tls_files import Made, connect, get, metric, openssl, shown, trusting
+from tls_files import Made, connect, get, metric, openssl, replace, shown, talk, trusting
 
 
 def configure(folder, tls, more=""):
@@ -133,3 +135,106 @@ def test_a_protocol_that_is_not_spoken_is_refused_by_its_alert(serve, site):
     context = trusting()
     assert metric(server, context, "weir_tls_handshakes_total", result="failed") == 2
     assert metric(server, context, "weir_tls_handshakes_total", result="full") >= 3
+
+
+# -- Files that change --
+
+def wait_shown(server, made, name=None):
+    deadline = time.monotonic() + 120
+    while shown(server, name) != made.der():
+        assert time.monotonic() < deadline, "\n".join(server.lines[-5:])
+        time.sleep(0.05)
+
+
+def load(server, seconds, streams=8):
+    return subprocess.Popen(["h2load", "-D", str(seconds), "-c", "8", "-m", str(streams), "-t", "1",
+                             f"https://127.0.0.1:{server.port}/health"],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def assert_all_answered(process):
+    said = process.communicate(timeout=300)[0]
+    counts = re.search(r"requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, "
+                       r"(\d+) failed, (\d+) errored, (\d+) timeout", said)
+    assert counts, said
+    _, _, done, succeeded, failed, errored, timeout = map(int, counts.groups())
+    assert failed == errored == timeout == 0 and succeeded == done > 0, said
+
+
+def test_renewed_files_are_taken_up_under_load(serve, tmp_path, site):
+    """h2load's connections go on, others shake hands all the while: no request fails."""
+    server = serve(pair(site), "--workers", 2)
+    with connect(server, trusting(site, alpn=["http/1.1"])) as old:
+        held = load(server, 8)
+        renewed = [Made(tmp_path, f"renewed-{i}", names=["IP:127.0.0.1"]) for i in range(3)]
+        contexts = trusting(site, *renewed)
+        for made in renewed:
+            made.write_over(site)
+            deadline = time.monotonic() + 120
+            while True:
+                with connect(server, contexts) as wire:  # each is shown one that it knows
+                    if wire.getpeercert(binary_form=True) == made.der():
+                        break
+                assert time.monotonic() < deadline
+        assert_all_answered(held)
+        status, _ = talk(old, b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        assert status == 200
+    context = trusting()
+    assert metric(server, context, "weir_tls_reloads_total", result="done") == 3
+    assert metric(server, context, "weir_tls_reloads_total", result="refused") == 0
+    assert metric(server, context, "weir_tls_handshakes_total", result="failed") == 0
+    assert not [line for line in server.lines if "refused" in line]
+
+
+def test_sighup_takes_up_certificates_and_names(serve, tmp_path, site):
+    server = serve(pair(site), "--workers", 2)
+    other = Made(tmp_path, "other", names=["DNS:other.example"])
+    configure(tmp_path, {**pair(site), "certificates": [pair(other)]})
+    held = load(server, 3)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("event=reloaded", 60)
+    wait_shown(server, other, "other.example")
+    assert shown(server) == site.der()
+    assert_all_answered(held)
+    # What does not hold changes nothing.
+    configure(tmp_path, {**pair(site), "key": str(other.key)})
+    server.process.send_signal(signal.SIGHUP)
+    line = server.wait_for("event=reload_refused.*", 60).group(0)
+    assert "server.tls: key" in line and "is not that of certificate" in line
+    assert shown(server, "other.example") == other.der()
+    assert metric(server, trusting(), "weir_tls_reloads_total", result="refused") == 1
+    # And what cannot change is said.
+    configure(tmp_path, {})
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for("event=needs_restart key=server.tls", 60)
+    assert shown(server, "other.example") == other.der()
+
+
+def test_bad_files_change_nothing_and_are_told_once(serve, tmp_path, site):
+    server = serve(pair(site))
+    before = site.der()
+    other = Made(tmp_path, "other")
+    replace(site.cert, other.cert.read_text())
+    line = server.wait_for("event=tls_reload_refused.*", 120).group(0)
+    assert "is not that of certificate" in line
+    assert shown(server) == before
+    assert metric(server, trusting(), "weir_tls_reloads_total", result="refused") == 1
+    replace(site.key, other.key.read_text())
+    wait_shown(server, other)
+    assert len([line for line in server.lines if "tls_reload_refused" in line]) == 1
+
+
+def test_a_link_that_turns_is_a_change(serve, tmp_path, site):
+    """As Kubernetes renews a secret: a link to the folder of the day."""
+    other = Made(tmp_path, "other")
+    for name, made in (("one", site), ("two", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tls.crt").write_text(made.cert.read_text())
+        (tmp_path / name / "tls.key").write_text(made.key.read_text())
+    (tmp_path / "now").symlink_to("one")
+    server = serve({"certificate": str(tmp_path / "now/tls.crt"),
+                    "key": str(tmp_path / "now/tls.key")})
+    assert shown(server) == site.der()
+    (tmp_path / "next").symlink_to("two")
+    os.replace(tmp_path / "next", tmp_path / "now")
+    wait_shown(server, other)
