@@ -66,6 +66,8 @@ struct config {
     struct tls_pair *tls_pairs;      /* further ones; with none at all: clear text */
     uint32_t tls_pair_count;
     enum tls_version tls_version_min;
+    uint32_t tls_ticket_rotation_ms;
+    char *tls_ticket_keys_file; /* "" for keys of its own */
     struct listener_limits limits;
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */

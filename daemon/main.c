@@ -181,7 +181,7 @@ static int check_configuration(struct config *config)
     struct rules *rules = live == NULL ? NULL : rules_new(config, &err);
     live_unref(live);
     if (rules != NULL && config_has_tls(config)) {
-        struct tls_reading *reading = tls_reading_new(config, &err);
+        struct tls_reading *reading = tls_reading_new(config, NULL, &err);
         if (reading == NULL) {
             rules_free(rules);
             rules = NULL;

@@ -13,7 +13,7 @@ static int read_tls(struct server *server, struct config *config, struct tls_rea
     *ret = NULL;
     if (server->tls == NULL || !config_has_tls(config))
         return 0;
-    *ret = tls_reading_new(config, err);
+    *ret = tls_reading_new(config, server->tls, err);
     if (*ret != NULL)
         return 0;
     tls_keeper_count(server->tls, TLS_RELOAD_REFUSED);

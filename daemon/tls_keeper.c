@@ -23,7 +23,8 @@
 
 #define SOON_S    (14 * 86400) /* before it expires: weir.rules.yml has the same */
 #define DAY_S     86400
-#define FILES_MAX (2 * TLS_CERTIFICATES_MAX)
+#define FILES_MAX (2 * TLS_CERTIFICATES_MAX + 1)
+#define AGAIN_US  60000000u /* after there was no memory, or no randomness, for new keys */
 
 struct file_look {
     bool there;
@@ -45,7 +46,9 @@ struct tls_keeper {
     bool failing;                      /* the last one did not hold */
     bool told;                         /* and the log has said so */
     uint64_t failing_since_us;
-    int64_t told_day; /* since 1970: when expiry was told of last */
+    struct tls_tickets tickets; /* of its own */
+    uint64_t rotated_us;        /* 0: not yet */
+    int64_t told_day;           /* since 1970: when expiry was told of last */
     /* shared */
     struct tls_shelf shelf;
     _Atomic uint64_t reloads[TLS_RELOAD_COUNT];
@@ -63,6 +66,7 @@ static void list_files(const struct config *config, const char *ret[FILES_MAX])
         ret[count++] = config->tls_pairs[i].certificate;
         ret[count++] = config->tls_pairs[i].key;
     }
+    ret[count++] = config->tls_ticket_keys_file;
     while (count < FILES_MAX)
         ret[count++] = "";
 }
@@ -85,19 +89,32 @@ static void look(const struct config *config, struct file_look ret[FILES_MAX])
     }
 }
 
-static struct tls_set *read_set(const struct config *config, struct error *err)
+static struct tls_set *read_set(const struct config *config, const struct tls_tickets *own,
+                                struct error *err)
 {
     struct tls_pair pairs[TLS_CERTIFICATES_MAX];
-    struct tls_settings settings = {.pairs = pairs, .version_min = config->tls_version_min};
+    struct tls_tickets shared = {.count = 0};
+    struct tls_settings settings = {
+        .pairs = pairs, .version_min = config->tls_version_min, .tickets = own};
+    if (config->tls_ticket_keys_file[0] != '\0') {
+        if (tls_tickets_read(config->tls_ticket_keys_file, &shared, err) != 0) {
+            (void)error_wrap(err, "ticket_keys_file");
+            return NULL;
+        }
+        settings.tickets = &shared;
+    }
     if (config->tls_certificate[0] != '\0')
         pairs[settings.pair_count++] =
             (struct tls_pair){.certificate = config->tls_certificate, .key = config->tls_key};
     for (uint32_t i = 0; i < config->tls_pair_count; i++)
         pairs[settings.pair_count++] = config->tls_pairs[i];
-    return tls_set_new(&settings, err);
+    struct tls_set *set = tls_set_new(&settings, err);
+    tls_tickets_wipe(&shared);
+    return set;
 }
 
-struct tls_reading *tls_reading_new(struct config *config, struct error *err)
+struct tls_reading *tls_reading_new(struct config *config, const struct tls_keeper *keeper,
+                                    struct error *err)
 {
     assert(config_has_tls(config));
     struct tls_reading *reading = calloc(1, sizeof *reading);
@@ -107,7 +124,7 @@ struct tls_reading *tls_reading_new(struct config *config, struct error *err)
     }
     reading->config = config_ref(config);
     look(config, reading->looks);
-    reading->set = read_set(config, err);
+    reading->set = read_set(config, keeper == NULL ? NULL : &keeper->tickets, err);
     if (reading->set != NULL)
         return reading;
     (void)error_wrap(err, "server.tls");
@@ -129,14 +146,18 @@ void tls_reading_free(struct tls_reading *reading)
 struct tls_keeper *tls_keeper_new(struct config *config, struct error *err)
 {
     struct tls_keeper *keeper = calloc(1, sizeof *keeper);
-    struct tls_reading *reading = keeper == NULL ? NULL : tls_reading_new(config, err);
-    if (keeper == NULL)
+    if (keeper == NULL) {
         (void)error_no_memory(err);
-    if (reading == NULL) {
-        free(keeper);
         return NULL;
     }
     tls_shelf_init(&keeper->shelf);
+    struct tls_reading *reading = NULL;
+    if (tls_tickets_rotate(&keeper->tickets, err) == 0)
+        reading = tls_reading_new(config, keeper, err);
+    if (reading == NULL) {
+        tls_keeper_free(keeper);
+        return NULL;
+    }
     tls_keeper_take(keeper, reading);
     return keeper;
 }
@@ -147,6 +168,7 @@ void tls_keeper_free(struct tls_keeper *keeper)
         return;
     tls_shelf_destroy(&keeper->shelf);
     tls_reading_free(keeper->current);
+    tls_tickets_wipe(&keeper->tickets);
     free(keeper);
 }
 
@@ -215,18 +237,50 @@ static void note_failure(struct tls_keeper *keeper, struct log *log, uint64_t no
               LOG_STRING("remedy", "the certificates read before go on; put the files right"));
 }
 
-bool tls_keeper_watch(struct tls_keeper *keeper, struct log *log, uint64_t now_us, int64_t now_unix)
+/* Whether there is a new set on the shelf. Own keys change even while a file's are used: they may
+ * be asked for again. */
+static bool rotate(struct tls_keeper *keeper, struct log *log, uint64_t now_us)
+{
+    struct tls_reading *current = keeper->current;
+    uint64_t period_us = (uint64_t)current->config->tls_ticket_rotation_ms * 1000;
+    struct error err = {0};
+    if (keeper->rotated_us == 0)
+        keeper->rotated_us = now_us;
+    if (now_us < keeper->rotated_us + period_us)
+        return false;
+    struct tls_set *set = NULL;
+    if (tls_tickets_rotate(&keeper->tickets, &err) == 0) {
+        keeper->rotated_us = now_us;
+        if (current->config->tls_ticket_keys_file[0] != '\0')
+            return false;
+        set = tls_set_with_tickets(current->set, &keeper->tickets);
+        if (set == NULL)
+            (void)error_no_memory(&err);
+    }
+    if (set == NULL) {
+        keeper->rotated_us = now_us - period_us + (period_us < AGAIN_US ? period_us : AGAIN_US);
+        log_event(log, LOG_LEVEL_ERROR, "tls_tickets", LOG_STRING("error", err.text),
+                  LOG_STRING("remedy", "the old key goes on; it is tried again within a minute"));
+        return false;
+    }
+    tls_set_unref(current->set);
+    current->set = tls_set_ref(set);
+    tls_shelf_put(&keeper->shelf, set);
+    return true;
+}
+
+/* Whether there is a new set on the shelf. */
+static bool read_again(struct tls_keeper *keeper, struct log *log, uint64_t now_us,
+                       int64_t now_unix)
 {
     struct file_look now[FILES_MAX];
     struct error err = {0};
-    if (now_unix / DAY_S != keeper->told_day)
-        tell(keeper, log, now_unix, false);
     look(keeper->current->config, now);
     bool changed = memcmp(now, keeper->tried, sizeof now) != 0;
     if (!changed && (!keeper->failing || keeper->told))
         return false;
     memcpy(keeper->tried, now, sizeof now);
-    struct tls_reading *reading = tls_reading_new(keeper->current->config, &err);
+    struct tls_reading *reading = tls_reading_new(keeper->current->config, keeper, &err);
     if (reading == NULL) {
         note_failure(keeper, log, now_us, &err);
         return false;
@@ -237,4 +291,12 @@ bool tls_keeper_watch(struct tls_keeper *keeper, struct log *log, uint64_t now_u
               LOG_U64("certificates", tls_set_count(reading->set)));
     tell(keeper, log, now_unix, true);
     return true;
+}
+
+bool tls_keeper_watch(struct tls_keeper *keeper, struct log *log, uint64_t now_us, int64_t now_unix)
+{
+    if (now_unix / DAY_S != keeper->told_day)
+        tell(keeper, log, now_unix, false);
+    bool rotated = rotate(keeper, log, now_us);
+    return read_again(keeper, log, now_us, now_unix) || rotated;
 }

@@ -17,11 +17,13 @@
 
 /* What a configuration asks for, read and checked, with what the files looked like before. */
 struct tls_reading;
-/* config has TLS; takes a reference of it. Errors begin with "server.tls: ". */
-struct tls_reading *tls_reading_new(struct config *config, struct error *err);
+struct tls_keeper;
+/* config has TLS; takes a reference of it. Errors begin with "server.tls: ". keeper: whose keys for
+ * tickets it is made with, where config names none; NULL for none that others know. */
+struct tls_reading *tls_reading_new(struct config *config, const struct tls_keeper *keeper,
+                                    struct error *err);
 void tls_reading_free(struct tls_reading *reading); /* NULL is fine */
 
-struct tls_keeper;
 /* Reads, and lays it on the shelf. */
 struct tls_keeper *tls_keeper_new(struct config *config, struct error *err);
 void tls_keeper_free(struct tls_keeper *keeper); /* NULL is fine */
@@ -35,7 +37,8 @@ struct tls_shelf *tls_keeper_shelf(struct tls_keeper *keeper);
 /* What expires when, in the log; a warning where it is soon. */
 void tls_keeper_tell(struct tls_keeper *keeper, struct log *log, int64_t now_unix);
 
-/* About once a second: reads files that have changed. While they do not hold, what was read before
+/* About once a second: changes the key of tickets when it is time, and reads files that have
+ * changed. While they do not hold, what was read before
  * stays, and the log says so after TLS_KEEPER_GRACE_US, once. True: the workers are to be rung. */
 bool tls_keeper_watch(struct tls_keeper *keeper, struct log *log, uint64_t now_us,
                       int64_t now_unix);

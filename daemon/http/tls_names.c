@@ -116,6 +116,19 @@ bool tls_names_find(const struct tls_names *names, const char *asked, uint32_t *
     return find_exact(names, wildcard, ret);
 }
 
+bool tls_names_copy(const struct tls_names *names, struct tls_names *ret)
+{
+    *ret = (struct tls_names){.count = 0};
+    if (names->count == 0)
+        return true;
+    ret->entries = malloc(names->count * sizeof *names->entries);
+    if (ret->entries == NULL)
+        return false;
+    memcpy(ret->entries, names->entries, names->count * sizeof *names->entries);
+    ret->count = names->count;
+    return true;
+}
+
 void tls_names_destroy(struct tls_names *names)
 {
     free(names->entries);

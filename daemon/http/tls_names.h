@@ -32,6 +32,7 @@ const char *tls_names_added(const struct tls_names *names, uint32_t place);
 void tls_names_sort(struct tls_names *names); /* once all are there, before the first find */
 /* False when no certificate has the name. asked: as the client sent it, any bytes. */
 bool tls_names_find(const struct tls_names *names, const char *asked, uint32_t *ret);
+bool tls_names_copy(const struct tls_names *names, struct tls_names *ret); /* false: no memory */
 void tls_names_destroy(struct tls_names *names);
 
 #endif

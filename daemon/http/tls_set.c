@@ -6,6 +6,9 @@
  *
  *     ClientHello -> [server name: which context] -> [ALPN: h2, http/1.1 or an alert] -> ...
  *
+ * Who comes back with a ticket moves likewise. Contexts hold nothing that changes: what does, they
+ * find in the set, by the connection. So sets that differ in the keys of tickets share contexts.
+ *
  * Versions and options are those of the first context, for OpenSSL copies them when a connection
  * begins; that is why all contexts have the same. */
 #include "daemon/http/tls_set.h"
@@ -18,6 +21,7 @@ struct tls_set {
     struct tls_certificate *certificates;
     uint32_t count;
     struct tls_names names;
+    struct tls_tickets tickets;
     uint64_t number; /* 1 for the first on the shelf, then rising */
     _Atomic uint32_t references;
 };
@@ -55,6 +59,14 @@ static int on_server_name(SSL *ssl, int *alert, void *argument)
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* The first context's, for it is there that sessions belong. */
+static int on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int making)
+{
+    const struct tls_set *set = SSL_get_app_data(ssl);
+    return set == NULL ? -1 : tls_tickets_use(&set->tickets, name, iv, cipher, mac, making);
+}
+
 SSL *tls_set_meet(struct tls_set *set)
 {
     SSL *ssl = SSL_new(set->certificates[0].context);
@@ -78,6 +90,8 @@ static int set_up(SSL_CTX *context, const struct tls_settings *settings, struct 
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
     (void)SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
+    (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
     /* What is sent before hands are shaken can be sent again by anybody (RFC 8446, section 8). */
     (void)SSL_CTX_set_max_early_data(context, 0);
     /* RFC 9113, section 9.2.2: forward secrecy and AEAD are all that HTTP/2 may be spoken with. The
@@ -104,6 +118,10 @@ struct tls_set *tls_set_new(const struct tls_settings *settings, struct error *e
         (void)error_no_memory(err);
         goto fail;
     }
+    if (settings->tickets != NULL)
+        set->tickets = *settings->tickets;
+    else if (tls_tickets_rotate(&set->tickets, err) != 0)
+        goto fail;
     for (; set->count < settings->pair_count; set->count++) {
         struct tls_certificate *certificate = &set->certificates[set->count];
         if (tls_certificate_load(certificate, &settings->pairs[set->count], set->count, &set->names,
@@ -120,6 +138,26 @@ struct tls_set *tls_set_new(const struct tls_settings *settings, struct error *e
 fail:
     tls_set_unref(set);
     return NULL;
+}
+
+struct tls_set *tls_set_with_tickets(const struct tls_set *set, const struct tls_tickets *tickets)
+{
+    struct tls_set *copy = calloc(1, sizeof *copy);
+    if (copy == NULL)
+        return NULL;
+    atomic_init(&copy->references, 1);
+    copy->certificates = calloc(set->count, sizeof *copy->certificates);
+    if (copy->certificates == NULL || !tls_names_copy(&set->names, &copy->names)) {
+        tls_set_unref(copy);
+        return NULL;
+    }
+    for (; copy->count < set->count; copy->count++) {
+        copy->certificates[copy->count] = set->certificates[copy->count];
+        int counted = SSL_CTX_up_ref(copy->certificates[copy->count].context);
+        assert(counted == 1);
+    }
+    copy->tickets = *tickets;
+    return copy;
 }
 
 struct tls_set *tls_set_ref(struct tls_set *set)
@@ -140,6 +178,7 @@ void tls_set_unref(struct tls_set *set)
     for (uint32_t i = 0; i < set->count; i++)
         tls_certificate_destroy(&set->certificates[i]);
     free(set->certificates);
+    tls_tickets_wipe(&set->tickets);
     tls_names_destroy(&set->names);
     free(set);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tls_set.h -- what new connections shake hands by: certificates, each by its names.
+/* tls_set.h -- what new connections shake hands by: certificates, each by its names, and the
+ * keys of tickets.
  *
  * Immutable once made, and counted: the main thread makes a set whole or not at all and lays it on
  * the shelf; each worker takes up the newest between two turns of its loop, and a connection keeps
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "daemon/http/tls_certificate.h"
+#include "daemon/http/tls_tickets.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -24,6 +26,7 @@ struct tls_settings {
     const struct tls_pair *pairs; /* the first is for whoever asks for no name that we have */
     uint32_t pair_count;          /* 1 to TLS_CERTIFICATES_MAX */
     enum tls_version version_min;
+    const struct tls_tickets *tickets; /* copied; NULL: a key that nobody else has */
 };
 
 struct tls_set;
@@ -31,6 +34,8 @@ struct tls_set;
 /* One reference, the caller's; settings: borrowed for the call. NULL and err, which names the file
  * at fault, on failure. */
 struct tls_set *tls_set_new(const struct tls_settings *settings, struct error *err);
+/* The same with other keys for tickets, which are copied. NULL when there is no memory. */
+struct tls_set *tls_set_with_tickets(const struct tls_set *set, const struct tls_tickets *tickets);
 struct tls_set *tls_set_ref(struct tls_set *set); /* returns set; any thread */
 void tls_set_unref(struct tls_set *set);          /* NULL is fine; any thread */
 

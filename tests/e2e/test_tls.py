@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import time
@@ -238,3 +239,95 @@ def test_a_link_that_turns_is_a_change(serve, tmp_path, site):
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", tmp_path / "now")
     wait_shown(server, other)
+
+
+# -- Sessions that are taken up again --
+
+def visit(server, context, session=None):
+    """(whether the session was taken up, the session to come back with)."""
+    wire = socket.create_connection(("127.0.0.1", server.port), timeout=120)
+    with context.wrap_socket(wire, server_hostname="localhost", session=session) as wire:
+        assert talk(wire, b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")[0] == 200
+        return wire.session_reused, wire.session
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_any_worker_takes_a_session_up(serve, site, version):
+    server = serve(pair(site), "--workers", 4)
+    context = trusting(alpn=["http/1.1"])
+    context.minimum_version = context.maximum_version = version
+    reused, session = visit(server, context)
+    assert not reused
+    for _ in range(24):  # each goes to a worker by chance
+        reused, session = visit(server, context, session)
+        assert reused
+    assert metric(server, trusting(), "weir_tls_handshakes_total", result="resumed") == 24
+
+
+def test_openssl_resumes_and_sends_no_early_data(serve, tmp_path, site):
+    server = serve(pair(site))
+    at, kept = f"127.0.0.1:{server.port}", tmp_path / "session"
+    ask = "GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    status, said = openssl("s_client", "-connect", at, "-quiet", "-no_ign_eof", "-ign_eof",
+                           "-sess_out", kept, text=ask)
+    assert kept.exists(), said
+    said = openssl("s_client", "-connect", at, "-sess_in", kept, "-ign_eof", text=ask)[1]
+    assert "Reused, TLSv1.3" in said and "Early data was not sent" in said, said
+    said = openssl("sess_id", "-in", kept, "-noout", "-text")[1]
+    assert "Max Early Data: 0" in said, said
+
+
+def test_a_session_outlives_one_rotation_and_not_two(serve, site):
+    """With a period of seconds: as long as the key is new, or the one before, it is taken up."""
+    server = serve({**pair(site), "ticket_rotation": "5s"}, "--workers", 2)
+    context = trusting(alpn=["http/1.1"])
+    started = time.monotonic()
+    _, first = visit(server, context)
+    taken = time.monotonic()
+    last_reused = None
+    while True:
+        asked = time.monotonic()
+        reused, _ = visit(server, context, first)
+        if not reused:
+            break
+        last_reused = asked
+        assert asked - started < 60, "it is never forgotten"
+        time.sleep(0.2)
+    # Two changes of keys lie between: the first within 5 s of it, the second 5 s later. The main
+    # thread looks once a second.
+    assert last_reused is not None and time.monotonic() - started > 5
+    assert last_reused - taken < 10 + 2 + (asked - last_reused)
+
+
+def test_a_fleet_shares_keys_by_a_file(start, tmp_path, site):
+    keys = tmp_path / "tickets"
+    keys.write_bytes(os.urandom(80))
+    keys.chmod(0o600)
+    config = configure(tmp_path, {**pair(site), "ticket_keys_file": str(keys)})
+    one, two = (start("--config", config, model=False, tls=True) for _ in range(2))
+    context = trusting(alpn=["http/1.1"])
+    _, session = visit(one, context)
+    reused, session = visit(two, context, session)
+    assert reused
+    # The next key comes in front, and in time the old one goes.
+    second = os.urandom(80)
+    fresh = tmp_path / "fresh"
+    for content, expected in ((second + keys.read_bytes(), True), (second, False)):
+        fresh.write_bytes(content)
+        fresh.chmod(0o600)
+        before = len([line for line in two.lines if "event=tls_reloaded" in line])
+        os.replace(fresh, keys)
+        deadline = time.monotonic() + 60
+        while len([line for line in two.lines if "event=tls_reloaded" in line]) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        deadline = time.monotonic() + 60
+        while visit(two, context, session)[0] != expected:  # workers take it up in a moment
+            assert time.monotonic() < deadline
+    # A file that others can read is refused; what was there goes on.
+    _, session = visit(two, context)
+    keys.chmod(0o644)
+    os.utime(keys)
+    line = two.wait_for("event=tls_reload_refused.*", 60).group(0)
+    assert "ticket_keys_file" in line and "mode 644" in line
+    assert visit(two, context, session)[0]

@@ -184,10 +184,10 @@ static void a_reading_is_whole_or_nothing(void **state)
     struct desk *desk = *state;
     struct error err = {0};
     place(desk, 1, 2);
-    assert_null(tls_reading_new(desk->config, &err));
+    assert_null(tls_reading_new(desk->config, desk->keeper, &err));
     assert_non_null(strstr(err.text, "server.tls: key '"));
     place(desk, 2, 2);
-    struct tls_reading *reading = tls_reading_new(desk->config, &err);
+    struct tls_reading *reading = tls_reading_new(desk->config, desk->keeper, &err);
     assert_non_null(reading);
     tls_keeper_take(desk->keeper, reading);
     assert_string_equal(name(desk), "c.example");
@@ -213,6 +213,22 @@ static void expiry_is_told_of_day_by_day_when_it_is_near(void **state)
     assert_int_equal(said(desk, "days_left=-1"), 1);
 }
 
+static void keys_of_tickets_change_in_time(void **state)
+{
+    struct desk *desk = *state;
+    assert_false(watch(desk)); /* the period begins */
+    desk->now_us += 12 * 3600 * SECOND_US - 2 * SECOND_US;
+    assert_false(watch(desk));
+    assert_true(watch(desk));
+    assert_false(watch(desk));
+    assert_string_equal(name(desk), "a.example");
+    place(desk, 1, 1);
+    desk->now_us += 12 * 3600 * SECOND_US;
+    assert_true(watch(desk)); /* both at once */
+    assert_string_equal(name(desk), "b.example");
+    assert_int_equal(tls_keeper_reloads(desk->keeper, TLS_RELOAD_DONE), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -223,6 +239,7 @@ int main(void)
         TEST(what_never_holds_is_told_once_and_the_old_stays),
         TEST(a_file_that_changes_all_the_time_is_told_of_too),
         TEST(a_reading_is_whole_or_nothing),
+        TEST(keys_of_tickets_change_in_time),
         TEST(expiry_is_told_of_day_by_day_when_it_is_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,5 +131,6 @@ bool tls_shake(struct tls_pair_of_hands *hands, struct tls_set *set,
 void tls_let_go(struct tls_pair_of_hands *hands)
 {
     tls_free(hands->server);
+    SSL_set_shutdown(hands->client, SSL_SENT_SHUTDOWN); /* else its session is thought broken */
     SSL_free(hands->client);
 }
