@@ -146,6 +146,8 @@ static int read_choice(const char *value, const char *const *choices, int *ret, 
 static const char *const switch_words[] = {"false", "true", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
 static const char *const version_words[] = {"1.2", "1.3", NULL};
+static const char *const client_auth_words[] = {"off", "optional", "required", NULL};
+static const char *const certificate_user_words[] = {"off", "subject", "san", "spiffe", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
@@ -153,6 +155,8 @@ static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
 static_assert(TLS_VERSION_1_2 == 0 && TLS_VERSION_1_3 == 1, "version_words likewise");
+static_assert(TLS_CLIENT_AUTH_OFF == 0 && TLS_CLIENT_AUTH_REQUIRED == 2, "likewise");
+static_assert(CERTIFICATE_USER_OFF == 0 && CERTIFICATE_USER_SPIFFE == 3, "likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
@@ -190,6 +194,16 @@ int config_key_set(struct config *config, const struct config_key *key, const ch
         result = read_choice(value, version_words, &choice, err);
         if (result == 0)
             *(enum tls_version *)place = (enum tls_version)choice;
+        return result;
+    case CONFIG_CLIENT_AUTH:
+        result = read_choice(value, client_auth_words, &choice, err);
+        if (result == 0)
+            *(enum tls_client_auth *)place = (enum tls_client_auth)choice;
+        return result;
+    case CONFIG_CERTIFICATE_USER:
+        result = read_choice(value, certificate_user_words, &choice, err);
+        if (result == 0)
+            *(enum certificate_user *)place = (enum certificate_user)choice;
         return result;
     case CONFIG_VIEW:
         result = read_choice(value, view_words, &choice, err);

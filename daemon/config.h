@@ -24,6 +24,14 @@
 #define CONFIG_ADMIN_KEYS_MAX        64u
 #define CONFIG_CERTIFICATE_NAMES_MAX 256u
 
+/* What of a client's certificate names the user. */
+enum certificate_user {
+    CERTIFICATE_USER_OFF,
+    CERTIFICATE_USER_SUBJECT,
+    CERTIFICATE_USER_SAN,
+    CERTIFICATE_USER_SPIFFE
+};
+
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
     char *path;    /* of the GGUF */
@@ -68,6 +76,9 @@ struct config {
     enum tls_version tls_version_min;
     uint32_t tls_ticket_rotation_ms;
     char *tls_ticket_keys_file; /* "" for keys of its own */
+    enum tls_client_auth tls_client_auth;
+    char *tls_client_ca, *tls_client_crl; /* "" for none */
+    uint32_t tls_client_depth;
     struct listener_limits limits;
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
@@ -91,6 +102,7 @@ struct config {
     char *jwt_keys_file; /* "" for none, and so below */
     char *jwt_issuer, *jwt_audience, *jwt_claim, *jwt_header;
     char *gateway_header, *gateway_secret_file;
+    enum certificate_user certificate_user;
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     bool trust_asserted;

@@ -16,18 +16,20 @@
 #define CONFIG_PATH_BYTES_MAX 4095u
 
 enum config_kind {
-    CONFIG_TEXT,       /* char *, at least `least` and at most `most` bytes */
-    CONFIG_U16,        /* uint16_t */
-    CONFIG_U32,        /* uint32_t */
-    CONFIG_BYTES,      /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
-    CONFIG_DURATION,   /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
-    CONFIG_SWITCH,     /* bool: true or false */
-    CONFIG_SHARING,    /* bool: all or tenant */
-    CONFIG_LEVEL,      /* enum log_level */
-    CONFIG_ENFORCE,    /* enum policy_enforce */
-    CONFIG_VIEW,       /* enum policy_view */
-    CONFIG_FORMAT,     /* enum log_format */
-    CONFIG_TLS_VERSION /* enum tls_version */
+    CONFIG_TEXT,            /* char *, at least `least` and at most `most` bytes */
+    CONFIG_U16,             /* uint16_t */
+    CONFIG_U32,             /* uint32_t */
+    CONFIG_BYTES,           /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
+    CONFIG_DURATION,        /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
+    CONFIG_SWITCH,          /* bool: true or false */
+    CONFIG_SHARING,         /* bool: all or tenant */
+    CONFIG_LEVEL,           /* enum log_level */
+    CONFIG_ENFORCE,         /* enum policy_enforce */
+    CONFIG_VIEW,            /* enum policy_view */
+    CONFIG_FORMAT,          /* enum log_format */
+    CONFIG_TLS_VERSION,     /* enum tls_version */
+    CONFIG_CLIENT_AUTH,     /* enum tls_client_auth */
+    CONFIG_CERTIFICATE_USER /* enum certificate_user */
 };
 
 struct config_key {

@@ -88,5 +88,18 @@ int config_check_tls(const struct config *config, struct error *err)
 {
     if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
         return error_set(err, ERROR_INVALID, "certificate and key go together; one is missing");
+    bool asks = config->tls_client_auth != TLS_CLIENT_AUTH_OFF;
+    if (asks && !config_has_tls(config))
+        return error_set(err, ERROR_INVALID, "client_auth needs a certificate and a key of weir's");
+    if (asks && config->tls_client_ca[0] == '\0')
+        return error_set(err, ERROR_INVALID,
+                         "client_auth needs client_ca, the authorities that clients come with");
+    if (!asks && (config->tls_client_ca[0] != '\0' || config->tls_client_crl[0] != '\0'))
+        return error_set(err, ERROR_INVALID,
+                         "client_ca and client_crl are not looked at while client_auth is off: "
+                         "set it to optional or required, or leave them out");
+    if (!asks && config->certificate_user != CERTIFICATE_USER_OFF)
+        return error_set(err, ERROR_INVALID,
+                         "users.certificate needs client_auth: optional or required");
     return 0;
 }

@@ -23,7 +23,7 @@
 
 #define SOON_S    (14 * 86400) /* before it expires: weir.rules.yml has the same */
 #define DAY_S     86400
-#define FILES_MAX (2 * TLS_CERTIFICATES_MAX + 1)
+#define FILES_MAX (2 * TLS_CERTIFICATES_MAX + 3)
 #define AGAIN_US  60000000u /* after there was no memory, or no randomness, for new keys */
 
 struct file_look {
@@ -67,6 +67,8 @@ static void list_files(const struct config *config, const char *ret[FILES_MAX])
         ret[count++] = config->tls_pairs[i].key;
     }
     ret[count++] = config->tls_ticket_keys_file;
+    ret[count++] = config->tls_client_ca;
+    ret[count++] = config->tls_client_crl;
     while (count < FILES_MAX)
         ret[count++] = "";
 }
@@ -95,7 +97,14 @@ static struct tls_set *read_set(const struct config *config, const struct tls_ti
     struct tls_pair pairs[TLS_CERTIFICATES_MAX];
     struct tls_tickets shared = {.count = 0};
     struct tls_settings settings = {
-        .pairs = pairs, .version_min = config->tls_version_min, .tickets = own};
+        .pairs = pairs,
+        .version_min = config->tls_version_min,
+        .clients = {.auth = config->tls_client_auth,
+                    .authorities = config->tls_client_ca,
+                    .revoked = config->tls_client_crl,
+                    .depth_max = config->tls_client_depth},
+        .tickets = own,
+    };
     if (config->tls_ticket_keys_file[0] != '\0') {
         if (tls_tickets_read(config->tls_ticket_keys_file, &shared, err) != 0) {
             (void)error_wrap(err, "ticket_keys_file");

@@ -2,6 +2,7 @@
 #include "daemon/http/tls.h"
 
 #include "daemon/http/listener_inner.h"
+#include "daemon/http/tls_client.h"
 #include "daemon/http/tls_set.h"
 
 #include <assert.h>
@@ -19,6 +20,8 @@ struct tls {
     struct tls_set *set;      /* a reference while hands are shaken, then NULL */
     _Atomic uint64_t *counts; /* borrowed: the listener; TLS_RESULT_COUNT */
     bool failed;
+    bool client_read;          /* `client` is what there is to know */
+    struct tls_client *client; /* NULL for none */
 };
 
 /* What came of the handshake is known, once. */
@@ -62,6 +65,7 @@ void tls_free(struct tls *tls)
     if (tls->set != NULL)
         settle(tls, TLS_UNFINISHED);
     SSL_free(tls->ssl); /* and both BIOs */
+    tls_client_free(tls->client);
     free(tls);
 }
 
@@ -119,6 +123,18 @@ void tls_close(struct tls *tls)
         (SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN) == 0)
         (void)SSL_shutdown(tls->ssl); /* 0: sent, theirs not seen; we do not wait for it */
     ERR_clear_error();
+}
+
+const struct tls_client *tls_client_of(struct tls *tls)
+{
+    assert(tls->set == NULL);
+    if (tls->client_read)
+        return tls->client;
+    tls->client_read = true;
+    const X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
+    if (certificate != NULL && SSL_get_verify_result(tls->ssl) == X509_V_OK)
+        tls->client = tls_client_new(certificate);
+    return tls->client;
 }
 
 bool tls_chose_h2(const struct tls *tls)

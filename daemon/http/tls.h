@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct tls;
+struct tls_client;
 struct tls_set;
 
 /* What came of a handshake. */
@@ -35,6 +36,9 @@ bool tls_write(struct tls *tls, const void *plain, size_t count);
 /* Moves what is to go on the wire (records, handshake, alerts) to out. */
 void tls_collect(struct tls *tls, struct text *out);
 void tls_close(struct tls *tls); /* close_notify, once, for tls_collect() to find */
+
+/* Whom the client's certificate names, NULL where it showed none; once hands are shaken. */
+const struct tls_client *tls_client_of(struct tls *tls);
 
 bool tls_chose_h2(const struct tls *tls); /* by ALPN */
 

@@ -22,8 +22,7 @@ int tls_error(struct error *err, const char *what, const char *file, const char 
                      reason == NULL ? "unknown reason" : reason, remedy);
 }
 
-/* Nobody is there to type one. */
-static int on_passphrase(char *buffer, int bytes, int writing, void *argument)
+int tls_no_passphrase(char *buffer, int bytes, int writing, void *argument)
 {
     (void)buffer;
     (void)bytes;
@@ -41,7 +40,7 @@ static int64_t unix_of(const ASN1_TIME *time)
 static int load_files(SSL_CTX *context, const struct tls_pair *pair, struct error *err)
 {
     ERR_clear_error();
-    SSL_CTX_set_default_passwd_cb(context, on_passphrase);
+    SSL_CTX_set_default_passwd_cb(context, tls_no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) != 1)
         return tls_error(err, "certificate", pair->certificate,
                          "give a PEM file that weir may read: the certificate, then its chain");

@@ -31,6 +31,9 @@ int tls_certificate_load(struct tls_certificate *ret, const struct tls_pair *pai
                          struct tls_names *names, struct error *err);
 void tls_certificate_destroy(struct tls_certificate *certificate); /* all zero is fine */
 
+/* A pem_password_cb: nobody is there to type one. */
+int tls_no_passphrase(char *buffer, int bytes, int writing, void *argument);
+
 /* "what 'file': why (remedy)" with the reason that OpenSSL's queue has for it, which is emptied. */
 int tls_error(struct error *err, const char *what, const char *file, const char *remedy);
 

@@ -83,7 +83,8 @@ void tls_set_part(SSL *ssl)
 
 /* -- Making one -- */
 
-static int set_up(SSL_CTX *context, const struct tls_settings *settings, struct error *err)
+static int set_up(SSL_CTX *context, const struct tls_settings *settings,
+                  const struct tls_clients *clients, struct error *err)
 {
     bool newest = settings->version_min == TLS_VERSION_1_3;
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -101,41 +102,51 @@ static int set_up(SSL_CTX *context, const struct tls_settings *settings, struct 
         ERR_clear_error();
         return error_set(err, ERROR_UNSUPPORTED, "OpenSSL has no modern ciphers here");
     }
+    bool told = tls_clients_set_up(clients, context);
+    ERR_clear_error();
+    return told ? 0 : error_no_memory(err);
+}
+
+static int load_certificates(struct tls_set *set, const struct tls_settings *settings,
+                             const struct tls_clients *clients, struct error *err)
+{
+    set->certificates = calloc(settings->pair_count, sizeof *set->certificates);
+    if (set->certificates == NULL)
+        return error_no_memory(err);
+    for (uint32_t i = 0; i < settings->pair_count; i++) {
+        struct tls_certificate *certificate = &set->certificates[i];
+        int result = tls_certificate_load(certificate, &settings->pairs[i], i, &set->names, err);
+        if (result != 0)
+            return result;
+        set->count++;
+        result = set_up(certificate->context, settings, clients, err);
+        if (result != 0)
+            return result;
+    }
+    tls_names_sort(&set->names);
     return 0;
 }
 
 struct tls_set *tls_set_new(const struct tls_settings *settings, struct error *err)
 {
     assert(settings->pair_count >= 1 && settings->pair_count <= TLS_CERTIFICATES_MAX);
+    struct tls_clients clients;
     struct tls_set *set = calloc(1, sizeof *set);
     if (set == NULL) {
         (void)error_no_memory(err);
         return NULL;
     }
     atomic_init(&set->references, 1);
-    set->certificates = calloc(settings->pair_count, sizeof *set->certificates);
-    if (set->certificates == NULL) {
-        (void)error_no_memory(err);
-        goto fail;
-    }
+    int result = tls_clients_init(&clients, &settings->clients, err);
     if (settings->tickets != NULL)
         set->tickets = *settings->tickets;
-    else if (tls_tickets_rotate(&set->tickets, err) != 0)
-        goto fail;
-    for (; set->count < settings->pair_count; set->count++) {
-        struct tls_certificate *certificate = &set->certificates[set->count];
-        if (tls_certificate_load(certificate, &settings->pairs[set->count], set->count, &set->names,
-                                 err) != 0)
-            goto fail;
-        if (set_up(certificate->context, settings, err) != 0) {
-            set->count++; /* it is there, and goes with the others */
-            goto fail;
-        }
-    }
-    tls_names_sort(&set->names);
-    return set;
-
-fail:
+    else if (result == 0)
+        result = tls_tickets_rotate(&set->tickets, err);
+    if (result == 0)
+        result = load_certificates(set, settings, &clients, err);
+    tls_clients_destroy(&clients);
+    if (result == 0)
+        return set;
     tls_set_unref(set);
     return NULL;
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "daemon/http/tls_certificate.h"
+#include "daemon/http/tls_clients.h"
 #include "daemon/http/tls_tickets.h"
 
 #include <openssl/ssl.h>
@@ -26,6 +27,7 @@ struct tls_settings {
     const struct tls_pair *pairs; /* the first is for whoever asks for no name that we have */
     uint32_t pair_count;          /* 1 to TLS_CERTIFICATES_MAX */
     enum tls_version version_min;
+    struct tls_client_rules clients;
     const struct tls_tickets *tickets; /* copied; NULL: a key that nobody else has */
 };
 
