@@ -7,6 +7,7 @@ SANITIZE ?=
 MODEL    ?= $(shell models/fetch-default-model --path)
 PORT     ?= 8080
 PREFIX   ?= /usr
+SYSCONFDIR ?= /etc
 SECONDS_EACH ?= 60
 
 FLOORS   := daemon batching policy models kernels base
@@ -20,6 +21,7 @@ LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 ifeq ($(SANITIZE),)
 LDLIBS   += -ljemalloc
 else
+CPPFLAGS += -DWEIR_SANITIZED
 CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SANITIZE)
 endif
@@ -108,17 +110,7 @@ bench: deps-test build/venv/.ready model
 	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/run.py
 
 install: $(BUILD)/weir
-	install -D -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
-	install -D -m 644 config/weir.yaml $(DESTDIR)/etc/weir/weir.yaml
-	install -d $(DESTDIR)$(PREFIX)/share/weir/licenses
-	install -m 644 config/licenses/*.yaml $(DESTDIR)$(PREFIX)/share/weir/licenses
-	install -d $(DESTDIR)$(PREFIX)/share/weir/prometheus
-	install -m 644 config/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/weir/prometheus
-	install -D -m 644 config/alertmanager/alertmanager.yml $(DESTDIR)$(PREFIX)/share/weir/alertmanager/alertmanager.yml
-	install -D -m 644 config/grafana/weir.json $(DESTDIR)$(PREFIX)/share/weir/grafana/weir.json
-	install -D -m 644 systemd/weir.service $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
-	install -D -m 644 systemd/weir.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf
-	install -D -m 644 systemd/weir.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf
+	@DESTDIR="$(DESTDIR)" packaging/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
 image:
 	buildah build --tag weir:$(VERSION) --file docker/Dockerfile .
 clean:
@@ -129,7 +121,7 @@ help:
 	@echo 'make lint | asan | ubsan | tsan     style rules; the tests under a sanitizer'
 	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
-	@echo 'make install [DESTDIR=] [PREFIX=]   binary, licences, settings, systemd unit'
+	@echo 'make install [DESTDIR=] [PREFIX=]   binary, manual, licences, examples, systemd units'
 	@echo 'make image                          a container image, by buildah'
 	@echo 'make deps | clean                   what Debian packages are missing; forget the build'
 

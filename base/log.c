@@ -44,10 +44,14 @@ static const char *level_name(enum log_level level)
     return "error";
 }
 
-/* RFC 3339 in UTC, to the millisecond. */
-static void append_time(struct text *line)
+int log_fd(const struct log *log)
 {
-    int64_t now_us = clock_unix_us();
+    return log->fd;
+}
+
+/* RFC 3339 in UTC, to the millisecond. */
+static void append_time(struct text *line, int64_t now_us)
+{
     time_t seconds = (time_t)(now_us / 1000000);
     struct tm broken;
     char stamp[32];
@@ -103,6 +107,19 @@ static void append_field(struct text *line, enum log_format format, const struct
     }
 }
 
+void log_line(struct text *out, enum log_format format, int64_t now_unix_us, enum log_level level,
+              const char *event, const struct log_field *fields)
+{
+    bool json = format == LOG_FORMAT_JSON;
+    text_append_string(out, json ? "{\"ts\":\"" : "ts=");
+    append_time(out, now_unix_us);
+    text_append_format(out, json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " level=%s event=%s",
+                       level_name(level), event);
+    for (; fields->kind != LOG_FIELD_END; fields++)
+        append_field(out, format, fields);
+    text_append_string(out, json ? "}\n" : "\n");
+}
+
 void log_fields(struct log *log, enum log_level level, const char *event,
                 const struct log_field *fields)
 {
@@ -110,14 +127,7 @@ void log_fields(struct log *log, enum log_level level, const char *event,
         return;
     struct text line;
     text_init(&line);
-    bool json = log->format == LOG_FORMAT_JSON;
-    text_append_string(&line, json ? "{\"ts\":\"" : "ts=");
-    append_time(&line);
-    text_append_format(&line, json ? "\",\"level\":\"%s\",\"event\":\"%s\"" : " level=%s event=%s",
-                       level_name(level), event);
-    for (; fields->kind != LOG_FIELD_END; fields++)
-        append_field(&line, log->format, fields);
-    text_append_string(&line, json ? "}\n" : "\n");
+    log_line(&line, log->format, clock_unix_us(), level, event, fields);
     if (line.count > 0) {
         /* A log that cannot be written has nowhere to say so. */
         ssize_t written = write(log->fd, line.bytes, line.count);

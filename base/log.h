@@ -8,6 +8,8 @@
 #ifndef WEIR_BASE_LOG_H
 #define WEIR_BASE_LOG_H
 
+#include "base/text.h"
+
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
@@ -46,6 +48,11 @@ struct log_field {
 /* fields: an array ended by LOG_FIELD_END. event: a lower_snake_case constant. A NULL log drops. */
 void log_fields(struct log *log, enum log_level level, const char *event,
                 const struct log_field *fields);
+
+/* The same line into `out`, for whoever writes it elsewhere. Pure. */
+void log_line(struct text *out, enum log_format format, int64_t now_unix_us, enum log_level level,
+              const char *event, const struct log_field *fields);
+int log_fd(const struct log *log); /* borrowed: log_new's caller */
 
 /* log_event(log, LOG_LEVEL_INFO, "model_loaded", LOG_STRING("model", id), LOG_U64("bytes", n));
  * one field at least: log_fields() takes none. */

@@ -23,8 +23,10 @@
 #include "batching/engine.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "batching/mailbox.h"
 #include "batching/outbox.h"
+#include "batching/pace.h"
 #include "batching/scheduler.h"
 #include "batching/sequence.h"
 
@@ -68,13 +70,15 @@ struct engine {
     float *logits;                   /* [outputs_max, vocabulary] */
     uint32_t *event_counts;          /* [workers] of the step being planned */
     uint64_t dequeued, dequeued_tokens;
-    double tokens_per_s;
+    struct pace pace;
+    uint64_t paced; /* of dequeued: what pace knows of */
     struct engine_stats stats;
 
     /* Shared: each guards itself. */
     struct mailbox *mailbox;
     struct outbox *outbox;
     struct stats_board board;
+    _Atomic uint64_t layer_us; /* written by the model: see model_step.progress_us */
     pthread_t thread;
     bool started; /* the thread is to be joined; owner's */
 };
@@ -117,10 +121,13 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
         after = atomic_load_explicit(&board->version, memory_order_relaxed);
     } while (before != after || before % 2 != 0);
     memcpy(ret, words, sizeof *ret);
+    uint64_t layer_us = atomic_load_explicit(&engine->layer_us, memory_order_relaxed);
+    if (layer_us > ret->last_progress_us)
+        ret->last_progress_us = layer_us;
     (void)mailbox_waiting(engine->mailbox, &ret->waiting_tokens);
 }
 
-static void count_step(struct engine *engine, uint32_t rows, uint64_t elapsed_us)
+static void count_step(struct engine *engine, uint32_t rows)
 {
     static const uint32_t bounds[] = {1,   8,    16,   32,   64,   128,  256,
                                       512, 1024, 2048, 4096, 8192, 16384};
@@ -130,11 +137,6 @@ static void count_step(struct engine *engine, uint32_t rows, uint64_t elapsed_us
     engine->stats.iteration_rows[bucket]++;
     engine->stats.steps++;
     engine->stats.step_rows += rows;
-    double rate = (double)rows * 1e6 / (double)(elapsed_us > 0 ? elapsed_us : 1);
-    engine->tokens_per_s += (rate - engine->tokens_per_s) * (engine->stats.steps == 1 ? 1.0 : 0.1);
-    double most = (double)UINT32_MAX / 2;
-    mailbox_set_throughput(engine->mailbox,
-                           (uint32_t)(engine->tokens_per_s < most ? engine->tokens_per_s : most));
 }
 
 /* Tells the mailbox what the scheduler took out of the queue. */
@@ -295,6 +297,7 @@ static int run(struct engine *engine, const struct plan *plan)
         .block_tables = plan->block_tables,
         .output_count = output,
         .output_rows = engine->output_rows,
+        .progress_us = &engine->layer_us,
     };
     return model_forward(engine->config.model, &step, engine->logits, NULL);
 }
@@ -404,7 +407,7 @@ static void step(struct engine *engine)
     uint64_t begun_us = clock_monotonic_us();
     struct plan plan = scheduler_plan(engine->scheduler, begun_us);
     settle_queue(engine);
-    publish(engine, true, engine->stats.last_progress_us);
+    publish(engine, true, begun_us); /* after an idle hour the last step is no measure */
     /* Ends by cancellation do not wait for the step. */
     outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
     if (!reserve_events(engine, &plan)) {
@@ -417,13 +420,19 @@ static void step(struct engine *engine)
         sample(engine, &plan, now_us);
     else
         fail(engine, &plan, now_us);
-    count_step(engine, plan.row_count, now_us - begun_us);
+    count_step(engine, plan.row_count);
 }
 
 static void deliver(struct engine *engine)
 {
+    uint32_t tokens;
+    uint64_t now_us = clock_monotonic_us();
     settle_queue(engine);
-    publish(engine, scheduler_has_work(engine->scheduler), clock_monotonic_us());
+    pace_note(&engine->pace, engine->dequeued - engine->paced,
+              mailbox_waiting(engine->mailbox, &tokens), now_us);
+    engine->paced = engine->dequeued;
+    mailbox_set_pace(engine->mailbox, pace_a_ks(&engine->pace));
+    publish(engine, scheduler_has_work(engine->scheduler), now_us);
     outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
 }
 
@@ -584,7 +593,8 @@ struct engine *engine_start(const struct engine_config *config, struct error *er
                       config->context, err) != 0)
         goto fail;
     publish(engine, false, clock_monotonic_us());
-    int code = pthread_create(&engine->thread, NULL, engine_main, engine);
+    int code =
+        thread_start_numbered(&engine->thread, "engine", config->number, engine_main, engine);
     if (code != 0) {
         (void)error_set_errno(err, code, "engine thread");
         goto fail;

@@ -85,6 +85,7 @@ struct generation_events {
 
 struct engine_config {
     struct model *model; /* borrowed; the engine thread's while the engine lives */
+    uint32_t number;     /* in the thread's name */
     uint32_t workers;    /* outboxes */
     uint32_t kv_blocks;  /* 0: from kv_memory_bytes */
     size_t kv_memory_bytes;
@@ -132,7 +133,7 @@ struct engine_stats {
     uint64_t steps, step_rows, preemptions;
     uint64_t prefix_queries, prefix_hits; /* tokens */
     uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
-    uint64_t last_progress_us; /* monotonic: the last finished step, or idle loop */
+    uint64_t last_progress_us; /* monotonic: a step began or ended, a layer ended, or idle loop */
     bool busy;                 /* a step is running or due */
     /* rows a step: vllm:iteration_tokens_total's buckets 1,8,16,32,64,...,16384,+Inf */
     uint64_t iteration_rows[14];

@@ -22,6 +22,7 @@
 #include "batching/mailbox.h"
 
 #include "base/ring.h"
+#include "batching/pace.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -32,8 +33,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define RETRY_AFTER_MAX_S 60u
-#define CHOICES_MASK      ((1u << ENGINE_CHOICES_MAX) - 1)
+#define CHOICES_MASK ((1u << ENGINE_CHOICES_MAX) - 1)
 
 struct slot {
     _Atomic uint64_t word;
@@ -46,9 +46,9 @@ struct mailbox {
     struct ring *unused; /* slots; any thread */
     struct ring *posted; /* generations; pushed by any thread, popped by the engine's */
     _Atomic uint32_t waiting, waiting_tokens;
-    _Atomic uint32_t tokens_per_s; /* 0 until it was measured */
-    _Atomic uint32_t posting;      /* threads inside mailbox_post() */
-    _Atomic uint32_t mail_count;   /* in `posted`, or about to be */
+    _Atomic uint32_t pace_a_ks;  /* pace.h */
+    _Atomic uint32_t posting;    /* threads inside mailbox_post() */
+    _Atomic uint32_t mail_count; /* in `posted`, or about to be */
     _Atomic bool closed, cancels, asleep;
 };
 
@@ -107,12 +107,8 @@ void mailbox_free(struct mailbox *mailbox)
 
 static uint32_t retry_after_s(const struct mailbox *mailbox)
 {
-    uint32_t tokens = atomic_load_explicit(&mailbox->waiting_tokens, memory_order_relaxed);
-    uint32_t tokens_per_s = atomic_load_explicit(&mailbox->tokens_per_s, memory_order_relaxed);
-    if (tokens_per_s == 0)
-        return 1;
-    uint32_t seconds = tokens / tokens_per_s + 1;
-    return seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S;
+    return pace_retry_after_s(atomic_load_explicit(&mailbox->waiting, memory_order_relaxed),
+                              atomic_load_explicit(&mailbox->pace_a_ks, memory_order_relaxed));
 }
 
 static int refuse(const struct mailbox *mailbox, uint32_t *ret_retry_after_s, struct error *err)
@@ -167,9 +163,9 @@ uint32_t mailbox_waiting(const struct mailbox *mailbox, uint32_t *ret_tokens)
     return atomic_load_explicit(&mailbox->waiting, memory_order_relaxed);
 }
 
-void mailbox_set_throughput(struct mailbox *mailbox, uint32_t tokens_per_s)
+void mailbox_set_pace(struct mailbox *mailbox, uint32_t a_ks)
 {
-    atomic_store_explicit(&mailbox->tokens_per_s, tokens_per_s, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->pace_a_ks, a_ks, memory_order_relaxed);
 }
 
 /* -- sending -- */

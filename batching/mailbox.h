@@ -49,8 +49,8 @@ uint32_t mailbox_slot(uint64_t id);                                     /* below
 void mailbox_left_queue(struct mailbox *mailbox, uint32_t generations, uint32_t tokens);
 /* The id names nothing from now on, and its slot may be used again. */
 void mailbox_retire(struct mailbox *mailbox, uint64_t id);
-/* What Retry-After is reckoned with. */
-void mailbox_set_throughput(struct mailbox *mailbox, uint32_t tokens_per_s);
+/* What Retry-After is reckoned with: pace_a_ks(). */
+void mailbox_set_pace(struct mailbox *mailbox, uint32_t a_ks);
 /* Sleeps until there is mail, a cancellation, or the close; or timeout_ms, unless negative. May
  * return early. */
 void mailbox_wait(struct mailbox *mailbox, int timeout_ms);

@@ -18,6 +18,7 @@
 #define PRODUCT_BYTES_MAX 255u
 #define WEBHOOK_NAME_MAX  64u
 #define MINUTE_MS         60000u
+#define SHARE_ONE         1000000u
 #define MIB               (UINT64_C(1) << 20)
 #define TIB               (UINT64_C(1) << 40)
 
@@ -101,6 +102,30 @@ static int set_number(void *place, const struct config_key *key, const char *val
     return 0;
 }
 
+/* "0.25": digits, and up to six behind a point. False for anything else, and for more than 1. */
+static bool read_share(const char *value, uint32_t *ret)
+{
+    uint32_t whole = value[0] == '1', millionths = 0, scale = SHARE_ONE / 10;
+    const char *at = value + 1;
+    if (value[0] != '0' && value[0] != '1')
+        return false;
+    if (*at == '.' && at[1] != '\0')
+        for (at++; isdigit((unsigned char)*at) && scale > 0; at++, scale /= 10)
+            millionths += (uint32_t)(*at - '0') * scale;
+    *ret = whole * SHARE_ONE + millionths;
+    return *at == '\0' && *ret <= SHARE_ONE;
+}
+
+static int set_share(uint32_t *place, const char *value, struct error *err)
+{
+    uint32_t share;
+    if (!read_share(value, &share))
+        return error_set(err, ERROR_INVALID,
+                         "expected a share from 0 to 1 such as 0.05, got '%.64s'", value);
+    *place = share;
+    return 0;
+}
+
 static int replace_text(char **place, const char *value, struct error *err)
 {
     char *copy = strdup(value);
@@ -144,7 +169,11 @@ static int read_choice(const char *value, const char *const *choices, int *ret, 
 }
 
 static const char *const switch_words[] = {"false", "true", NULL};
+static const char *const on_off_words[] = {"off", "on", NULL};
 static const char *const sharing_words[] = {"tenant", "all", NULL};
+static const char *const header_words[] = {"any", "x-forwarded-for", "forwarded", NULL};
+static const char *const door_words[] = {"auto", "yes", "no", NULL};
+static const char *const admin_words[] = {"auto", "yes", "no", "also", NULL};
 static const char *const version_words[] = {"1.2", "1.3", NULL};
 static const char *const client_auth_words[] = {"off", "optional", "required", NULL};
 static const char *const certificate_user_words[] = {"off", "subject", "san", "spiffe", NULL};
@@ -154,64 +183,95 @@ static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse
 static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
+static_assert(FORWARDED_BY_ANY == 0 && FORWARDED_BY_RFC == 2, "header_words likewise");
+static_assert(CONFIG_DOOR_AUTO == 0 && CONFIG_DOOR_NO == 2, "door_words likewise");
+static_assert(CONFIG_ADMIN_AUTO == 0 && CONFIG_ADMIN_ALSO == 3, "admin_words likewise");
 static_assert(TLS_VERSION_1_2 == 0 && TLS_VERSION_1_3 == 1, "version_words likewise");
 static_assert(TLS_CLIENT_AUTH_OFF == 0 && TLS_CLIENT_AUTH_REQUIRED == 2, "likewise");
 static_assert(CERTIFICATE_USER_OFF == 0 && CERTIFICATE_USER_SPIFFE == 3, "likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
+static const char *const *bool_words(enum config_kind kind)
+{
+    return kind == CONFIG_SWITCH   ? switch_words
+           : kind == CONFIG_ON_OFF ? on_off_words
+                                   : sharing_words;
+}
+
+/* Of kinds that are an enum, in its order; NULL for others. */
+static const char *const *enum_words(enum config_kind kind)
+{
+    static_assert(sizeof(enum log_level) == sizeof(uint32_t), "all of them have 32 bits");
+    switch (kind) {
+    case CONFIG_HEADER:
+        return header_words;
+    case CONFIG_DOOR:
+        return door_words;
+    case CONFIG_ADMIN:
+        return admin_words;
+    case CONFIG_LEVEL:
+        return level_words;
+    case CONFIG_FORMAT:
+        return format_words;
+    case CONFIG_ENFORCE:
+        return enforce_words;
+    case CONFIG_VIEW:
+        return view_words;
+    case CONFIG_TLS_VERSION:
+        return version_words;
+    case CONFIG_CLIENT_AUTH:
+        return client_auth_words;
+    case CONFIG_CERTIFICATE_USER:
+        return certificate_user_words;
+    default:
+        return NULL;
+    }
+}
+
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err)
 {
-    void *place = (char *)config + key->offset;
+    return config_value_set(config, key, value, err);
+}
+
+/* Three or four octal digits, as chmod takes them. */
+static int set_mode(uint32_t *place, const char *value, struct error *err)
+{
+    size_t count = strspn(value, "01234567");
+    if (value[count] != '\0' || count < 3 || count > 4 || (count == 4 && value[0] != '0'))
+        return error_set(err, ERROR_INVALID, "expected permissions such as 0660, got '%.64s'",
+                         value);
+    *place = (uint32_t)strtoul(value, NULL, 8);
+    return 0;
+}
+
+int config_value_set(void *owner, const struct config_key *key, const char *value,
+                     struct error *err)
+{
+    void *place = (char *)owner + key->offset;
     int choice = 0, result;
     switch (key->kind) {
     case CONFIG_TEXT:
         return set_text(place, key, value, err);
+    case CONFIG_SHARE:
+        return set_share(place, value, err);
     case CONFIG_SWITCH:
+    case CONFIG_ON_OFF:
     case CONFIG_SHARING:
-        result = read_choice(value, key->kind == CONFIG_SWITCH ? switch_words : sharing_words,
-                             &choice, err);
+        result = read_choice(value, bool_words(key->kind), &choice, err);
         if (result == 0)
             *(bool *)place = choice == 1;
         return result;
-    case CONFIG_LEVEL:
-        result = read_choice(value, level_words, &choice, err);
-        if (result == 0)
-            *(enum log_level *)place = (enum log_level)choice;
-        return result;
-    case CONFIG_FORMAT:
-        result = read_choice(value, format_words, &choice, err);
-        if (result == 0)
-            *(enum log_format *)place = (enum log_format)choice;
-        return result;
-    case CONFIG_ENFORCE:
-        result = read_choice(value, enforce_words, &choice, err);
-        if (result == 0)
-            *(enum policy_enforce *)place = (enum policy_enforce)choice;
-        return result;
-    case CONFIG_TLS_VERSION:
-        result = read_choice(value, version_words, &choice, err);
-        if (result == 0)
-            *(enum tls_version *)place = (enum tls_version)choice;
-        return result;
-    case CONFIG_CLIENT_AUTH:
-        result = read_choice(value, client_auth_words, &choice, err);
-        if (result == 0)
-            *(enum tls_client_auth *)place = (enum tls_client_auth)choice;
-        return result;
-    case CONFIG_CERTIFICATE_USER:
-        result = read_choice(value, certificate_user_words, &choice, err);
-        if (result == 0)
-            *(enum certificate_user *)place = (enum certificate_user)choice;
-        return result;
-    case CONFIG_VIEW:
-        result = read_choice(value, view_words, &choice, err);
-        if (result == 0)
-            *(enum policy_view *)place = (enum policy_view)choice;
-        return result;
+    case CONFIG_MODE:
+        return set_mode(place, value, err);
     default:
-        return set_number(place, key, value, err);
+        if (enum_words(key->kind) == NULL)
+            return set_number(place, key, value, err);
+        result = read_choice(value, enum_words(key->kind), &choice, err);
+        if (result == 0)
+            *(uint32_t *)place = (uint32_t)choice; /* of an enum: enum_words() */
+        return result;
     }
 }
 
@@ -278,6 +338,8 @@ void config_free(struct config *config)
     }
     free(config->api_keys);
     config_release_admin_keys(config);
+    config_release_doors(config);
+    config_release_tenants(config);
     config_release_certificates(config);
     for (uint32_t i = 0; i < config->webhook_count; i++)
         release_webhook(&config->webhooks[i]);

@@ -9,8 +9,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "daemon/api/tenant_limits.h"
+#include "daemon/config_tls.h"
 #include "daemon/http/listener.h"
-#include "daemon/http/tls_set.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
 
@@ -18,19 +19,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONFIG_MODELS_MAX            64u
-#define CONFIG_API_KEYS_MAX          1024u
-#define CONFIG_WEBHOOKS_MAX          16u
-#define CONFIG_ADMIN_KEYS_MAX        64u
-#define CONFIG_CERTIFICATE_NAMES_MAX 256u
-
-/* What of a client's certificate names the user. */
-enum certificate_user {
-    CERTIFICATE_USER_OFF,
-    CERTIFICATE_USER_SUBJECT,
-    CERTIFICATE_USER_SAN,
-    CERTIFICATE_USER_SPIFFE
-};
+#define CONFIG_MODELS_MAX     64u
+#define CONFIG_API_KEYS_MAX   1024u
+#define CONFIG_WEBHOOKS_MAX   16u
+#define CONFIG_ADMIN_KEYS_MAX 64u
+#define CONFIG_TRUSTED_MAX    256u
+#define CONFIG_TENANTS_MAX    4096u
+#define CONFIG_TENANT_UNSAID  UINT32_MAX
+#define CONFIG_LISTENERS_MAX  32u
 
 struct config_model {
     char *id;      /* as clients name it; default: from the file's name */
@@ -43,6 +39,25 @@ struct config_model {
     bool has_enforcement;
     enum policy_enforce enforcement;
     uint64_t cap_users;
+};
+
+/* What a listener's switches say where they say nothing: by what else there is. */
+enum config_door { CONFIG_DOOR_AUTO, CONFIG_DOOR_YES, CONFIG_DOOR_NO };
+
+/* Whether /metrics, /admin and the like are at a listener, and requests. Auto: both, while no
+ * listener is for them; else requests alone. */
+enum config_admin { CONFIG_ADMIN_AUTO, CONFIG_ADMIN_YES, CONFIG_ADMIN_NO, CONFIG_ADMIN_ALSO };
+
+/* A socket besides server.listen: of a TCP port, at a path, or one that systemd opened. */
+struct config_listener {
+    char *address; /* "" for the other two kinds */
+    uint16_t port;
+    char *unix_path;  /* "" for none, and so below */
+    char *activation; /* the socket's name with systemd */
+    uint32_t mode;    /* permissions of unix_path */
+    enum config_door tls;
+    bool proxy_protocol;
+    enum config_admin admin;
 };
 
 struct config_webhook {
@@ -61,27 +76,37 @@ struct config_admin_key {
     char *name; /* as the log has whoever holds it; default: "admin-1", by its place */
 };
 
+/* What a tenant may, and how it stands beside others. One named "*" is for all without an entry,
+ * those without a name too. Its numbers are rows of config_tenants.c. */
+struct config_tenant {
+    char *name;
+    char **models; /* ids of those that it may use; none: all */
+    uint32_t model_count;
+    int32_t priority;          /* its class: lower runs first, and others wait */
+    float weight;              /* of its share of the tokens within its class */
+    struct tenant_rates rates; /* its own; CONFIG_TENANT_UNSAID: as config->rates has it */
+};
+
 struct config {
     _Atomic uint32_t references; /* config_ref(), config_free() */
     char *path;                  /* of the file, "" where there is none */
     int argc;                    /* the command line; 0 for a config that was not made from one */
     char **argv;                 /* borrowed: main */
     /* server */
-    char *listen; /* address, default "127.0.0.1" */
+    char *listen; /* address, default "127.0.0.1"; "" for no such listener */
     uint16_t port;
-    uint32_t workers;                /* 0: chosen from the cores */
-    char *tls_certificate, *tls_key; /* "" for none */
-    struct tls_pair *tls_pairs;      /* further ones; with none at all: clear text */
-    uint32_t tls_pair_count;
-    enum tls_version tls_version_min;
-    uint32_t tls_ticket_rotation_ms;
-    char *tls_ticket_keys_file; /* "" for keys of its own */
-    enum tls_client_auth tls_client_auth;
-    char *tls_client_ca, *tls_client_crl; /* "" for none */
-    uint32_t tls_client_depth;
+    bool proxy_protocol;               /* spoken by whoever connects there */
+    enum config_admin admin;           /* there */
+    struct config_listener *listeners; /* besides that one */
+    uint32_t listener_count;
+    struct network *trusted; /* what trust.proxies has */
+    struct listener_trust trust;
+    uint32_t workers; /* 0: chosen from the cores */
+    struct config_tls tls;
     struct listener_limits limits;
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
+    struct tenant_rates rates; /* of each tenant whose entry says nothing else */
     /* models */
     struct config_model *models;
     uint32_t model_count;
@@ -97,6 +122,8 @@ struct config {
     uint32_t api_key_count;
     struct config_admin_key *admin_keys; /* none: there is no /admin */
     uint32_t admin_key_count;
+    struct config_tenant *tenants; /* by name */
+    uint32_t tenant_count;
     char *user_header;   /* "x-user-id" */
     char *user_headers;  /* further ones, "a, b" */
     char *jwt_keys_file; /* "" for none, and so below */
@@ -124,6 +151,12 @@ struct config {
     /* log */
     enum log_level log_level;
     enum log_format log_format;
+    /* access log */
+    char *access_log_path;   /* "": lines go into the log */
+    uint32_t access_sample;  /* share of requests that leave a line, in millionths */
+    uint32_t access_slow_ms; /* those as slow always do */
+    uint32_t access_buffer;  /* lines that may wait to be written */
+    bool access_addresses;   /* lines name the client's address */
 };
 
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
@@ -143,7 +176,15 @@ int config_read(const char *path, struct config **ret, struct error *err);
 struct config *config_ref(struct config *config); /* returns config; any thread */
 /* Gives a reference back, and with the last one the rest. NULL is fine. Any thread. */
 void config_free(struct config *config);
-bool config_has_tls(const struct config *config);
+/* Of that name, else of "*", else all defaults; never NULL. Borrowed: config. */
+const struct config_tenant *config_tenant(const struct config *config, const char *name);
+/* Its own limits, or those of all. */
+struct tenant_rates config_tenant_rates(const struct config *config,
+                                        const struct config_tenant *tenant);
+bool config_tenant_may_use(const struct config_tenant *tenant, const char *model);
+
+/* server.listen as a listener, its strings borrowed; address "" where there is none. */
+void config_first_listener(const struct config *config, struct config_listener *ret);
 const char *config_usage(void); /* the text of --help */
 
 #endif

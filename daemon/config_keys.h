@@ -21,8 +21,14 @@ enum config_kind {
     CONFIG_U32,             /* uint32_t */
     CONFIG_BYTES,           /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
     CONFIG_DURATION,        /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
+    CONFIG_SHARE,           /* uint32_t, millionths: "1.0", "0.01" */
     CONFIG_SWITCH,          /* bool: true or false */
+    CONFIG_ON_OFF,          /* bool: on or off */
     CONFIG_SHARING,         /* bool: all or tenant */
+    CONFIG_HEADER,          /* enum forwarded_by */
+    CONFIG_DOOR,            /* enum config_door: auto, yes or no */
+    CONFIG_ADMIN,           /* enum config_admin */
+    CONFIG_MODE,            /* uint32_t, permissions: 0660 */
     CONFIG_LEVEL,           /* enum log_level */
     CONFIG_ENFORCE,         /* enum policy_enforce */
     CONFIG_VIEW,            /* enum policy_view */
@@ -56,6 +62,9 @@ extern const uint32_t config_section_count;
  * found, not where: that is the caller's to add. */
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
                    struct error *err);
+/* The same of any struct that a key's offset is in. */
+int config_value_set(void *owner, const struct config_key *key, const char *value,
+                     struct error *err);
 
 /* All defaults. NULL and err when there is no memory. */
 struct config *config_new(struct error *err);
@@ -72,10 +81,52 @@ int config_add_api_key(struct config *config, const char *key, const char *tenan
 int config_add_admin_key(struct config *config, const char *key, const char *name,
                          struct error *err);
 
+/* A number of a tenant's entry. */
+enum config_tenant_kind {
+    CONFIG_TENANT_CLASS,  /* int32_t */
+    CONFIG_TENANT_WEIGHT, /* float */
+    CONFIG_TENANT_COUNT,  /* uint32_t; CONFIG_TENANT_UNSAID where the entry says nothing */
+};
+struct config_tenant_key {
+    const char *name;
+    enum config_tenant_kind kind;
+    size_t offset; /* in struct config_tenant */
+    double least, most;
+};
+extern const struct config_tenant_key config_tenant_keys[];
+extern const uint32_t config_tenant_key_count;
+#define CONFIG_TENANT_KEYS_MAX 16u /* at least config_tenant_key_count */
+
+/* An entry as it was written. */
+struct config_raw_tenant {
+    char *name;
+    char **models;
+    uint32_t model_count;
+    char *values[CONFIG_TENANT_KEYS_MAX]; /* NULL where it says nothing */
+};
+/* raw: borrowed for the call. */
+int config_add_tenant(struct config *config, const struct config_raw_tenant *raw,
+                      struct error *err);
+/* Whether the models that tenants may use are there. */
+int config_check_tenants(const struct config *config, struct error *err);
+void config_release_tenants(struct config *config);
+
 /* Puts the file's values over what config holds. name: for messages. */
 int config_load_yaml(struct config *config, const char *name, const char *yaml, size_t count,
                      struct error *err);
 int config_load_file(struct config *config, const char *path, struct error *err);
+
+/* A network or "unix"; server.trusted_proxies. */
+int config_add_trusted(struct config *config, const char *text, struct error *err);
+/* Keys of an entry of server.listeners, in struct config_listener. */
+extern const struct config_key config_listener_keys[];
+#define CONFIG_LISTENER_KEYS 8u
+/* values: by those keys, NULL where the file says nothing. */
+int config_add_listener(struct config *config, char *const values[CONFIG_LISTENER_KEYS],
+                        struct error *err);
+/* What no listener can know alone; 0, or an error that begins with the key. */
+int config_check_listeners(const struct config *config, struct error *err);
+void config_release_doors(struct config *config);
 
 void config_release_admin_keys(struct config *config);
 

@@ -2,6 +2,8 @@
 /* config_table.c -- every key of weir.yaml: its flag, default, range and place. */
 #include "daemon/config_keys.h"
 
+#include "daemon/api/bucket.h"
+
 #include <assert.h>
 #include <stddef.h>
 
@@ -15,28 +17,31 @@
 
 /* section, name, flag, default, kind, takes auto, place, least, most */
 const struct config_key config_keys[] = {
-    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 1, 255},
+    {"server", "listen", "--listen", "127.0.0.1", CONFIG_TEXT, false, AT(listen), 0, 255},
     {"server", "port", "--port", "8080", CONFIG_U16, false, AT(port), 0, 65535},
+    {"server", "proxy_protocol", NULL, "off", CONFIG_ON_OFF, false, AT(proxy_protocol), 0, 0},
+    {"server", "admin", NULL, "auto", CONFIG_ADMIN, false, AT(admin), 0, 0},
+    {"server", "trusted_header", NULL, "any", CONFIG_HEADER, false, AT(trust.by), 0, 0},
     {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
     {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
      DAY_MS},
-    {"server", "stall_timeout", NULL, "60s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
+    {"server", "stall_timeout", NULL, "15s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
      DAY_MS},
-    {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls_certificate),
+    {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls.certificate),
      0, PATH_BYTES_MAX},
-    {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls_key), 0, PATH_BYTES_MAX},
-    {"server.tls", "min_version", NULL, "1.2", CONFIG_TLS_VERSION, false, AT(tls_version_min), 0,
+    {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls.key), 0, PATH_BYTES_MAX},
+    {"server.tls", "min_version", NULL, "1.2", CONFIG_TLS_VERSION, false, AT(tls.version_min), 0,
      0},
     {"server.tls", "ticket_rotation", NULL, "12h", CONFIG_DURATION, false,
-     AT(tls_ticket_rotation_ms), 1000, 7 * DAY_MS},
-    {"server.tls", "ticket_keys_file", NULL, "", CONFIG_TEXT, false, AT(tls_ticket_keys_file), 0,
+     AT(tls.ticket_rotation_ms), 1000, 7 * DAY_MS},
+    {"server.tls", "ticket_keys_file", NULL, "", CONFIG_TEXT, false, AT(tls.ticket_keys_file), 0,
      PATH_BYTES_MAX},
-    {"server.tls", "client_auth", NULL, "off", CONFIG_CLIENT_AUTH, false, AT(tls_client_auth), 0,
+    {"server.tls", "client_auth", NULL, "off", CONFIG_CLIENT_AUTH, false, AT(tls.client_auth), 0,
      0},
-    {"server.tls", "client_ca", NULL, "", CONFIG_TEXT, false, AT(tls_client_ca), 0, PATH_BYTES_MAX},
-    {"server.tls", "client_crl", NULL, "", CONFIG_TEXT, false, AT(tls_client_crl), 0,
+    {"server.tls", "client_ca", NULL, "", CONFIG_TEXT, false, AT(tls.client_ca), 0, PATH_BYTES_MAX},
+    {"server.tls", "client_crl", NULL, "", CONFIG_TEXT, false, AT(tls.client_crl), 0,
      PATH_BYTES_MAX},
-    {"server.tls", "client_depth", NULL, "3", CONFIG_U32, false, AT(tls_client_depth), 0, 16},
+    {"server.tls", "client_depth", NULL, "3", CONFIG_U32, false, AT(tls.client_depth), 0, 16},
     {"server.limits", "connections", NULL, "10000", CONFIG_U32, false, LIMIT(connections_max), 1,
      1000000},
     {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},
@@ -50,6 +55,15 @@ const struct config_key config_keys[] = {
      100, DAY_MS},
     {"server.limits", "write_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(write_timeout_ms),
      100, DAY_MS},
+    {"limits", "requests_per_minute", NULL, "0", CONFIG_U32, false, AT(rates.requests), 0,
+     BUCKET_PER_MINUTE_MAX},
+    {"limits", "tokens_per_minute", NULL, "0", CONFIG_U32, false, AT(rates.tokens), 0,
+     BUCKET_PER_MINUTE_MAX},
+    {"limits", "concurrent_requests", NULL, "0", CONFIG_U32, false, AT(rates.concurrent), 0,
+     1000000},
+    {"server.limits", "resets", NULL, "512", CONFIG_U32, false, LIMIT(resets_max), 16, 1000000},
+    {"server.limits", "control_frames", NULL, "1000", CONFIG_U32, false, LIMIT(control_frames_max),
+     64, 10000000},
     {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
     {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
     {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
@@ -96,13 +110,18 @@ const struct config_key config_keys[] = {
     {"licenses", "folder", NULL, "", CONFIG_TEXT, false, AT(licenses_folder), 0, PATH_BYTES_MAX},
     {"log", "level", "--log-level", "info", CONFIG_LEVEL, false, AT(log_level), 0, 0},
     {"log", "format", "--log-format", "logfmt", CONFIG_FORMAT, false, AT(log_format), 0, 0},
+    {"access_log", "path", NULL, "", CONFIG_TEXT, false, AT(access_log_path), 0, PATH_BYTES_MAX},
+    {"access_log", "sample", NULL, "1.0", CONFIG_SHARE, false, AT(access_sample), 0, 1000000},
+    {"access_log", "slow", NULL, "10s", CONFIG_DURATION, false, AT(access_slow_ms), 1, DAY_MS},
+    {"access_log", "buffer", NULL, "8192", CONFIG_U32, false, AT(access_buffer), 2, 1048576},
+    {"access_log", "addresses", NULL, "false", CONFIG_SWITCH, false, AT(access_addresses), 0, 0},
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {"",       "server",   "server.tls", "server.limits",
-                                       "engine", "access",   "users",      "fleet",
-                                       "alerts", "licenses", "log"};
+const char *const config_sections[] = {
+    "",      "server", "server.tls", "server.limits", "limits", "engine",    "access",
+    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -16,11 +16,11 @@ static void release(struct tls_pair *pair)
 
 void config_release_certificates(struct config *config)
 {
-    for (uint32_t i = 0; i < config->tls_pair_count; i++)
-        release(&config->tls_pairs[i]);
-    free(config->tls_pairs);
-    config->tls_pairs = NULL;
-    config->tls_pair_count = 0;
+    for (uint32_t i = 0; i < config->tls.pair_count; i++)
+        release(&config->tls.pairs[i]);
+    free(config->tls.pairs);
+    config->tls.pairs = NULL;
+    config->tls.pair_count = 0;
 }
 
 static int check_pair(const struct config *config, const struct tls_pair *pair, struct error *err)
@@ -39,7 +39,7 @@ static int check_pair(const struct config *config, const struct tls_pair *pair, 
                              "*.example.com, got '%.64s'",
                              pair->names[i]);
     /* One place is for server.tls.certificate. */
-    return config->tls_pair_count < TLS_CERTIFICATES_MAX - 1
+    return config->tls.pair_count < TLS_CERTIFICATES_MAX - 1
                ? 0
                : error_set(err, ERROR_INVALID, "at most %u certificates", TLS_CERTIFICATES_MAX - 1);
 }
@@ -68,33 +68,33 @@ int config_add_certificate(struct config *config, const struct tls_pair *pair, s
     struct tls_pair copy;
     bool copied = copy_pair(pair, &copy);
     struct tls_pair *grown =
-        realloc(config->tls_pairs, ((size_t)config->tls_pair_count + 1) * sizeof *grown);
+        realloc(config->tls.pairs, ((size_t)config->tls.pair_count + 1) * sizeof *grown);
     if (grown != NULL)
-        config->tls_pairs = grown;
+        config->tls.pairs = grown;
     if (grown == NULL || !copied) {
         release(&copy);
         return error_no_memory(err);
     }
-    config->tls_pairs[config->tls_pair_count++] = copy;
+    config->tls.pairs[config->tls.pair_count++] = copy;
     return 0;
 }
 
 bool config_has_tls(const struct config *config)
 {
-    return config->tls_certificate[0] != '\0' || config->tls_pair_count > 0;
+    return config->tls.certificate[0] != '\0' || config->tls.pair_count > 0;
 }
 
 int config_check_tls(const struct config *config, struct error *err)
 {
-    if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
+    if ((config->tls.certificate[0] == '\0') != (config->tls.key[0] == '\0'))
         return error_set(err, ERROR_INVALID, "certificate and key go together; one is missing");
-    bool asks = config->tls_client_auth != TLS_CLIENT_AUTH_OFF;
+    bool asks = config->tls.client_auth != TLS_CLIENT_AUTH_OFF;
     if (asks && !config_has_tls(config))
         return error_set(err, ERROR_INVALID, "client_auth needs a certificate and a key of weir's");
-    if (asks && config->tls_client_ca[0] == '\0')
+    if (asks && config->tls.client_ca[0] == '\0')
         return error_set(err, ERROR_INVALID,
                          "client_auth needs client_ca, the authorities that clients come with");
-    if (!asks && (config->tls_client_ca[0] != '\0' || config->tls_client_crl[0] != '\0'))
+    if (!asks && (config->tls.client_ca[0] != '\0' || config->tls.client_crl[0] != '\0'))
         return error_set(err, ERROR_INVALID,
                          "client_ca and client_crl are not looked at while client_auth is off: "
                          "set it to optional or required, or leave them out");

@@ -22,6 +22,10 @@ struct raw_entry { /* an API key and its tenant */
     char *key, *tenant;
 };
 
+struct raw_listener {
+    char *values[CONFIG_LISTENER_KEYS]; /* NULL where the file says nothing */
+};
+
 struct raw {
     char *values[CONFIG_KEYS_MAX]; /* NULL where the file says nothing */
     struct config_model *models;   /* strings are "" where the file says nothing */
@@ -32,6 +36,12 @@ struct raw {
     uint32_t admin_key_count;
     struct config_webhook *webhooks;
     uint32_t webhook_count;
+    struct raw_listener *listeners;
+    uint32_t listener_count;
+    char **trusted;
+    uint32_t trusted_count;
+    struct config_raw_tenant *tenants;
+    uint32_t tenant_count;
     struct tls_pair *certificates;
     uint32_t certificate_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
@@ -43,8 +53,11 @@ struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
     cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
     cyaml_schema_field_t admin_key_fields[3];
+    cyaml_schema_field_t tenant_fields[2 + CONFIG_TENANT_KEYS_MAX + 1];
+    cyaml_schema_field_t listener_fields[CONFIG_LISTENER_KEYS + 1];
     cyaml_schema_field_t certificate_fields[4];
-    cyaml_schema_value_t model, api_key, admin_key, webhook, name, certificate, root;
+    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, listener;
+    cyaml_schema_value_t name, certificate, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -151,6 +164,43 @@ static void fill_certificates(struct schema *schema, cyaml_schema_field_t *ret)
                       TLS_CERTIFICATES_MAX);
 }
 
+static void fill_trusted(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    schema->trusted = text_field("", 0, 0).value;
+    *ret = list_field("trusted_proxies", offsetof(struct raw, trusted),
+                      offsetof(struct raw, trusted_count), &schema->trusted, CONFIG_TRUSTED_MAX);
+    ret->value.data_size = sizeof(char *); /* entries are pointers to their text */
+}
+
+static void fill_tenants(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    cyaml_schema_field_t *fields = schema->tenant_fields;
+    schema->id = (cyaml_schema_value_t){CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 1023)};
+    *fields++ = text_field("name", offsetof(struct config_raw_tenant, name), 0);
+    *fields++ =
+        list_field("models", offsetof(struct config_raw_tenant, models),
+                   offsetof(struct config_raw_tenant, model_count), &schema->id, CONFIG_MODELS_MAX);
+    fields[-1].value.data_size = sizeof(char *); /* its entries are pointers */
+    for (uint32_t i = 0; i < config_tenant_key_count; i++)
+        *fields++ = text_field(config_tenant_keys[i].name,
+                               offsetof(struct config_raw_tenant, values) + i * sizeof(char *),
+                               CYAML_FLAG_OPTIONAL | SCHEMA_FLAG_KEEP_NULL);
+    schema->tenant = entry_value(schema->tenant_fields, sizeof(struct config_raw_tenant));
+    *ret = list_field("tenants", offsetof(struct raw, tenants), offsetof(struct raw, tenant_count),
+                      &schema->tenant, CONFIG_TENANTS_MAX);
+}
+
+static void fill_listeners(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    for (uint32_t i = 0; i < CONFIG_LISTENER_KEYS; i++)
+        schema->listener_fields[i] = text_field(config_listener_keys[i].name, i * sizeof(char *),
+                                                CYAML_FLAG_OPTIONAL | SCHEMA_FLAG_KEEP_NULL);
+    schema->listener = entry_value(schema->listener_fields, sizeof(struct raw_listener));
+    *ret =
+        list_field("listeners", offsetof(struct raw, listeners),
+                   offsetof(struct raw, listener_count), &schema->listener, CONFIG_LISTENERS_MAX);
+}
+
 /* The arrays end where a key is NULL; the schema comes zeroed. */
 static void schema_fill(struct schema *schema)
 {
@@ -188,6 +238,7 @@ static void schema_fill(struct schema *schema)
         .key = "operator",
         .data_offset = offsetof(struct raw, declaration),
         .value = declaration_value(CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL)};
+    fill_tenants(schema, &schema->fields[0][used[0]++]);
     uint32_t access = section_index("access", 6), alerts = section_index("alerts", 6);
     uint32_t tls = section_index("server.tls", 10);
     schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, key), 0);
@@ -199,6 +250,9 @@ static void schema_fill(struct schema *schema)
                    &schema->api_key, CONFIG_API_KEYS_MAX);
     fill_admin_keys(schema, &schema->fields[access][used[access]]);
     fill_webhooks(schema, &schema->fields[alerts][used[alerts]]);
+    uint32_t server = section_index("server", 6);
+    fill_trusted(schema, &schema->fields[server][used[server]++]);
+    fill_listeners(schema, &schema->fields[server][used[server]++]);
     fill_certificates(schema, &schema->fields[tls][used[tls]]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
@@ -276,6 +330,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
         if (config_add_admin_key(config, key->key, key->name, &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
+    for (uint32_t i = 0; i < raw->tenant_count; i++) {
+        (void)snprintf(path, sizeof path, "tenants[%u]", i);
+        if (config_add_tenant(config, &raw->tenants[i], &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
     for (uint32_t i = 0; i < raw->webhook_count; i++) {
         (void)snprintf(path, sizeof path, "alerts.webhooks[%u]", i);
         if (config_add_webhook(config, &raw->webhooks[i], &inner) != 0)
@@ -284,6 +343,16 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
     for (uint32_t i = 0; i < raw->certificate_count; i++) {
         (void)snprintf(path, sizeof path, "server.tls.certificates[%u]", i);
         if (config_add_certificate(config, &raw->certificates[i], &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->listener_count; i++) {
+        (void)snprintf(path, sizeof path, "server.listeners[%u]", i);
+        if (config_add_listener(config, raw->listeners[i].values, &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->trusted_count; i++) {
+        (void)snprintf(path, sizeof path, "server.trusted_proxies[%u]", i);
+        if (config_add_trusted(config, raw->trusted[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     return take_declaration(config, raw, source, err);

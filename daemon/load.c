@@ -14,6 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define LOAD_LEAST_US   60000000u
+#define LOAD_BYTES_A_US 10u /* 10 MB a second: a slow disk over a slow network */
+
 /* RFC 8288. The id is one segment of the path: all but what is unreserved there is escaped. */
 static char *make_license_link(const char *id)
 {
@@ -111,6 +114,7 @@ static int start_engine(struct server *server, struct served_model *served, uint
                   LOG_STRING("remedy", "set engine.kv_memory or engine.context"));
     const struct engine_config engine = {
         .model = served->model,
+        .number = index,
         .workers = server->worker_count,
         .kv_memory_bytes = plan.bytes,
         .context = plan.context,
@@ -146,6 +150,13 @@ static void log_loaded(struct server *server, const struct served_model *served,
     if (model_chat_template(served->model) == NULL)
         log_event(server->log, LOG_LEVEL_WARN, "no_chat_template", LOG_STRING("model", served->id),
                   LOG_STRING("reason", model_template_error(served->model)));
+}
+
+uint64_t load_needs_us(const struct served_model *served)
+{
+    struct stat status;
+    uint64_t bytes = stat(served->config->path, &status) == 0 ? (uint64_t)status.st_size : 0;
+    return LOAD_LEAST_US + bytes / LOAD_BYTES_A_US;
 }
 
 int load_model(struct server *server, uint32_t index, struct error *err)

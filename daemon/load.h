@@ -13,6 +13,8 @@
  * of server->models, or on ERROR_REFUSED of server->refused. */
 int load_license(struct server *server, const struct config_model *model, int64_t now_unix,
                  struct error *err);
+/* How long load_model() may take at most, by the size of the file: what a start is given. */
+uint64_t load_needs_us(const struct served_model *served);
 /* Fills what is missing of server->models[index] and logs what was found. On failure
  * unload_model() frees what there is. */
 int load_model(struct server *server, uint32_t index, struct error *err);

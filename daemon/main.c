@@ -7,8 +7,11 @@
  * sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
+#include "daemon/access_log.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/doors.h"
+#include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
@@ -24,7 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WATCH_PERIOD_S 1
+#define WATCH_PERIOD_MS 1000u
+#define STOP_NEEDS_MS   20000u /* the ledger and the last events, after a drain */
 
 static volatile int stop_signals; /* counts SIGTERM and SIGINT; written by on_stop_signal alone */
 
@@ -74,63 +78,94 @@ static void append_shell_word(struct text *out, const char *word)
     text_append_char(out, '\'');
 }
 
-static void append_url(struct text *out, const struct server *server)
-{
-    const char *address = server->config->listen;
-    if (strcmp(address, "0.0.0.0") == 0)
-        address = "127.0.0.1";
-    else if (strcmp(address, "::") == 0)
-        address = "::1";
-    bool v6 = strchr(address, ':') != NULL;
-    text_append_format(out, "%s://%s%s%s:%u", server->tls != NULL ? "https" : "http", v6 ? "[" : "",
-                       address, v6 ? "]" : "", server->port);
-}
-
 /* Where we are, and a command that works when pasted. */
 static void greet(const struct server *server)
 {
-    struct text url, body, out;
+    struct text options, body, out;
     const struct served_model *served = &server->models[0];
     bool chat = model_chat_template(served->model) != NULL;
-    text_init(&url);
+    text_init(&options);
     text_init(&body);
     text_init(&out);
-    append_url(&url, server);
+    struct doors_way way;
+    doors_way(server->doors, &way);
+    if (way.proxy_protocol)
+        text_append_string(&options, "--haproxy-protocol ");
+    if (way.unix_path != NULL) {
+        text_append_string(&options, "--unix-socket ");
+        append_shell_word(&options, way.unix_path);
+        text_append_char(&options, ' ');
+    }
     text_append_string(&body, "{\"model\": ");
     text_append_json(&body, served->id, strlen(served->id));
     text_append_string(&body, chat ? ", \"messages\": [{\"role\": \"user\", \"content\": "
                                      "\"What is a weir?\"}], \"max_tokens\": 64}"
                                    : ", \"prompt\": \"A weir is\", \"max_tokens\": 64}");
-    text_append_format(&out,
-                       "weir %s is ready at %s\n  curl %s%s -H 'content-type: application/json'",
-                       WEIR_VERSION, text_string(&url), text_string(&url),
-                       chat ? "/v1/chat/completions" : "/v1/completions");
+    text_append_format(
+        &out, "weir %s is ready at %s%s\n  curl %s%s%s -H 'content-type: application/json'",
+        WEIR_VERSION, way.unix_path != NULL ? "unix:" : "",
+        way.unix_path != NULL ? way.unix_path : way.url, text_string(&options), way.url,
+        chat ? "/v1/chat/completions" : "/v1/completions");
     if (server->config->api_key_count > 0)
         text_append_string(&out, " -H \"authorization: Bearer $WEIR_API_KEY\"");
     text_append_string(&out, " -d ");
     append_shell_word(&out, text_string(&body));
     text_append_char(&out, '\n');
-    if (!url.failed && !body.failed && !out.failed) {
+    if (!options.failed && !body.failed && !out.failed) {
         (void)fwrite(out.bytes, 1, out.count, stdout);
         (void)fflush(stdout);
     }
-    text_destroy(&url);
+    text_destroy(&options);
     text_destroy(&body);
     text_destroy(&out);
 }
 
+/* A second, or half of what the service manager's watchdog waits for. */
+static uint32_t watch_period_ms(const struct server *server)
+{
+    uint64_t half_ms = notify_watchdog_us(server->notify) / 2000;
+    return half_ms > 0 && half_ms < WATCH_PERIOD_MS ? (uint32_t)half_ms : WATCH_PERIOD_MS;
+}
+
+static void take_up_again(struct server *server, int64_t now_unix)
+{
+    notify_reloading(server->notify, clock_monotonic_us());
+    reload(server, now_unix);
+    access_log_reopen(server->access_log);
+    notify_ready(server->notify);
+}
+
 static void wait_for_stop(struct server *server, const sigset_t *open_mask)
 {
-    const struct timespec period = {.tv_sec = WATCH_PERIOD_S};
+    uint32_t period_ms = watch_period_ms(server);
+    const struct timespec period = {.tv_sec = period_ms / 1000,
+                                    .tv_nsec = period_ms % 1000 * 1000000L};
     int reloads_done = 0;
     while (stop_signals == 0) {
         (void)ppoll(NULL, 0, &period, open_mask);
         int64_t now_unix = clock_unix_us() / 1000000;
         if (reloads_done != reload_signals) {
             reloads_done = reload_signals; /* before the files are read: a later one reads again */
-            reload(server, now_unix);
+            take_up_again(server, now_unix);
         }
         server_watch(server, clock_monotonic_us(), now_unix);
+    }
+}
+
+/* server_wait_idle() in pieces, between which the watch goes on. */
+static bool wait_idle(struct server *server, uint32_t timeout_ms)
+{
+    uint32_t period_ms = watch_period_ms(server);
+    int before = stop_signals;
+    uint64_t end_us = clock_monotonic_us() + (uint64_t)timeout_ms * 1000;
+    for (uint64_t now_us = clock_monotonic_us();; now_us = clock_monotonic_us()) {
+        uint64_t left_ms = now_us < end_us ? (end_us - now_us) / 1000 : 0;
+        uint32_t piece_ms = left_ms < period_ms ? (uint32_t)left_ms : period_ms;
+        if (server_wait_idle(server, piece_ms, &stop_signals))
+            return true;
+        if (left_ms == 0 || stop_signals != before)
+            return false;
+        server_watch(server, clock_monotonic_us(), clock_unix_us() / 1000000);
     }
 }
 
@@ -139,14 +174,17 @@ static void drain(struct server *server, struct log *log, const sigset_t *open_m
     uint64_t started_us = clock_monotonic_us();
     uint32_t timeout_ms = server->config->drain_timeout_ms;
     log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
+    notify_stopping(server->notify, ((uint64_t)timeout_ms + STOP_NEEDS_MS) * 1000);
     server_drain(server);
     (void)pthread_sigmask(SIG_SETMASK, open_mask, NULL); /* the second signal gets through */
-    bool idle = server_wait_idle(server, timeout_ms, &stop_signals);
+    bool idle = wait_idle(server, timeout_ms);
     log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
               LOG_STRING("outcome", idle               ? "all answered"
                                     : stop_signals > 1 ? "interrupted"
                                                        : "timeout"),
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
+    if (!idle)
+        server_cut(server);
 }
 
 static int serve(struct config *config, struct log *log)
@@ -162,9 +200,11 @@ static int serve(struct config *config, struct log *log)
         log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
         return err.code == ERROR_REFUSED ? EX_CONFIG : EXIT_FAILURE;
     }
+    doors_log(server->doors, log);
     log_event(log, LOG_LEVEL_INFO, "ready", LOG_STRING("listen", config->listen),
               LOG_U64("port", server->port), LOG_U64("workers", server->worker_count),
               LOG_U64("start_ms", (clock_monotonic_us() - started_us) / 1000));
+    notify_ready(server->notify);
     greet(server);
     wait_for_stop(server, &open_mask);
     drain(server, log, &open_mask);

@@ -161,3 +161,10 @@ void metrics_http(struct metrics *metrics, enum http_route route, const char *me
     atomic_fetch_add_explicit(&metrics->http_requests[route][m][s], 1, memory_order_relaxed);
     histogram_observe(&metrics->http_duration[route], &http_duration_shape, duration_us);
 }
+
+void metrics_limited(struct metrics *metrics, enum limited limited)
+{
+    assert((uint32_t)limited < LIMITED_COUNT);
+    if (limited != LIMITED_NOT)
+        atomic_fetch_add_explicit(&metrics->limited[limited], 1, memory_order_relaxed);
+}

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "batching/engine.h"
+#include "daemon/limited.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +54,9 @@ enum http_route {
 };
 void metrics_http(struct metrics *metrics, enum http_route route, const char *method,
                   uint32_t status, uint64_t duration_us);
+
+/* A bound sent a request away; LIMITED_NOT is fine. */
+void metrics_limited(struct metrics *metrics, enum limited limited);
 
 /* The whole exposition. */
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out);

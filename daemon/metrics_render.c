@@ -288,6 +288,15 @@ static void render_http(const struct scrape *scrape, struct text *out)
     }
 }
 
+static void render_abuse(const uint64_t *counts, struct text *out)
+{
+    render_family(out, "weir_http_abuse_total", "counter",
+                  "Connections, streams or requests ended because they hurt others.");
+    for (unsigned kind = HTTP_ABUSE_NONE + 1; kind < HTTP_ABUSE_COUNT; kind++)
+        text_append_format(out, "weir_http_abuse_total{kind=\"%s\"} %llu\n", http_abuse_name(kind),
+                           (unsigned long long)counts[kind]);
+}
+
 static void render_network(const struct scrape *scrape, struct text *out)
 {
     struct listener_stats all = {0}, one;
@@ -302,6 +311,10 @@ static void render_network(const struct scrape *scrape, struct text *out)
         all.requests_h2 += one.requests_h2;
         all.protocol_errors += one.protocol_errors;
         all.timeouts += one.timeouts;
+        all.proxy_errors += one.proxy_errors;
+        all.forwarded_errors += one.forwarded_errors;
+        for (unsigned kind = 0; kind < HTTP_ABUSE_COUNT; kind++)
+            all.abuse[kind] += one.abuse[kind];
     }
     const struct {
         const char *name, *type, *help;
@@ -318,6 +331,11 @@ static void render_network(const struct scrape *scrape, struct text *out)
          all.protocol_errors},
         {"weir_connection_timeouts_total", "counter", "Connections closed for slowness.",
          all.timeouts},
+        {"weir_proxy_protocol_errors_total", "counter",
+         "Connections refused for a PROXY header that was wrong or missing.", all.proxy_errors},
+        {"weir_forwarded_errors_total", "counter",
+         "Requests of trusted proxies whose word on the client was malformed or contradicted.",
+         all.forwarded_errors},
         {"weir_ready", "gauge", "1 while new requests are taken.",
          atomic_load(&scrape->server->ready)},
     };
@@ -325,6 +343,7 @@ static void render_network(const struct scrape *scrape, struct text *out)
         render_family(out, rows[i].name, rows[i].type, rows[i].help);
         text_append_format(out, "%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
     }
+    render_abuse(all.abuse, out);
 }
 
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)
@@ -345,9 +364,12 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_enforcement(scrape, out);
     render_family(out, "weir_build_info", "gauge", "The version that runs.");
     text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
+    render_life(scrape, out);
     render_network(scrape, out);
+    render_bounds(scrape, out);
     render_tls(server, out);
     render_http(scrape, out);
+    render_seen(server, out);
     render_process(metrics->started_unix_us, out);
     scrape_free(scrape);
 }

@@ -53,6 +53,7 @@ struct metrics {
     int64_t started_unix_us;
     struct histogram http_duration[ROUTE_COUNT];
     _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
+    _Atomic uint64_t limited[LIMITED_COUNT];
     struct model_metrics models[]; /* [model_count] */
 };
 
@@ -81,6 +82,8 @@ void render_licenses(const struct server *server, struct text *out);
 void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
 /* weir_fleet_*, and how old the view of all is. */
 void render_fleet(const struct server *server, struct text *out);
+/* What became of access log lines and spans. */
+void render_seen(const struct server *server, struct text *out);
 /* weir_tls_*; nothing where all is clear text. */
 void render_tls(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
@@ -94,6 +97,11 @@ void render_labelled(struct text *out, const struct scrape_model *model, const c
 /* How many people are served. */
 void render_users(const struct scrape *scrape, struct text *out);
 
+/* What bounds sent away, and what they stand at. */
+void render_bounds(const struct scrape *scrape, struct text *out);
+
+/* Whether engines and workers get on. */
+void render_life(const struct scrape *scrape, struct text *out);
 /* What was decided at thresholds. */
 void render_enforcement(const struct scrape *scrape, struct text *out);
 

@@ -14,21 +14,24 @@
 #include "daemon/server.h"
 
 #include "base/clock.h"
+#include "daemon/access_log.h"
+#include "daemon/api/tenant_limits.h"
+#include "daemon/doors.h"
 #include "daemon/load.h"
+#include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
 #include "daemon/tls_keeper.h"
+#include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,44 +107,13 @@ static int open_policy(struct server *server, struct error *err)
     return server->policy == NULL ? error_wrap(err, "users") : 0;
 }
 
-/* Whether someone else listens on the address already. Our sockets share their port among the
- * workers (SO_REUSEPORT), and the kernel would share it with another weir of the same user as
- * well: half of the requests would go to the one that was forgotten. A socket that does not offer
- * to share is told. Answers 0 for what listener_bind() will explain better. */
-static int check_port_free(const struct config *config, struct error *err)
-{
-    char service[8];
-    const int one = 1;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
-    (void)snprintf(service, sizeof service, "%u", config->port);
-    if (config->port == 0 || getaddrinfo(config->listen, service, &hints, &found) != 0)
-        return 0;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool taken = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-                 bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
-    if (fd >= 0)
-        close(fd);
-    freeaddrinfo(found);
-    if (!taken)
-        return 0;
-    return error_set(err, ERROR_BUSY,
-                     "port %u of '%s' is in use: stop its owner, or choose another with --port",
-                     config->port, config->listen);
-}
-
 static int open_sockets(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
-    server->port = config->port;
-    int result = check_port_free(config, err);
-    if (result != 0)
-        return result;
-    for (uint32_t i = 0; i < server->worker_count; i++) {
-        struct worker *worker = &server->workers[i];
-        worker->socket = listener_bind(config->listen, server->port, &server->port, err);
-        if (worker->socket < 0)
-            return err->code;
-    }
+    server->doors = doors_open(config, server->worker_count, err);
+    if (server->doors == NULL)
+        return err->code;
+    server->port = doors_port(server->doors);
     if (!config_has_tls(config))
         return 0;
     server->tls = tls_keeper_new(server->config, err);
@@ -200,6 +172,32 @@ static int weigh_models(struct server *server, struct error *err)
     return error_set(err, ERROR_REFUSED, "%s", first.text);
 }
 
+/* A manager that cannot be told is no reason not to serve. */
+static int open_notify(struct server *server, struct error *err)
+{
+    struct notify_environment environment;
+    struct error refused = {0};
+    notify_environment(&environment);
+    server->notify = notify_new(&environment, &refused);
+    if (server->notify != NULL)
+        return 0;
+    log_event(server->log, LOG_LEVEL_WARN, "notify_off", LOG_STRING("error", refused.text));
+    server->notify = notify_new(&(struct notify_environment){0}, err);
+    return server->notify == NULL ? err->code : 0;
+}
+
+static int load_models(struct server *server, struct error *err)
+{
+    int result = 0;
+    for (uint32_t i = 0; result == 0 && i < server->model_count; i++) {
+        notify_status(server->notify, "loading model %u of %u: %s", i + 1, server->model_count,
+                      server->models[i].id);
+        notify_needs(server->notify, load_needs_us(&server->models[i]));
+        result = load_model(server, i, err);
+    }
+    return result;
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -212,23 +210,32 @@ static int start_all(struct server *server, struct error *err)
         struct worker *worker = &server->workers[i];
         worker->server = server;
         worker->index = i;
-        worker->socket = worker->bell_fd = -1;
+        worker->bell_fd = -1;
     }
     raise_file_limit(config, server->log);
+    if (open_notify(server, err) != 0)
+        return err->code;
     server->metrics = metrics_new(config->model_count, err);
     if (server->metrics == NULL)
+        return ERROR_NO_MEMORY;
+    server->tenant_limits = tenant_limits_new(err);
+    if (server->tenant_limits == NULL)
         return ERROR_NO_MEMORY;
     struct live *live = live_new(server->config, err);
     if (live == NULL)
         return err->code;
     live_shelf_put(&server->live, live);
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
         result = open_policy(server, err);
     if (result == 0)
         result = weigh_models(server, err);
-    for (uint32_t i = 0; result == 0 && i < server->model_count; i++)
-        result = load_model(server, i, err);
+    if (result == 0)
+        result = load_models(server, err);
     return result == 0 ? start_workers(server, err) : result;
 }
 
@@ -285,20 +292,12 @@ bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile
     return true;
 }
 
-static void watch_engine(struct server *server, struct served_model *served, uint64_t now_us)
+void server_cut(struct server *server)
 {
-    struct engine_stats stats;
-    engine_stats(served->engine, &stats);
-    uint64_t still_ms =
-        now_us > stats.last_progress_us ? (now_us - stats.last_progress_us) / 1000 : 0;
-    bool stalled = stats.busy && still_ms > server->config->stall_timeout_ms;
-    if (stalled == served->stalled)
-        return;
-    served->stalled = stalled;
-    log_event(server->log, stalled ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
-              stalled ? "stall" : "stall_over", LOG_STRING("model", served->id),
-              LOG_U64("still_ms", still_ms), LOG_U64("running", stats.running),
-              LOG_U64("waiting", stats.waiting), LOG_U64("steps", stats.steps));
+    const volatile int never = 0;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        engine_stop(server->models[i].engine);
+    (void)server_wait_idle(server, SERVER_CUT_MS, &never);
 }
 
 static void log_note(struct log *log, const char *line)
@@ -335,8 +334,12 @@ void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
         server_ring(server);
     log_users(server);
     rules_watch(server, now_unix);
-    for (uint32_t i = 0; i < server->model_count; i++)
-        watch_engine(server, &server->models[i], now_us);
+    struct live *live = live_shelf_newest(&server->live);
+    bool alive = watch_all(server, live->config->stall_timeout_ms, now_us);
+    live_unref(live);
+    watch_tell_status(server, now_us);
+    if (alive)
+        notify_alive(server->notify, now_us);
 }
 
 void server_stop(struct server *server)
@@ -358,16 +361,20 @@ void server_stop(struct server *server)
             engine_stop(server->models[i].engine);
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_release(&server->workers[i]);
+    doors_close(server->doors);
     policy_free(server->policy);
     rules_free(server->rules);
     for (uint32_t i = 0; i < server->model_count; i++)
         unload_model(&server->models[i]);
+    tenant_limits_free(server->tenant_limits);
+    access_log_close(server->access_log);
     metrics_free(server->metrics);
     tls_keeper_free(server->tls);
     live_shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);
     free(server->refused);
+    notify_free(server->notify);
     free(server);
 }
 

@@ -28,7 +28,7 @@ struct served_model {
     struct policy_model *policy; /* borrowed: policy */
     char *license_link;          /* of the Link header: </v1/models/ID/license>; rel="license" */
     int64_t created_unix;        /* the weights file's modification time, seconds */
-    bool stalled;                /* main thread only: the stall was logged */
+    _Atomic bool stalled;        /* it does not move; the main thread says so */
 };
 
 /* Configured, and not served, for its licence does not allow it. */
@@ -37,9 +37,15 @@ struct refused_model {
     struct policy_model *policy; /* borrowed: policy */
 };
 
-struct rules;      /* rules.h: what models are weighed against */
-struct tls_keeper; /* tls_keeper.h: the certificates */
-struct worker;     /* worker.h: a thread, its event_base, listener and api */
+struct doors;         /* doors.h: the sockets */
+struct notify;        /* notify.h: what the service manager is told */
+struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
+struct rules;         /* rules.h: what models are weighed against */
+struct tls_keeper;    /* tls_keeper.h: the certificates */
+struct worker;        /* worker.h: a thread, its event_base, listener and api */
+struct access_log;    /* access_log.h: a line a request */
+
+#define SERVER_CUT_MS 2000u
 
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
@@ -47,6 +53,8 @@ struct server {
     struct log *log;        /* borrowed: main */
     struct policy *policy;
     struct metrics *metrics;
+    struct tenant_limits *tenant_limits;
+    struct access_log *access_log;
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */
@@ -54,11 +62,14 @@ struct server {
     struct worker *workers;
     uint32_t worker_count;
     struct tls_keeper *tls; /* NULL for clear text */
-    uint16_t port;          /* bound */
-    _Atomic bool ready;     /* accepting; false again while draining */
+    struct doors *doors;
+    uint16_t port;      /* bound: of the first TCP door, 0 for none */
+    _Atomic bool ready; /* accepting; false again while draining */
     _Atomic bool draining;
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
+    struct notify *notify;    /* the service manager */
+    uint64_t status_us;       /* when it was told last how we are */
     struct rules *rules;      /* the newest, owned; older ones hang on it */
     int32_t weighed_month;    /* in which all models were weighed last, month.h */
     int64_t weigh_again_unix; /* not before, after a failure */
@@ -73,8 +84,12 @@ void server_drain(struct server *server);
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
 /* Has every worker take up what is new. Any thread. */
 void server_ring(struct server *server);
-/* Main thread, about once a second: logs an engine whose step hangs past stall_timeout, weighs the
- * models' licences anew when a month begins, and reads certificates that were renewed. */
+/* What is still open after the wait gets an error: the engines stop, and their last events become
+ * answers. Waits until those are sent, SERVER_CUT_MS at most. */
+void server_cut(struct server *server);
+/* Main thread, about once a second: sees that engines and workers get on and tells the service
+ * manager so (watch.h), weighs the models' licences anew when a month begins, and reads
+ * certificates that were renewed. */
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);

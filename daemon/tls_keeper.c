@@ -60,15 +60,15 @@ struct tls_keeper {
 static void list_files(const struct config *config, const char *ret[FILES_MAX])
 {
     uint32_t count = 0;
-    ret[count++] = config->tls_certificate;
-    ret[count++] = config->tls_key;
-    for (uint32_t i = 0; i < config->tls_pair_count; i++) {
-        ret[count++] = config->tls_pairs[i].certificate;
-        ret[count++] = config->tls_pairs[i].key;
+    ret[count++] = config->tls.certificate;
+    ret[count++] = config->tls.key;
+    for (uint32_t i = 0; i < config->tls.pair_count; i++) {
+        ret[count++] = config->tls.pairs[i].certificate;
+        ret[count++] = config->tls.pairs[i].key;
     }
-    ret[count++] = config->tls_ticket_keys_file;
-    ret[count++] = config->tls_client_ca;
-    ret[count++] = config->tls_client_crl;
+    ret[count++] = config->tls.ticket_keys_file;
+    ret[count++] = config->tls.client_ca;
+    ret[count++] = config->tls.client_crl;
     while (count < FILES_MAX)
         ret[count++] = "";
 }
@@ -98,25 +98,25 @@ static struct tls_set *read_set(const struct config *config, const struct tls_ti
     struct tls_tickets shared = {.count = 0};
     struct tls_settings settings = {
         .pairs = pairs,
-        .version_min = config->tls_version_min,
-        .clients = {.auth = config->tls_client_auth,
-                    .authorities = config->tls_client_ca,
-                    .revoked = config->tls_client_crl,
-                    .depth_max = config->tls_client_depth},
+        .version_min = config->tls.version_min,
+        .clients = {.auth = config->tls.client_auth,
+                    .authorities = config->tls.client_ca,
+                    .revoked = config->tls.client_crl,
+                    .depth_max = config->tls.client_depth},
         .tickets = own,
     };
-    if (config->tls_ticket_keys_file[0] != '\0') {
-        if (tls_tickets_read(config->tls_ticket_keys_file, &shared, err) != 0) {
+    if (config->tls.ticket_keys_file[0] != '\0') {
+        if (tls_tickets_read(config->tls.ticket_keys_file, &shared, err) != 0) {
             (void)error_wrap(err, "ticket_keys_file");
             return NULL;
         }
         settings.tickets = &shared;
     }
-    if (config->tls_certificate[0] != '\0')
+    if (config->tls.certificate[0] != '\0')
         pairs[settings.pair_count++] =
-            (struct tls_pair){.certificate = config->tls_certificate, .key = config->tls_key};
-    for (uint32_t i = 0; i < config->tls_pair_count; i++)
-        pairs[settings.pair_count++] = config->tls_pairs[i];
+            (struct tls_pair){.certificate = config->tls.certificate, .key = config->tls.key};
+    for (uint32_t i = 0; i < config->tls.pair_count; i++)
+        pairs[settings.pair_count++] = config->tls.pairs[i];
     struct tls_set *set = tls_set_new(&settings, err);
     tls_tickets_wipe(&shared);
     return set;
@@ -251,7 +251,7 @@ static void note_failure(struct tls_keeper *keeper, struct log *log, uint64_t no
 static bool rotate(struct tls_keeper *keeper, struct log *log, uint64_t now_us)
 {
     struct tls_reading *current = keeper->current;
-    uint64_t period_us = (uint64_t)current->config->tls_ticket_rotation_ms * 1000;
+    uint64_t period_us = (uint64_t)current->config->tls.ticket_rotation_ms * 1000;
     struct error err = {0};
     if (keeper->rotated_us == 0)
         keeper->rotated_us = now_us;
@@ -260,7 +260,7 @@ static bool rotate(struct tls_keeper *keeper, struct log *log, uint64_t now_us)
     struct tls_set *set = NULL;
     if (tls_tickets_rotate(&keeper->tickets, &err) == 0) {
         keeper->rotated_us = now_us;
-        if (current->config->tls_ticket_keys_file[0] != '\0')
+        if (current->config->tls.ticket_keys_file[0] != '\0')
             return false;
         set = tls_set_with_tickets(current->set, &keeper->tickets);
         if (set == NULL)

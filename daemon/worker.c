@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/worker.h"
 
+#include "base/thread.h"
+#include "daemon/doors.h"
 #include "daemon/tls_keeper.h"
 
 #include <assert.h>
@@ -17,7 +19,8 @@ static void on_idle_check(evutil_socket_t fd, short what, void *argument)
     (void)what;
     struct listener_stats stats;
     listener_stats(worker->listener, &stats);
-    atomic_store(&worker->idle, stats.exchanges == 0 && api_open_generations(worker->api) == 0);
+    /* Not at the last exchange: its answer may be on its way, and who was let in last may ask. */
+    atomic_store(&worker->idle, stats.connections == 0 && api_open_generations(worker->api) == 0);
 }
 
 static void start_draining(struct worker *worker)
@@ -51,6 +54,7 @@ static void take_up_live(struct worker *worker)
         return;
     const struct listener_limits limits = limits_of(worker);
     listener_set_limits(worker->listener, &limits);
+    listener_set_trust(worker->listener, &worker->live->config->trust);
     api_set_live(worker->api, worker->live);
 }
 
@@ -61,6 +65,7 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
     uint64_t rings;
     if (read((int)fd, &rings, sizeof rings) != (ssize_t)sizeof rings && errno != EAGAIN)
         return;
+    (void)atomic_fetch_add_explicit(&worker->turns, 1, memory_order_relaxed);
     uint32_t order = atomic_load(&worker->order);
     if (order == WORKER_STOP) {
         (void)event_base_loopbreak(worker->base);
@@ -98,23 +103,26 @@ int worker_prepare(struct worker *worker, struct error *err)
     worker->api = api_new(worker->server, worker->index, err);
     if (worker->api == NULL)
         return error_wrap(err, "worker %u", worker->index);
+    struct listener_door doors[LISTENER_DOORS_MAX];
     const struct listener_config config = {
         .base = worker->base,
-        .fd = worker->socket,
+        .doors = doors,
+        .door_count = doors_take(worker->server->doors, worker->index, doors),
         .tls = worker->tls,
         .limits = limits_of(worker),
+        .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
     };
     worker->listener = listener_new(&config, err);
     if (worker->listener == NULL)
         return error_wrap(err, "worker %u", worker->index);
-    worker->socket = -1;
     return 0;
 }
 
 int worker_run(struct worker *worker, struct error *err)
 {
-    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    int failed =
+        thread_start_numbered(&worker->thread, "worker", worker->index, worker_main, worker);
     if (failed != 0)
         return error_set_errno(err, failed, "worker %u: thread", worker->index);
     worker->running = true;
@@ -174,8 +182,6 @@ void worker_release(struct worker *worker)
         event_base_free(worker->base);
     if (worker->bell_fd >= 0)
         close(worker->bell_fd);
-    if (worker->socket >= 0)
-        close(worker->socket);
 }
 
 bool worker_stats(const struct server *server, uint32_t index, struct listener_stats *ret)

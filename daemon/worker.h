@@ -10,6 +10,7 @@
 #include "daemon/api/api.h"
 #include "daemon/http/listener.h"
 #include "daemon/server.h"
+#include "daemon/watch.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -23,7 +24,6 @@ struct worker {
     /* fixed at start */
     struct server *server; /* borrowed: the server that holds the array */
     uint32_t index;
-    int socket;  /* listening, until the listener takes it; then -1 */
     int bell_fd; /* eventfd; -1 before worker_prepare() */
     struct event_base *base;
     struct event *bell, *idle_timer;
@@ -35,12 +35,17 @@ struct worker {
     struct live *live;   /* one reference: what it last took up */
     struct tls_set *tls; /* likewise; NULL for clear text */
     bool draining;
+    /* the main thread's */
+    struct watch_pulse pulse; /* of turns */
     /* shared */
+    _Atomic uint64_t turns; /* of the loop in which the bell was heard */
+    _Atomic bool stalled;   /* it has not been for long; the main thread says so */
     _Atomic uint32_t order; /* enum worker_order, only ever upwards; then ring */
     _Atomic bool idle;      /* draining, and nothing is open any more */
 };
 
-/* Loop, listener and api over worker->socket. On failure worker_release() frees what there is. */
+/* Loop, listener and api, over this worker's doors. On failure worker_release() frees what there
+ * is. */
 int worker_prepare(struct worker *worker, struct error *err);
 int worker_run(struct worker *worker, struct error *err);          /* starts the thread */
 void worker_ring(struct worker *worker);                           /* any thread; never blocks */

@@ -13,6 +13,7 @@
 #include "models/gguf.h"
 #include "models/tokenizer.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,9 @@ struct model_step {
     const uint32_t *block_tables;       /* every sequence's blocks, one after another */
     uint32_t output_count;
     const uint32_t *output_rows; /* [output_count] rows whose next-token logits are wanted */
+    /* The monotonic clock after each layer, for whoever watches a long step; NULL: nobody does. A
+     * device that works behind our back moves it as the layers are handed over. */
+    _Atomic uint64_t *progress_us;
 };
 
 /* Writes K and V of every row into the cache, and logits [output_count, vocabulary] (host).

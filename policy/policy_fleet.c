@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_fleet.c -- the thread that talks to the fleet's store, and what it makes of it. */
 #include "base/clock.h"
+#include "base/thread.h"
 #include "policy/policy_fleet_state.h"
 #include "policy/users/private_file.h"
 
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <math.h>
 #include <openssl/crypto.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,13 +166,9 @@ static void *fleet_main(void *argument)
 
 int policy_fleet_start(struct policy_fleet *fleet, struct error *err)
 {
-    sigset_t all, before;
     if (fleet == NULL)
         return 0;
-    (void)sigfillset(&all); /* signals are the main thread's */
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&fleet->thread, NULL, fleet_main, fleet);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failed = thread_start(&fleet->thread, "fleet", 0, fleet_main, fleet);
     if (failed != 0)
         return error_set_errno(err, failed, "fleet: thread");
     fleet->runs = true;

@@ -2,10 +2,10 @@
 #include "policy/policy_thread.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "policy/users/usage.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -101,17 +101,6 @@ static void *policy_main(void *argument)
     return NULL;
 }
 
-/* Signals are the main thread's. */
-static int start(struct policy_thread *thread)
-{
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread->thread, NULL, policy_main, thread);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed;
-}
-
 struct policy_thread *policy_thread_new(const struct policy_thread_config *config,
                                         struct error *err)
 {
@@ -127,7 +116,7 @@ struct policy_thread *policy_thread_new(const struct policy_thread_config *confi
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&thread->bell, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    int failed = start(thread);
+    int failed = thread_start(&thread->thread, "policy", 0, policy_main, thread);
     if (failed == 0)
         return thread;
     (void)error_set_errno(err, failed, "policy: thread");

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/api/answer.h"
 
+#include "base/clock.h"
+#include "daemon/access_log.h"
+#include "daemon/api/access_line.h"
 #include "daemon/api/router.h"
 
 #include <assert.h>
@@ -15,6 +18,23 @@ void answer_headers_init(struct answer_headers *head, const struct call *call,
     head->count = 0;
     answer_headers_add(head, "content-type", content_type);
     answer_headers_add(head, "x-request-id", call->request_id);
+    const struct tenant_view *view = &call->limits;
+    if (view->rates.requests > 0) {
+        limiting_write_number(view->rates.requests, head->limits[0]);
+        limiting_write_number(view->requests_left, head->limits[1]);
+        limiting_write_duration(view->requests_full_us, head->limits[2]);
+        answer_headers_add(head, "x-ratelimit-limit-requests", head->limits[0]);
+        answer_headers_add(head, "x-ratelimit-remaining-requests", head->limits[1]);
+        answer_headers_add(head, "x-ratelimit-reset-requests", head->limits[2]);
+    }
+    if (view->rates.tokens > 0) {
+        limiting_write_number(view->rates.tokens, head->limits[3]);
+        limiting_write_number(view->tokens_left, head->limits[4]);
+        limiting_write_duration(view->tokens_full_us, head->limits[5]);
+        answer_headers_add(head, "x-ratelimit-limit-tokens", head->limits[3]);
+        answer_headers_add(head, "x-ratelimit-remaining-tokens", head->limits[4]);
+        answer_headers_add(head, "x-ratelimit-reset-tokens", head->limits[5]);
+    }
 }
 
 void answer_headers_add(struct answer_headers *head, const char *name, const char *value)
@@ -24,39 +44,79 @@ void answer_headers_add(struct answer_headers *head, const char *name, const cha
 }
 
 /* Probes and scrapes come many a second and say nothing while they succeed. */
-static enum log_level level_of(const struct call *call, uint32_t status)
+static bool is_quiet(const struct call *call, uint32_t status)
 {
-    bool probe = call->route == ROUTE_HEALTH || call->route == ROUTE_READY ||
-                 call->route == ROUTE_METRICS || call->route == ROUTE_VERSION;
-    return probe && status == 200 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    return status == 200 && (call->route == ROUTE_HEALTH || call->route == ROUTE_READY ||
+                             call->route == ROUTE_METRICS || call->route == ROUTE_VERSION);
+}
+
+/* Whether a line is due: in weir's own log as its level has it, in a file of its own always. */
+static bool is_logged(const struct call *call, uint32_t status, uint64_t duration_us)
+{
+    const struct server *server = call->api->server;
+    const struct config *config = server->config;
+    enum log_level level = is_quiet(call, status) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    const struct access_rules rules = {.sample = config->access_sample,
+                                       .slow_ms = config->access_slow_ms};
+    if (server->access_log == NULL)
+        return false;
+    if (level < config->log_level &&
+        (level == LOG_LEVEL_DEBUG || config->access_log_path[0] == '\0'))
+        return false;
+    return access_wanted(&rules, status, duration_us,
+                         rules.sample < ACCESS_SAMPLE_ALL ? api_random_u64(call->api) : 0);
+}
+
+static uint64_t between(uint64_t from_us, uint64_t to_us)
+{
+    return to_us > from_us ? to_us - from_us : 0;
+}
+
+static void describe(const struct answer_record *record, uint64_t now_us, struct access_record *ret)
+{
+    const struct generation_times *times = &record->times;
+    ret->model = record->model;
+    ret->finish = record->finish;
+    ret->user_class = record->user_class;
+    ret->prompt_tokens = record->prompt_tokens;
+    ret->completion_tokens = record->completion_tokens;
+    ret->cached_tokens = record->cached_tokens;
+    ret->ttft_us = record->ttft_us;
+    ret->queue_us =
+        between(times->submitted_us, times->scheduled_us != 0 ? times->scheduled_us : now_us);
 }
 
 /* The line and the counters of one answer. No prompts, no user ids, no keys. */
-static void note(const struct call *call, uint32_t status, const struct answer_record *record)
+static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
+                 const struct answer_record *record)
 {
     const struct server *server = call->api->server;
-    uint64_t duration_us = call->now_us > call->started_us ? call->now_us - call->started_us : 0;
+    uint64_t duration_us = between(call->started_us, call->now_us);
     metrics_http(server->metrics, call->route, call->method, status, duration_us);
-    struct log_field fields[14] = {
-        LOG_STRING("request_id", call->request_id),          LOG_STRING("method", call->method),
-        LOG_STRING("route", router_route_name(call->route)), LOG_U64("status", status),
-        LOG_F64("duration_ms", (double)duration_us / 1000),
+    if (!is_logged(call, status, duration_us))
+        return;
+    size_t bytes_in = 0;
+    (void)exchange_body(call->exchange, &bytes_in);
+    struct access_record line = {
+        .request_id = call->request_id,
+        .method = call->method,
+        .route = router_route_name(call->route),
+        .tenant = call->identity.tenant,
+        .admin = call->identity.admin,
+        .address = server->config->access_addresses ? exchange_client(call->exchange) : NULL,
+        .version = exchange_version(call->exchange),
+        .tls = exchange_is_tls(call->exchange),
+        .status = status,
+        .bytes_in = bytes_in,
+        .bytes_out = bytes_out,
+        .duration_us = duration_us,
     };
-    size_t count = 5;
-    if (call->identity.tenant != NULL && call->identity.tenant[0] != '\0')
-        fields[count++] = LOG_STRING("tenant", call->identity.tenant);
-    if (call->identity.admin != NULL)
-        fields[count++] = LOG_STRING("admin", call->identity.admin);
-    if (record != NULL) {
-        fields[count++] = LOG_STRING("model", record->model);
-        fields[count++] = LOG_U64("prompt_tokens", record->prompt_tokens);
-        fields[count++] = LOG_U64("completion_tokens", record->completion_tokens);
-        fields[count++] = LOG_U64("cached_tokens", record->cached_tokens);
-        if (record->ttft_us > 0)
-            fields[count++] = LOG_F64("ttft_ms", (double)record->ttft_us / 1000);
-    }
-    fields[count] = (struct log_field){0};
-    log_fields(server->log, level_of(call, status), "request", fields);
+    if (record != NULL)
+        describe(record, call->now_us, &line);
+    struct text text;
+    text_init(&text);
+    access_line(&text, server->config->log_format, clock_unix_us(), &line);
+    access_log_put(server->access_log, &text);
 }
 
 /* The exchange is no more ours: it may be freed by the very call that completes its answer. */
@@ -71,7 +131,8 @@ static struct exchange *let_go(struct call *call)
 
 void answer_give(struct call *call, const struct answer *answer)
 {
-    note(call, answer->status, answer->record);
+    bool bodyless = strcmp(call->method, "HEAD") == 0;
+    note(call, answer->status, bodyless ? 0 : answer->count, answer->record);
     exchange_respond(let_go(call), answer->status, answer->head->headers, answer->head->count,
                      answer->body, answer->count);
 }
@@ -93,6 +154,7 @@ void answer_json(struct call *call, const struct text *body)
 
 void answer_fault(struct call *call, const struct fault *fault, const struct answer_record *record)
 {
+    metrics_limited(call->api->server->metrics, fault->limited);
     struct text body;
     text_init(&body);
     fault_write(fault, &body);
@@ -118,18 +180,18 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
 
 void answer_stream_end(struct call *call, const struct answer_record *record)
 {
-    note(call, 200, record);
+    note(call, 200, exchange_answer_bytes(call->exchange), record);
     exchange_stream_end(let_go(call));
 }
 
 void answer_stream_abort(struct call *call, const struct answer_record *record)
 {
-    note(call, STATUS_CLIENT_GONE, record);
+    note(call, STATUS_CLIENT_GONE, exchange_answer_bytes(call->exchange), record);
     exchange_abort(let_go(call));
 }
 
 void answer_gone(struct call *call, const struct answer_record *record)
 {
-    note(call, STATUS_CLIENT_GONE, record);
+    note(call, STATUS_CLIENT_GONE, exchange_answer_bytes(call->exchange), record);
     (void)let_go(call);
 }

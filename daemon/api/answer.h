@@ -7,18 +7,21 @@
 
 #include "daemon/api/call.h"
 #include "daemon/api/fault.h"
+#include "daemon/api/limiting.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define ANSWER_HEADERS_MAX 10u
+#define ANSWER_HEADERS_MAX 18u
+#define ANSWER_LIMITS_MAX  6u /* x-ratelimit-* */
 
 struct answer_headers {
     struct http_header headers[ANSWER_HEADERS_MAX]; /* values borrowed until the head is given */
     size_t count;
+    char limits[ANSWER_LIMITS_MAX][LIMITING_VALUE_BYTES];
 };
 
-/* With content-type and x-request-id. */
+/* With content-type, x-request-id, and what the tenant has left of its limits. */
 void answer_headers_init(struct answer_headers *head, const struct call *call,
                          const char *content_type);
 void answer_headers_add(struct answer_headers *head, const char *name, const char *value);
@@ -26,8 +29,11 @@ void answer_headers_add(struct answer_headers *head, const char *name, const cha
 /* What a generation adds to the log line. */
 struct answer_record {
     const char *model;
+    const char *finish;     /* of the choice that ended worst; constants, both */
+    const char *user_class; /* identity_class_name() */
     uint32_t prompt_tokens, completion_tokens, cached_tokens;
-    uint64_t ttft_us; /* 0: no token came */
+    uint64_t ttft_us;              /* 0: no token came */
+    struct generation_times times; /* over its parts; what is 0 did not happen */
 };
 
 struct answer {

@@ -15,6 +15,7 @@ struct auth_key {
 
 struct auth {
     uint32_t count, admin_count;
+    struct auth_identity nobody;
     struct auth_key *admins; /* behind the keys */
     struct auth_key keys[];
 };
@@ -39,6 +40,7 @@ struct auth *auth_new(const struct config *config, struct error *err)
         return NULL;
     }
     auth->count = config->api_key_count;
+    auth->nobody = (struct auth_identity){.tenant = "", .rules = config_tenant(config, "")};
     for (uint32_t i = 0; i < auth->count; i++) {
         const struct config_api_key *key = &config->api_keys[i];
         struct auth_identity *identity = &auth->keys[i].identity;
@@ -46,13 +48,15 @@ struct auth *auth_new(const struct config *config, struct error *err)
         identity->key = key->key;
         identity->tenant = key->tenant == NULL ? "" : key->tenant;
         identity->tenant_id = identity->tenant[0] == '\0' ? 0 : digest_u64(identity->tenant, "");
+        identity->rules = config_tenant(config, identity->tenant);
     }
     auth->admins = auth->keys + auth->count;
     auth->admin_count = config->admin_key_count;
     for (uint32_t i = 0; i < auth->admin_count; i++) {
         const struct config_admin_key *key = &config->admin_keys[i];
         SHA256((const unsigned char *)key->key, strlen(key->key), auth->admins[i].digest);
-        auth->admins[i].identity = (struct auth_identity){.tenant = "", .admin = key->name};
+        auth->admins[i].identity = auth->nobody;
+        auth->admins[i].identity.admin = key->name;
     }
     return auth;
 }
@@ -83,7 +87,7 @@ static const struct auth_key *find_key(const struct auth_key *keys, uint32_t cou
 bool auth_check(const struct auth *auth, const char *authorization, struct auth_identity *ret)
 {
     if (auth->count == 0) {
-        *ret = (struct auth_identity){.tenant = ""};
+        *ret = auth->nobody;
         return true;
     }
     const struct auth_key *found = find_key(auth->keys, auth->count, authorization);

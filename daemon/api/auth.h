@@ -20,6 +20,7 @@ struct auth_identity {
     const char *tenant; /* "" for none; borrowed: config */
     uint64_t tenant_id; /* of the name; 0 for none */
     const char *admin;  /* the name of an admin key; NULL for everyone else; borrowed: config */
+    const struct config_tenant *rules; /* the tenant's; NULL before a check; borrowed: config */
 };
 
 /* authorization: the header's value, NULL when absent. False: no key, or none that we know. Takes

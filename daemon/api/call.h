@@ -7,6 +7,7 @@
 #include "daemon/api/auth.h"
 #include "daemon/api/claims.h"
 #include "daemon/api/refusals.h"
+#include "daemon/api/tenant_limits.h"
 #include "daemon/live.h"
 
 #include <stdint.h>
@@ -45,6 +46,7 @@ struct call {
     enum http_route route;
     const char *method; /* a constant */
     struct auth_identity identity;
+    struct tenant_view limits;   /* how the tenant stood; no rates: it has no limits */
     uint64_t started_us, now_us; /* monotonic; now: as the callback began */
     char request_id[REQUEST_ID_BYTES_MAX + 1];
 };

@@ -11,7 +11,7 @@
 static int prepare(const struct call *call, const struct request *request, int64_t now_unix_us,
                    struct served_model **ret_model, struct token_list *prompt, struct fault *fault)
 {
-    struct served_model *model = prompt_find_model(call->api->server, request->model, fault);
+    struct served_model *model = prompt_find_model(call, request->model, fault);
     if (model == NULL || generation_admission(model, fault) < 0)
         return -1;
     *ret_model = model;

@@ -2,6 +2,7 @@
 #include "daemon/api/claims.h"
 
 #include "daemon/api/call.h"
+#include "daemon/api/fault.h"
 #include "daemon/api/request.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/tls_client.h"
@@ -49,6 +50,26 @@ static void read_certificate(const struct call *call, struct policy_claims *clai
         claims->certificate_subject = client->subject;
         break;
     }
+}
+
+static int check_single(const struct call *call, const char *name, struct fault *fault)
+{
+    if (name[0] == '\0' || !exchange_header_differs(call->exchange, name))
+        return 0;
+    return fault_code(fault, 400, "ambiguous_header",
+                      "'%.64s' came twice, with different values: send it once", name);
+}
+
+int claims_check(const struct call *call, struct fault *fault)
+{
+    const struct claim_names *names = &call->live->claims;
+    if (check_single(call, names->token, fault) < 0 ||
+        check_single(call, names->gateway, fault) < 0)
+        return -1;
+    for (uint32_t i = 0; i < names->user_count; i++)
+        if (check_single(call, names->users[i], fault) < 0)
+            return -1;
+    return 0;
 }
 
 void claims_read(const struct call *call, const struct request *request, struct claims *ret)

@@ -37,7 +37,7 @@ static int encode_prompt(const struct served_model *model, const struct request 
 static int prepare(const struct call *call, const struct request *request,
                    struct served_model **ret_model, struct prompts *prompts, struct fault *fault)
 {
-    struct served_model *model = prompt_find_model(call->api->server, request->model, fault);
+    struct served_model *model = prompt_find_model(call, request->model, fault);
     if (model == NULL || generation_admission(model, fault) < 0)
         return -1;
     *ret_model = model;

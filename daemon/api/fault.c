@@ -50,7 +50,9 @@ int fault_from_error(struct fault *fault, const struct error *err)
     case ERROR_NOT_FOUND:
         return fault_set(fault, 404, NULL, "%s", err->text);
     case ERROR_BUSY:
-        return fault_code(fault, 429, "queue_full", "%s", err->text);
+        (void)fault_code(fault, 429, "queue_full", "%s", err->text);
+        fault->limited = LIMITED_QUEUE;
+        return -1;
     case ERROR_REFUSED:
         return fault_set(fault, 403, NULL, "%s", err->text);
     case ERROR_CLOSED:

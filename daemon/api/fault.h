@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "daemon/limited.h"
 
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct fault {
     const char *code;                     /* a constant such as "model_not_found", or NULL */
     const char *allow;                    /* 405: a constant for the Allow header, else NULL */
     uint32_t retry_after_s;               /* 0: no Retry-After */
+    enum limited limited;                 /* the bound that is in the way, for the metrics */
     const struct policy_refusal *refusal; /* by a licence; borrowed: whoever answers. NULL else */
     char param[FAULT_PARAM_MAX];          /* the parameter at fault, "" when none is */
     char message[FAULT_MESSAGE_MAX];

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "daemon/api/generation_inner.h"
+#include "daemon/api/limiting.h"
 #include "policy/policy_tokens.h"
 
 #include <assert.h>
@@ -57,6 +58,7 @@ static void generation_free(struct generation *generation)
     stop_set_free(generation->rules.stops);
     text_destroy(&generation->out);
     text_destroy(&generation->head);
+    tenant_limits_leave(&generation->lease, generation->used_tokens);
     live_unref(generation->call.live);
     free(generation->choices);
     free(generation->parts);
@@ -89,6 +91,34 @@ static int check_length(const struct generation_plan *plan, size_t prompt_count,
     return 0;
 }
 
+/* Who leaves the length open gets what fits: into the context, and into what its tenant may use in
+ * a minute. */
+static void fit_open_ended(const struct generation_plan *plan, uint32_t *max_tokens)
+{
+    const struct request *request = plan->request;
+    uint64_t answers = (uint64_t)plan->prompt_count * request->choices, prompts = 0;
+    uint32_t rate = limiting_rates(plan->call).tokens;
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        prompts += plan->prompts[i].count;
+    if (request->max_tokens != UINT32_MAX || prompts + answers > rate)
+        return; /* as asked; what is too much is refused with the numbers */
+    uint32_t each = (uint32_t)((rate - prompts) / answers);
+    if (each < request->min_tokens)
+        each = request->min_tokens;
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        if (max_tokens[i] > each)
+            max_tokens[i] = each;
+}
+
+/* The most that it may come to. */
+static uint64_t tokens_of(const struct generation_plan *plan, const uint32_t *max_tokens)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        tokens += plan->prompts[i].count + (uint64_t)max_tokens[i] * plan->request->choices;
+    return tokens;
+}
+
 /* A refusal tells whether somebody was here this month, and costs its asker nothing: whoever asks
  * on and on is told to wait. Who is known passes, however often others were refused. */
 static int refuse(const struct call *call, const struct policy_claims *claims,
@@ -115,10 +145,28 @@ static int admit_user(const struct generation_plan *plan, struct policy_decision
 {
     const struct call *call = plan->call;
     struct claims claims;
+    if (claims_check(call, fault) < 0)
+        return -1;
     claims_read(call, plan->request, &claims);
     policy_admit(call->api->server->policy, plan->model->policy, &claims.policy, plan->now_unix_us,
                  ret);
     return ret->verdict == POLICY_REFUSE ? refuse(call, &claims.policy, ret, fault) : 0;
+}
+
+/* Everything that may refuse it; its user is counted last, once nothing else can. */
+static int admit(const struct generation_plan *plan, uint32_t *max_tokens,
+                 struct tenant_lease *lease, struct policy_decision *ret, struct fault *fault)
+{
+    for (uint32_t i = 0; i < plan->prompt_count; i++)
+        if (check_length(plan, plan->prompts[i].count, &max_tokens[i], fault) < 0)
+            return -1;
+    fit_open_ended(plan, max_tokens);
+    if (limiting_enter(plan->call, tokens_of(plan, max_tokens), lease, fault) < 0)
+        return -1;
+    if (admit_user(plan, ret, fault) == 0)
+        return 0;
+    tenant_limits_leave(lease, 0);
+    return -1;
 }
 
 /* Printable ASCII as it is, all else by percent and two digits, as in a URI: words of a licence may
@@ -194,6 +242,8 @@ static struct generation *generation_new(const struct generation_plan *plan,
     generation->prompt_only = request->max_tokens == 0;
     generation->created_unix = plan->now_unix_us / 1000000;
     generation->sequence = decision->sequence;
+    generation->identity = decision->identity;
+    generation->times.submitted_us = plan->call->now_us;
     write_header_value(decision->attribution, generation->attribution);
     (void)snprintf(generation->id, sizeof generation->id, "%s%016llx%08llx", plan->shape->id_prefix,
                    (unsigned long long)api_random_u64(plan->call->api),
@@ -216,6 +266,13 @@ static struct generation *generation_new(const struct generation_plan *plan,
     return generation;
 }
 
+/* Its tenant's class, or as far behind as it wishes. */
+static int32_t class_of(const struct call *call, const struct request *request)
+{
+    int64_t wanted = (int64_t)call->identity.rules->priority + request->priority;
+    return wanted > INT32_MAX ? INT32_MAX : (int32_t)wanted;
+}
+
 static int submit_part(struct generation *generation, const struct generation_plan *plan,
                        uint32_t index, uint64_t seed, struct fault *fault)
 {
@@ -234,9 +291,9 @@ static int submit_part(struct generation *generation, const struct generation_pl
         .prompt_logprobs = request->echo && request->sampling.logprobs,
         .stop_token_count = request->stop_token_count,
         .sampling = request->sampling,
-        .priority = request->priority,
+        .priority = class_of(call, request),
         .tenant = call->identity.tenant_id,
-        .tenant_weight = 1,
+        .tenant_weight = call->identity.rules->weight,
         .cache_salt = auth_cache_salt(&call->identity, request->cache_salt),
     };
     memcpy(wanted.stop_tokens, request->stop_tokens, sizeof wanted.stop_tokens);
@@ -292,24 +349,21 @@ void generation_start(const struct generation_plan *plan)
 {
     struct fault fault;
     struct policy_decision decision = {0};
+    struct tenant_lease lease = {0};
     uint32_t max_tokens[REQUEST_PROMPTS_MAX];
     assert(plan->prompt_count <= REQUEST_PROMPTS_MAX);
-    for (uint32_t i = 0; i < plan->prompt_count; i++) {
-        if (check_length(plan, plan->prompts[i].count, &max_tokens[i], &fault) < 0) {
-            answer_fault(plan->call, &fault, NULL);
-            return;
-        }
-    }
-    if (admit_user(plan, &decision, &fault) < 0) {
+    if (admit(plan, max_tokens, &lease, &decision, &fault) < 0) {
         answer_fault(plan->call, &fault, NULL);
         return;
     }
     struct generation *generation = generation_new(plan, &decision);
     if (generation == NULL) {
+        tenant_limits_leave(&lease, 0);
         (void)fault_no_memory(&fault);
         answer_fault(plan->call, &fault, NULL);
         return;
     }
+    generation->lease = lease;
     for (uint32_t i = 0; i < plan->prompt_count; i++)
         generation->parts[i].max_tokens = max_tokens[i];
     plan->call->exchange = NULL; /* the generation's now */
@@ -383,7 +437,7 @@ static void on_token(struct part *part, struct choice *choice, const struct gene
 /* What the engine says of a part when it is over, and what we know better: our own stops. */
 static void note_end(const struct part *part, const struct generation_event *event)
 {
-    const struct generation *generation = part->generation;
+    struct generation *generation = part->generation;
     const struct server *server = generation->call.api->server;
     struct generation_record record = {
         .prompt_tokens = part->prompt_tokens,
@@ -400,6 +454,9 @@ static void note_end(const struct part *part, const struct generation_event *eve
         if (part->choices[i].finish > record.finish) /* in order of how badly it ended */
             record.finish = part->choices[i].finish;
     }
+    generation->used_tokens += record.output_tokens;
+    if (event->times.scheduled_us != 0) /* else no token of its prompt was computed */
+        generation->used_tokens += record.prompt_tokens;
     metrics_generation(server->metrics, (uint32_t)(generation->model - server->models), &record);
     const struct policy_tokens_use use = {
         .tenant = generation->call.identity.tenant == NULL ? "" : generation->call.identity.tenant,
@@ -415,6 +472,21 @@ static_assert(FINISH_STOP < FINISH_LENGTH && FINISH_LENGTH < FINISH_ABORT &&
                   FINISH_ABORT < FINISH_ERROR,
               "note_end() takes the worst by number");
 
+static void take_earliest(uint64_t *at, uint64_t other)
+{
+    if (other != 0 && (*at == 0 || other < *at))
+        *at = other;
+}
+
+static void take_times(struct generation *generation, const struct generation_times *part)
+{
+    struct generation_times *times = &generation->times;
+    take_earliest(&times->scheduled_us, part->scheduled_us);
+    take_earliest(&times->first_token_us, part->first_token_us);
+    if (part->finished_us > times->finished_us)
+        times->finished_us = part->finished_us;
+}
+
 static void on_event(struct part *part, const struct generation_event *event)
 {
     struct generation *generation = part->generation;
@@ -423,6 +495,7 @@ static void on_event(struct part *part, const struct generation_event *event)
     struct choice *choice = &part->choices[event->choice];
     part->prompt_tokens = event->prompt_tokens;
     part->cached_tokens = event->cached_tokens;
+    take_times(generation, &event->times);
     if (event->is_prompt)
         on_prompt_token(part, event);
     else if (event->has_token && choice->finish == FINISH_NONE && !generation->prompt_only)

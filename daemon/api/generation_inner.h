@@ -36,6 +36,7 @@ struct generation {
     bool prompt_only; /* echo and max_tokens 0: the engine's one token is not the answer's */
     char id[48];
     int64_t created_unix;
+    enum identity_class identity;
     char attribution[GENERATION_ATTRIBUTION_BYTES]; /* as a header's value */
     uint32_t part_count, choices_per_part;
     struct part *parts;     /* [part_count] */
@@ -46,8 +47,11 @@ struct generation {
     bool begun;               /* the head of a stream was given */
     size_t kept_bytes;
     uint64_t ttft_us;
-    struct text out;   /* written in one piece after each wake-up */
-    struct text head;  /* of each chunk: `data: {"id":...,"choices":[` */
+    struct tenant_lease lease;     /* what it reserved of its tenant's limits */
+    uint64_t used_tokens;          /* of that, by the parts that ended */
+    struct generation_times times; /* the earliest of its parts, but for the latest end */
+    struct text out;               /* written in one piece after each wake-up */
+    struct text head;              /* of each chunk: `data: {"id":...,"choices":[` */
     uint64_t sequence; /* the first byte waits for it (policy_durable); 0: for nothing */
     /* links */
     bool touched, held;

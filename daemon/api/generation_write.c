@@ -31,6 +31,21 @@ static struct shape_usage usage_of(const struct generation *generation)
     return usage;
 }
 
+/* Of the choice that ended worst; one that has not ended yet is broken off. */
+static enum finish_reason worst_finish(const struct generation *generation)
+{
+    enum finish_reason worst = FINISH_STOP;
+    uint32_t count = generation->part_count * generation->choices_per_part;
+    for (uint32_t i = 0; i < count; i++) {
+        enum finish_reason finish = generation->choices[i].finish;
+        if (finish == FINISH_NONE)
+            finish = FINISH_ABORT;
+        if (finish > worst)
+            worst = finish;
+    }
+    return worst;
+}
+
 struct answer_record generation_record_of(const struct generation *generation)
 {
     struct shape_usage usage = usage_of(generation);
@@ -40,6 +55,9 @@ struct answer_record generation_record_of(const struct generation *generation)
         .completion_tokens = usage.completion_tokens,
         .cached_tokens = usage.cached_tokens,
         .ttft_us = generation->ttft_us,
+        .times = generation->times,
+        .finish = finish_name(worst_finish(generation)),
+        .user_class = identity_class_name(generation->identity),
     };
 }
 
@@ -246,6 +264,7 @@ void generation_answer_fault(struct generation *generation, const struct fault *
         answer_fault(call, fault, &record);
         return;
     }
+    metrics_limited(call->api->server->metrics, fault->limited);
     struct text *out = &generation->out;
     text_reset(out);
     text_append_string(out, "data: ");
@@ -259,7 +278,7 @@ void generation_answer_fault(struct generation *generation, const struct fault *
 /* Whether the answer cannot be given as it was asked for. */
 static bool find_fault(const struct generation *generation, struct fault *fault)
 {
-    uint32_t count = generation->part_count * generation->choices_per_part, aborted = 0;
+    uint32_t count = generation->part_count * generation->choices_per_part;
     for (uint32_t i = 0; i < count; i++) {
         const struct choice *choice = &generation->choices[i];
         if (choice_failed(choice))
@@ -267,11 +286,11 @@ static bool find_fault(const struct generation *generation, struct fault *fault)
         if (choice->finish == FINISH_ERROR)
             return fault_code(fault, 500, "internal_error",
                               "the engine could not compute the next token") < 0;
-        aborted += choice->finish == FINISH_ABORT && choice->output_tokens == 0;
-    }
-    if (aborted == count && !generation->begun) {
+        if (choice->finish != FINISH_ABORT)
+            continue;
+        /* Not by us: we cancel what is over or gone, and that is not written any more. */
         (void)fault_code(fault, 503, "shutting_down",
-                         "the server is shutting down; no token was drawn yet");
+                         "the server is shutting down; the answer is not complete");
         fault->retry_after_s = 1;
         return true;
     }

@@ -31,9 +31,28 @@ static void append_model(struct text *out, const struct served_model *model)
     text_append_char(out, '}');
 }
 
-int models_not_found(const struct server *server, const char *id, struct fault *fault)
+static bool may_use(const struct call *call, const char *id)
 {
-    const struct refused_model *refused = server_find_refused(server, id);
+    return config_tenant_may_use(call->identity.rules, id);
+}
+
+struct served_model *models_find(const struct call *call, const char *id)
+{
+    const struct config_tenant *rules = call->identity.rules;
+    if (id[0] == '\0' && rules->model_count == 1)
+        id = rules->models[0];
+    struct served_model *model = server_find_model(call->api->server, id);
+    return model != NULL && may_use(call, model->id) ? model : NULL;
+}
+
+static const struct refused_model *find_refused(const struct call *call, const char *id)
+{
+    return may_use(call, id) ? server_find_refused(call->api->server, id) : NULL;
+}
+
+int models_not_found(const struct call *call, const char *id, struct fault *fault)
+{
+    const struct refused_model *refused = find_refused(call, id);
     if (refused == NULL)
         return fault_code(fault, 404, "model_not_found",
                           "The model '%.200s' is not served here; GET /v1/models lists those that "
@@ -52,9 +71,13 @@ void models_answer_list(struct call *call)
     struct text body;
     text_init(&body);
     text_append_string(&body, "{\"object\":\"list\",\"data\":[");
+    bool first = true;
     for (uint32_t i = 0; i < server->model_count; i++) {
-        if (i > 0)
+        if (!may_use(call, server->models[i].id))
+            continue;
+        if (!first)
             text_append_char(&body, ',');
+        first = false;
         append_model(&body, &server->models[i]);
     }
     text_append_string(&body, "]}");
@@ -96,17 +119,17 @@ static bool decode_percent(const char *from, char *to, size_t to_bytes)
 static void answer_not_found(struct call *call, const char *id)
 {
     struct fault fault;
-    (void)models_not_found(call->api->server, id, &fault);
+    (void)models_not_found(call, id, &fault);
     answer_fault(call, &fault, NULL);
 }
 
 /* The licence of a refused model is told as well: that is where its refusal is explained. */
-static const struct policy_model *find_policy(const struct server *server, const char *id)
+static const struct policy_model *find_policy(const struct call *call, const char *id)
 {
-    const struct served_model *model = server_find_model(server, id);
+    const struct served_model *model = models_find(call, id);
     if (model != NULL)
         return model->policy;
-    const struct refused_model *refused = server_find_refused(server, id);
+    const struct refused_model *refused = find_refused(call, id);
     return refused == NULL ? NULL : refused->policy;
 }
 
@@ -143,13 +166,12 @@ void models_answer_one(struct call *call)
 {
     static const char suffix[] = "/license";
     const char *path = exchange_path(call->exchange) + strlen("/v1/models/");
-    const struct server *server = call->api->server;
     char id[MODEL_ID_BYTES_MAX];
     if (!decode_percent(path, id, sizeof id)) {
         answer_not_found(call, path);
         return;
     }
-    const struct served_model *model = server_find_model(server, id);
+    const struct served_model *model = models_find(call, id);
     if (model != NULL) {
         answer_model(call, model);
         return;
@@ -157,7 +179,7 @@ void models_answer_one(struct call *call)
     size_t count = strlen(id), suffix_count = sizeof suffix - 1;
     if (count > suffix_count && strcmp(id + count - suffix_count, suffix) == 0) {
         id[count - suffix_count] = '\0';
-        const struct policy_model *policy = find_policy(server, id);
+        const struct policy_model *policy = find_policy(call, id);
         if (policy != NULL) {
             answer_license(call, policy);
             return;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* models.h -- what is said of a model that is not served. Worker's thread. */
+/* models.h -- which models there are for whoever asks. Worker's thread.
+ *
+ * One that its tenant may not use is not there: neither served, nor listed, nor refused. */
 #ifndef WEIR_DAEMON_API_MODELS_H
 #define WEIR_DAEMON_API_MODELS_H
 
+#include "daemon/api/call.h"
 #include "daemon/api/fault.h"
 #include "daemon/server.h"
 
+/* NULL when it is not there. An empty id names the only one that is. */
+struct served_model *models_find(const struct call *call, const char *id);
 /* Fills fault with a 404 and returns -1; says so where the model's licence refuses it. */
-int models_not_found(const struct server *server, const char *id, struct fault *fault);
+int models_not_found(const struct call *call, const char *id, struct fault *fault);
 
 #endif

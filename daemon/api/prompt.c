@@ -9,18 +9,16 @@
 /* A prompt is counted up to this many contexts, so that its error can say how long it is. */
 #define COUNTED_CONTEXTS 4u
 
-struct served_model *prompt_find_model(const struct server *server, const char *id,
-                                       struct fault *fault)
+struct served_model *prompt_find_model(const struct call *call, const char *id, struct fault *fault)
 {
-    struct served_model *model = server_find_model(server, id);
+    struct served_model *model = models_find(call, id);
     if (model != NULL)
         return model;
     if (id[0] == '\0')
         (void)fault_set(fault, 400, "model",
-                        "model is missing; GET /v1/models lists the %u models served here",
-                        server->model_count);
+                        "model is missing; GET /v1/models lists those that are served here");
     else
-        (void)models_not_found(server, id, fault);
+        (void)models_not_found(call, id, fault);
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 #ifndef WEIR_DAEMON_API_PROMPT_H
 #define WEIR_DAEMON_API_PROMPT_H
 
+#include "daemon/api/call.h"
 #include "daemon/api/fault.h"
 #include "daemon/api/request.h"
 #include "daemon/server.h"
@@ -13,8 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The model that the request names, or the only one: NULL and 404 (400 when it had to name one). */
-struct served_model *prompt_find_model(const struct server *server, const char *id,
+/* The model that the request names, or the only one, where its tenant may use it: NULL and 404 (400
+ * when it had to name one). */
+struct served_model *prompt_find_model(const struct call *call, const char *id,
                                        struct fault *fault);
 
 /* Each appends to list: 0, or -1 and a fault, list then unchanged. More tokens than the model's

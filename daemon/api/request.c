@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum field_kind { FIELD_BOOL, FIELD_FLOAT, FIELD_U32, FIELD_I32, FIELD_STRING, FIELD_OWN };
+enum field_kind { FIELD_BOOL, FIELD_FLOAT, FIELD_U32, FIELD_STRING, FIELD_OWN };
 
 struct field {
     const char *name;
@@ -428,7 +428,7 @@ static const struct field fields[] = {
     {"user", GENERATE, FIELD_STRING, AT(user), 0, 0, NULL},
     {"safety_identifier", GENERATE, FIELD_STRING, AT(safety_identifier), 0, 0, NULL},
     {"metadata", GENERATE, FIELD_OWN, 0, 0, 0, read_metadata},
-    {"priority", GENERATE, FIELD_I32, AT(priority), INT32_MIN, INT32_MAX, NULL},
+    {"priority", GENERATE, FIELD_U32, AT(priority), 0, INT32_MAX, NULL}, /* only ever later */
     {"cache_salt", GENERATE, FIELD_STRING, AT(cache_salt), 0, 0, NULL},
     {"response_format", GENERATE, FIELD_OWN, 0, 0, 0, read_response_format},
     /* These would change the answer; ignoring them would be a lie. */
@@ -494,7 +494,7 @@ static int read_field(const struct field *field, json_t *value, struct request *
                       struct fault *fault)
 {
     char *target = (char *)request + field->offset;
-    json_int_t number;
+    json_int_t number = 0;
     switch (field->kind) {
     case FIELD_BOOL:
         if (!json_is_boolean(value))
@@ -507,11 +507,6 @@ static int read_field(const struct field *field, json_t *value, struct request *
         if (read_integer(field, value, &number, fault) < 0)
             return -1;
         *(uint32_t *)(void *)target = (uint32_t)number;
-        return 0;
-    case FIELD_I32:
-        if (read_integer(field, value, &number, fault) < 0)
-            return -1;
-        *(int32_t *)(void *)target = (int32_t)number;
         return 0;
     case FIELD_STRING:
         return read_string(field, value, (const char **)(void *)target, fault);

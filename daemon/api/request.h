@@ -53,7 +53,7 @@ struct request {
     uint32_t choices;
     uint32_t max_tokens; /* UINT32_MAX: absent, the rest of the context */
     uint32_t min_tokens;
-    int32_t priority;
+    uint32_t priority; /* steps behind the tenant's own: nobody can put itself before others */
     struct stop_string stops[STOP_STRINGS_MAX];
     uint32_t stop_count;
     uint32_t stop_tokens[ENGINE_STOP_TOKENS_MAX];

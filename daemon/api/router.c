@@ -2,12 +2,16 @@
 /* router.c -- what can be said before a body is read is said before a body is read.
  *
  * on_headers answers every GET, and of POST all that the head alone decides: no such path, wrong
- * method, no key, wrong content type, draining, queue full. The last is the point: under overload
- * a refusal must cost less than an answer, so no byte of JSON is parsed and nothing is tokenised
- * for it. on_request then finds a body whose head was in order. Nothing is kept between the two
- * callbacks: finding the route and the key again is cheaper than an allocation.
+ * method, no key, wrong content type, queue full, more than its tenant may ask. The last
+ * two are the point: under overload a refusal must cost less than an answer, so no byte of JSON is
+ * parsed and nothing is tokenised for it. on_request then finds a body whose head was in order.
+ * Nothing is kept between the two callbacks: finding the route and the key again is cheaper than an
+ * allocation. What a request costs its tenant is charged in the first of them alone.
  *
- * The admin door is the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
+ * What belongs inside (ROUTE_INSIDE) is at admin doors alone, once there is one, and what does not
+ * is not there: by exchange_door(), and nothing else.
+ *
+ * Admin keys are the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
  * in the configuration its paths are unknown ones, word for word: 403 would tell a stranger that
  * there is a door, and which version of weir has it. */
 #include "daemon/api/router.h"
@@ -16,6 +20,7 @@
 #include "daemon/api/answer.h"
 #include "daemon/api/generation.h"
 #include "daemon/api/handlers.h"
+#include "daemon/api/limiting.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -26,6 +31,8 @@ enum route_flags {
     ROUTE_PREFIX = 2,    /* the path goes on behind */
     ROUTE_GENERATES = 4, /* asks the engine for admission */
     ROUTE_ADMIN = 8,     /* answers to admin keys alone */
+    ROUTE_INSIDE = 16,   /* at admin doors; all others at public ones ... */
+    ROUTE_ANYWHERE = 32, /* ... but for these: at both */
 };
 
 struct route {
@@ -43,12 +50,12 @@ static const struct route routes[] = {
     {"/v1/models/", "GET", ROUTE_MODELS, ROUTE_PREFIX, models_answer_one},
     {"/tokenize", "POST", ROUTE_TOKENIZE, 0, tokenize_answer},
     {"/detokenize", "POST", ROUTE_DETOKENIZE, 0, detokenize_answer},
-    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN, admin_users_answer},
-    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN, admin_usage_answer},
-    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN, status_answer_health},
-    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN, status_answer_ready},
-    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN, status_answer_metrics},
-    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN, status_answer_version},
+    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN | ROUTE_INSIDE, admin_users_answer},
+    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN | ROUTE_INSIDE, admin_usage_answer},
+    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_health},
+    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_ready},
+    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN | ROUTE_INSIDE, status_answer_metrics},
+    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_version},
 };
 
 static const struct route *find_route(const char *path)
@@ -156,6 +163,8 @@ static int check_admin(struct call *call, const char *authorization, struct faul
 static int check_key(const struct route *route, struct call *call, struct fault *fault)
 {
     const char *authorization = exchange_header(call->exchange, "authorization");
+    if (authorization != NULL && exchange_header_differs(call->exchange, "authorization"))
+        return fault_code(fault, 400, "ambiguous_header", "send 'Authorization' once");
     if ((route->flags & ROUTE_ADMIN) != 0)
         return check_admin(call, authorization, fault);
     if (auth_check(call->live->auth, authorization, &call->identity) ||
@@ -177,15 +186,6 @@ static int check_content_type(const struct call *call, struct fault *fault)
     return fault_set(fault, 415, NULL, "the body must be JSON: send 'Content-Type: %s'", wanted);
 }
 
-static int check_draining(const struct call *call, struct fault *fault)
-{
-    if (!atomic_load_explicit(&call->api->server->draining, memory_order_relaxed))
-        return 0;
-    (void)fault_code(fault, 503, "shutting_down", "the server is shutting down; ask another one");
-    fault->retry_after_s = 1;
-    return -1;
-}
-
 /* The head says no model: only when every engine is full is the answer known already. */
 static int check_admission(const struct call *call, struct fault *fault)
 {
@@ -199,10 +199,23 @@ static int check_admission(const struct call *call, struct fault *fault)
 
 static bool is_hidden(const struct route *route, const struct call *call)
 {
+    unsigned door = (route->flags & ROUTE_INSIDE) != 0 ? EXCHANGE_DOOR_ADMIN : EXCHANGE_DOOR_PUBLIC;
+    if ((route->flags & ROUTE_ANYWHERE) == 0 && (exchange_door(call->exchange) & door) == 0)
+        return true;
     return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->live->auth);
 }
 
-static int check_head(const struct route *route, struct call *call, struct fault *fault)
+/* Of a request that would generate; arrives: for the first time, so that it is charged once. */
+static int check_bounds(struct call *call, bool arrives, struct fault *fault)
+{
+    limiting_look(call);
+    if (check_admission(call, fault) < 0)
+        return -1;
+    return arrives ? limiting_ask(call, fault) : 0;
+}
+
+static int check_head(const struct route *route, struct call *call, bool arrives,
+                      struct fault *fault)
 {
     if (route == NULL || is_hidden(route, call))
         return fault_code(fault, 404, "not_found", "no such path: %.200s",
@@ -211,9 +224,9 @@ static int check_head(const struct route *route, struct call *call, struct fault
         return -1;
     if (strcmp(route->method, "POST") != 0)
         return 0;
-    if (check_content_type(call, fault) < 0 || check_draining(call, fault) < 0)
+    if (check_content_type(call, fault) < 0)
         return -1;
-    return (route->flags & ROUTE_GENERATES) != 0 ? check_admission(call, fault) : 0;
+    return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }
 
 void router_on_headers(void *application, struct exchange *exchange)
@@ -221,7 +234,7 @@ void router_on_headers(void *application, struct exchange *exchange)
     struct call call;
     struct fault fault;
     const struct route *route = call_init(&call, application, exchange);
-    if (check_head(route, &call, &fault) < 0)
+    if (check_head(route, &call, true, &fault) < 0)
         answer_fault(&call, &fault, NULL);
     else if (strcmp(route->method, "GET") == 0)
         route->answer(&call);
@@ -232,7 +245,7 @@ void router_on_request(void *application, struct exchange *exchange)
     struct call call;
     struct fault fault;
     const struct route *route = call_init(&call, application, exchange);
-    if (check_head(route, &call, &fault) < 0) /* the drain may have begun meanwhile */
+    if (check_head(route, &call, false, &fault) < 0) /* the drain may have begun meanwhile */
         answer_fault(&call, &fault, NULL);
     else
         route->answer(&call);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "batching/pace.h"
 #include "daemon/api/answer.h"
 #include "daemon/api/handlers.h"
+#include "daemon/worker.h"
 
 #include <stdatomic.h>
 
@@ -13,23 +15,28 @@ static void answer_constant(struct call *call, const char *json)
     text_destroy(&body);
 }
 
-/* A process that lives while its engine hangs must not be called healthy: what counts is that a
- * step which is due gets done. */
+/* A process that lives while its engine hangs must not be called healthy: what counts is that what
+ * is due gets done. */
 void status_answer_health(struct call *call)
 {
     const struct server *server = call->api->server;
-    uint64_t limit_us = (uint64_t)server->config->stall_timeout_ms * 1000;
+    struct fault fault;
     for (uint32_t i = 0; i < server->model_count; i++) {
         struct engine_stats stats;
         engine_stats(server->models[i].engine, &stats);
-        if (!stats.busy || call->now_us <= stats.last_progress_us ||
-            call->now_us - stats.last_progress_us <= limit_us)
+        if (!pace_stalled(&stats, call->now_us, call->live->config->stall_timeout_ms))
             continue;
-        struct fault fault;
         (void)fault_code(&fault, 503, "engine_stalled",
-                         "the engine of model '%s' is busy and finished no step for %llu ms",
+                         "the engine of model '%s' is busy and has not moved for %llu ms",
                          server->models[i].id,
-                         (unsigned long long)(call->now_us - stats.last_progress_us) / 1000);
+                         (unsigned long long)pace_still_us(&stats, call->now_us) / 1000);
+        answer_fault(call, &fault, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        if (!atomic_load_explicit(&server->workers[i].stalled, memory_order_relaxed))
+            continue;
+        (void)fault_code(&fault, 503, "worker_stalled", "the loop of worker %u does not turn", i);
         answer_fault(call, &fault, NULL);
         return;
     }

@@ -36,7 +36,7 @@ static void append_tokens(struct text *out, const struct served_model *model,
 static int tokenize(const struct call *call, const struct request *request, struct text *out,
                     struct fault *fault)
 {
-    const struct served_model *model = prompt_find_model(call->api->server, request->model, fault);
+    const struct served_model *model = prompt_find_model(call, request->model, fault);
     if (model == NULL)
         return -1;
     struct token_list tokens = {0};
@@ -53,7 +53,7 @@ static int tokenize(const struct call *call, const struct request *request, stru
 static int detokenize(const struct call *call, const struct request *request, struct text *out,
                       struct fault *fault)
 {
-    const struct served_model *model = prompt_find_model(call->api->server, request->model, fault);
+    const struct served_model *model = prompt_find_model(call, request->model, fault);
     if (model == NULL)
         return -1;
     const struct tokenizer *tokenizer = model_tokenizer(model->model);

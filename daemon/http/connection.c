@@ -3,8 +3,8 @@
  *
  * A turn of the event loop has two halves:
  *
- *     readable ->  recv -> [TLS] -> preface? -> protocol -> application      (reads, says)
- *     flush    ->  protocol builds -> [TLS] -> one send                      (writes, closes)
+ *     readable ->  recv -> [PROXY] -> [TLS] -> preface? -> protocol -> application  (reads, says)
+ *     flush    ->  protocol builds -> [TLS] -> one send                           (writes, closes)
  *
  * The first half only fills buffers and marks connections dirty; the flush event is activated by
  * the first mark, so it runs behind every readable connection of the same turn. 32 streams
@@ -27,10 +27,10 @@
 #include "daemon/http/h1.h"
 #include "daemon/http/h2.h"
 #include "daemon/http/listener_inner.h"
+#include "daemon/http/proxy_protocol.h"
 #include "daemon/http/tls.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,7 +109,8 @@ static void start_protocol(struct connection *connection, bool h2)
         return;
     }
     connection->protocol = h2 ? &h2_protocol : &h1_protocol;
-    if (connection->listener->draining)
+    connection->unborn_since_us = 0;
+    if (connection->listener->draining && h2) /* HTTP/1.1 says `close` in its first answer */
         connection->protocol->drain(connection);
 }
 
@@ -163,6 +164,60 @@ static void receive_cipher(struct connection *connection, const char *bytes, siz
     }
 }
 
+static void receive(struct connection *connection, const char *bytes, size_t count)
+{
+    if (connection->tls != NULL)
+        receive_cipher(connection, bytes, count);
+    else
+        receive_plain(connection, bytes, count);
+}
+
+/* Where trusted proxies are listed nobody else may send a PROXY header. */
+static bool may_speak_for_others(const struct connection *connection)
+{
+    const struct trusted_networks *proxies = &connection->listener->trust.proxies;
+    return connection->trusted || (proxies->count == 0 && !proxies->unix_too);
+}
+
+/* The header may come in pieces, and the client's own bytes behind it in the same read. */
+static void receive_proxy(struct connection *connection, const char *bytes, size_t count)
+{
+    struct text *held = &connection->proxy_bytes;
+    size_t before = held->count, room = PROXY_BYTES_MAX - before;
+    const uint8_t *header_bytes = (const uint8_t *)bytes;
+    size_t header_count = count;
+    if (before > 0) {
+        text_append(held, bytes, count < room ? count : room);
+        header_bytes = (const uint8_t *)held->bytes;
+        header_count = held->count;
+    }
+    struct proxy_header header;
+    const char *fault;
+    enum proxy_result result = proxy_parse(header_bytes, header_count, &header, &fault);
+    if (result == PROXY_MORE && before == 0)
+        text_append(held, bytes, count); /* fewer than PROXY_BYTES_MAX, or it were not MORE */
+    if (held->failed) {
+        connection_break(connection);
+        return;
+    }
+    if (result == PROXY_MORE)
+        return;
+    if (result == PROXY_WRONG || !may_speak_for_others(connection)) {
+        COUNTER_ADD(connection->listener->counters.proxy_errors, 1);
+        connection_break(connection);
+        return;
+    }
+    if (header.has_client) {
+        address_format(&header.client, connection->client);
+        connection->trusted = trusted_holds(&connection->listener->trust.proxies, &header.client);
+    }
+    connection->proxy_awaited = false;
+    size_t used = header.bytes - before;
+    text_destroy(held);
+    if (count > used)
+        receive(connection, bytes + used, count - used);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *argument)
 {
     (void)what;
@@ -176,10 +231,10 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         if (errno != EAGAIN && errno != EINTR)
             connection_break(connection);
     } else if (connection->state == CONNECTION_OPEN) {
-        if (connection->tls != NULL)
-            receive_cipher(connection, listener->read_bytes, (size_t)got);
+        if (connection->proxy_awaited)
+            receive_proxy(connection, listener->read_bytes, (size_t)got);
         else
-            receive_plain(connection, listener->read_bytes, (size_t)got);
+            receive(connection, listener->read_bytes, (size_t)got);
     } else {
         connection->linger_bytes += (size_t)got;
         if (connection->linger_bytes > CONNECTION_LINGER_BYTES)
@@ -327,6 +382,16 @@ void connection_flush(struct connection *connection)
 
 /* -- Time -- */
 
+static uint64_t first_bytes_deadline(const struct connection *connection)
+{
+    uint64_t next =
+        deadline_after(connection->opened_us, connection->listener->limits.header_timeout_ms);
+    uint64_t unborn = connection->unborn_since_us == 0
+                          ? UINT64_MAX
+                          : deadline_after(connection->unborn_since_us, CONNECTION_UNBORN_MS);
+    return unborn < next ? unborn : next;
+}
+
 static uint64_t next_deadline(const struct connection *connection)
 {
     const struct listener_limits *limits = &connection->listener->limits;
@@ -337,7 +402,7 @@ static uint64_t next_deadline(const struct connection *connection)
     if (connection->state == CONNECTION_LINGERING)
         other = deadline_after(connection->lingering_since_us, CONNECTION_LINGER_MS);
     else if (connection->protocol == NULL)
-        other = deadline_after(connection->opened_us, limits->header_timeout_ms);
+        other = first_bytes_deadline(connection);
     else if (connection->state == CONNECTION_OPEN)
         other = connection->protocol->deadline(connection);
     return other < next ? other : next;
@@ -366,7 +431,7 @@ static void on_timer(evutil_socket_t fd, short what, void *argument)
         bool stuck = connection->blocked &&
                      deadline_after(connection->blocked_since_us,
                                     listener->limits.write_timeout_ms) <= listener->now_us;
-        if (connection->state == CONNECTION_LINGERING) {
+        if (connection->state == CONNECTION_LINGERING || connection->unborn_since_us != 0) {
             connection_break(connection);
         } else if (stuck || connection->state != CONNECTION_OPEN || connection->protocol == NULL) {
             COUNTER_ADD(listener->counters.timeouts, 1);
@@ -387,25 +452,32 @@ void connection_drain(struct connection *connection)
         return;
     if (connection->protocol != NULL)
         connection->protocol->drain(connection);
-    else if (connection->first_count == 0 && connection->tls == NULL)
-        connection_break(connection);
-    /* else the protocol drains as soon as it starts */
+    else /* its request may be on its way: it is answered, and the protocol drains as it starts */
+        connection->unborn_since_us = connection->listener->now_us;
 }
 
-struct connection *connection_new(struct listener *listener, int fd, const char *client)
+struct connection *connection_new(struct door *door, int fd, const struct sockaddr_storage *from)
 {
+    struct listener *listener = door->listener;
+    struct address address;
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL)
         goto fail;
-    if (listener->tls != NULL) {
+    if (door->is.tls) {
         connection->tls = tls_new(listener->tls, listener->counters.handshakes);
         if (connection->tls == NULL)
             goto fail;
     }
     connection->listener = listener;
+    connection->door = door;
     connection->fd = fd;
     connection->opened_us = listener->now_us;
-    (void)snprintf(connection->client, sizeof connection->client, "%s", client);
+    connection->proxy_awaited = door->is.proxy_protocol;
+    connection->trusted = listener->trust.proxies.unix_too;
+    if (address_of_socket(from, &address)) {
+        address_format(&address, connection->client);
+        connection->trusted = trusted_holds(&listener->trust.proxies, &address);
+    }
     struct event_base *base = listener->base;
     (void)event_assign(&connection->readable, base, fd, EV_READ | EV_PERSIST, on_readable,
                        connection);
@@ -418,6 +490,8 @@ struct connection *connection_new(struct listener *listener, int fd, const char 
         connection->next->previous = connection;
     listener->connections = connection;
     COUNTER_ADD(listener->counters.connections, 1);
+    if (listener->draining)
+        connection_drain(connection);
     arm_timer(connection);
     return connection;
 
@@ -442,6 +516,7 @@ void connection_free(struct connection *connection)
     if (connection->protocol != NULL)
         connection->protocol->free(connection);
     tls_free(connection->tls);
+    text_destroy(&connection->proxy_bytes);
     text_destroy(&connection->out);
     (void)event_del(&connection->readable);
     (void)event_del(&connection->writable);

@@ -6,11 +6,11 @@
 #define WEIR_DAEMON_HTTP_CONNECTION_H
 
 #include "base/text.h"
+#include "daemon/http/address.h"
 #include "daemon/http/exchange_inner.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,9 +20,11 @@
 #define CONNECTION_WRITES_MAX   8u              /* a turn: then others have theirs */
 #define CONNECTION_LINGER_MS    1000u           /* unread input is dropped before the close ... */
 #define CONNECTION_LINGER_BYTES (1024u * 1024u) /* ... but not more of it than this */
+#define CONNECTION_UNBORN_MS    1000u           /* while draining, for the first bytes to come */
 #define CONNECTION_PREFACE      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 struct connection;
+struct door;
 struct listener;
 struct tls;
 
@@ -55,15 +57,20 @@ enum connection_state {
 struct connection {
     /* fixed at start */
     struct listener *listener; /* borrowed: it owns this */
+    const struct door *door;   /* borrowed: the listener; came through it */
     int fd;
-    char client[INET6_ADDRSTRLEN];
     uint64_t opened_us;
+    char client[ADDRESS_TEXT_BYTES]; /* "" for a unix socket's; the PROXY header may change it */
 
     /* owned state */
     enum connection_state state;
     const struct protocol *protocol; /* NULL until the first bytes or ALPN chose */
     void *session;                   /* the protocol's own */
     struct tls *tls;                 /* NULL for clear text */
+    bool trusted;                    /* what it says of a request's client is believed */
+    uint64_t unborn_since_us;        /* draining began and nothing had come; 0 else */
+    bool proxy_awaited;              /* the PROXY header comes first, before TLS */
+    struct text proxy_bytes;         /* what came of it, while it is not complete */
     struct event readable, writable, timer;
     bool reading_paused;
     bool input_ended;
@@ -86,7 +93,7 @@ struct connection {
 };
 
 /* Takes the socket (non-blocking). On failure the socket is closed and NULL returned. */
-struct connection *connection_new(struct listener *listener, int fd, const char *client);
+struct connection *connection_new(struct door *door, int fd, const struct sockaddr_storage *from);
 /* on_gone for what is open, then everything goes. Only from the listener. */
 void connection_free(struct connection *connection);
 

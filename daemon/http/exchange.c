@@ -208,6 +208,29 @@ void exchange_set_target(struct exchange *exchange, const char *target, size_t c
 
 /* -- What the protocol tells the application -- */
 
+/* A trusted proxy's word on whose request it is; no other peer's headers are looked at. */
+static void find_client(struct exchange *exchange)
+{
+    struct listener *listener = exchange->connection->listener;
+    const char *x[EXCHANGE_HEADERS_MAX], *rfc[EXCHANGE_HEADERS_MAX];
+    struct forwarded_lines lines = {.x = x, .rfc = rfc};
+    uint32_t at = 0;
+    while ((x[lines.x_count] = exchange_header_next(exchange, "x-forwarded-for", &at)) != NULL)
+        if (++lines.x_count == EXCHANGE_HEADERS_MAX)
+            break;
+    at = 0;
+    while ((rfc[lines.rfc_count] = exchange_header_next(exchange, "forwarded", &at)) != NULL)
+        if (++lines.rfc_count == EXCHANGE_HEADERS_MAX)
+            break;
+    struct address client;
+    enum forwarded_result result =
+        forwarded_client(&lines, listener->trust.by, &listener->trust.proxies, &client);
+    if (result == FORWARDED_CLIENT)
+        address_format(&client, exchange->client);
+    else if (result == FORWARDED_WRONG)
+        COUNTER_ADD(listener->counters.forwarded_errors, 1);
+}
+
 void exchange_tell_headers(struct exchange *exchange)
 {
     struct listener *listener = exchange->connection->listener;
@@ -216,6 +239,8 @@ void exchange_tell_headers(struct exchange *exchange)
         COUNTER_ADD(listener->counters.requests_h2, 1);
     else
         COUNTER_ADD(listener->counters.requests_h1, 1);
+    if (exchange->connection->trusted)
+        find_client(exchange);
     if (handler->on_headers == NULL)
         return;
     exchange->owed = true;
@@ -276,6 +301,7 @@ static void append(struct exchange *exchange, const void *bytes, size_t count)
 {
     if (count == 0 || exchange->bodyless)
         return;
+    exchange->answer_given += count;
     if (exchange_waiting(exchange) == 0)
         exchange->progress_us = exchange->connection->listener->now_us;
     exchange->connection->protocol->answer_write(exchange, bytes, count);
@@ -392,8 +418,12 @@ size_t exchange_take(struct exchange *exchange, void *to, size_t count)
         return 0;
     memcpy(to, answer->bytes + exchange->answer_taken, count);
     exchange->answer_taken += count;
-    exchange->progress_us = exchange->connection->listener->now_us;
     size_t after = before - count;
+    exchange->progress_bytes += count;
+    if (after == 0 || exchange->progress_bytes >= EXCHANGE_PROGRESS_BYTES) {
+        exchange->progress_us = exchange->connection->listener->now_us;
+        exchange->progress_bytes = 0;
+    }
     if (after == 0) {
         text_reset(answer);
         exchange->answer_taken = 0;
@@ -496,10 +526,27 @@ const char *exchange_query(const struct exchange *exchange)
 
 const char *exchange_header(const struct exchange *exchange, const char *name)
 {
-    for (uint32_t i = 0; i < exchange->field_count; i++)
-        if (strcmp(head_string(exchange, exchange->fields[i].name), name) == 0)
-            return head_string(exchange, exchange->fields[i].value);
+    uint32_t at = 0;
+    return exchange_header_next(exchange, name, &at);
+}
+
+const char *exchange_header_next(const struct exchange *exchange, const char *name, uint32_t *at)
+{
+    while (*at < exchange->field_count) {
+        const struct exchange_field *field = &exchange->fields[(*at)++];
+        if (strcmp(head_string(exchange, field->name), name) == 0)
+            return head_string(exchange, field->value);
+    }
     return NULL;
+}
+
+bool exchange_header_differs(const struct exchange *exchange, const char *name)
+{
+    uint32_t at = 0;
+    const char *first = exchange_header_next(exchange, name, &at), *other = first;
+    while (other != NULL && strcmp(first, other) == 0)
+        other = exchange_header_next(exchange, name, &at);
+    return other != NULL;
 }
 
 const char *exchange_body(const struct exchange *exchange, size_t *ret_count)
@@ -511,7 +558,12 @@ const char *exchange_body(const struct exchange *exchange, size_t *ret_count)
 
 const char *exchange_client(const struct exchange *exchange)
 {
-    return exchange->connection->client;
+    return exchange->client[0] != '\0' ? exchange->client : exchange->connection->client;
+}
+
+unsigned exchange_door(const struct exchange *exchange)
+{
+    return exchange->connection->door->is.serves;
 }
 
 enum http_version exchange_version(const struct exchange *exchange)
@@ -548,6 +600,11 @@ void *exchange_owner(const struct exchange *exchange)
 bool exchange_answered(const struct exchange *exchange)
 {
     return exchange->answer_state != ANSWER_NONE;
+}
+
+uint64_t exchange_answer_bytes(const struct exchange *exchange)
+{
+    return exchange->answer_given;
 }
 
 uint32_t exchange_status(const struct exchange *exchange)

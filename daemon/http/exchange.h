@@ -36,6 +36,11 @@ struct tls_client;
 
 enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
 
+enum exchange_door {
+    EXCHANGE_DOOR_PUBLIC = 1, /* requests of clients */
+    EXCHANGE_DOOR_ADMIN = 2,  /* what operators look at and change */
+};
+
 struct http_header {
     const char *name; /* lower case in requests and answers alike */
     const char *value;
@@ -55,9 +60,20 @@ struct exchange_handler {
 const char *exchange_method(const struct exchange *exchange);
 const char *exchange_path(const struct exchange *exchange);  /* decoded of nothing, no query */
 const char *exchange_query(const struct exchange *exchange); /* after '?', "" when none */
-const char *exchange_header(const struct exchange *exchange, const char *name); /* or NULL */
+/* The first of that name, or NULL. What several lines of a name mean is for the caller to say: a
+ * list in several lines is one list, and two words on who somebody is are none. */
+const char *exchange_header(const struct exchange *exchange, const char *name);
+/* All of that name in the order that they came: the next from *at on, which is 0 at first and then
+ * behind it; NULL when there is none. */
+const char *exchange_header_next(const struct exchange *exchange, const char *name, uint32_t *at);
+/* Whether two lines of that name say different things. */
+bool exchange_header_differs(const struct exchange *exchange, const char *name);
 const char *exchange_body(const struct exchange *exchange, size_t *ret_count);
-const char *exchange_client(const struct exchange *exchange); /* textual address */
+/* Textual address: the peer's, or whom its PROXY header, or a trusted proxy's header, names. "" for
+ * the client of a unix socket whom nobody names. */
+const char *exchange_client(const struct exchange *exchange);
+/* What the door serves that it came through: flags of enum exchange_door. */
+unsigned exchange_door(const struct exchange *exchange);
 enum http_version exchange_version(const struct exchange *exchange);
 bool exchange_is_tls(const struct exchange *exchange);
 /* Of the certificate that the client proved to hold (tls_client.h); NULL for none. */
@@ -68,8 +84,9 @@ void exchange_set_owner(struct exchange *exchange, void *owner);
 void *exchange_owner(const struct exchange *exchange);
 
 /* -- The answer -- */
-bool exchange_answered(const struct exchange *exchange);   /* a head was given */
-uint32_t exchange_status(const struct exchange *exchange); /* of the given head, else 0 */
+bool exchange_answered(const struct exchange *exchange);         /* a head was given */
+uint32_t exchange_status(const struct exchange *exchange);       /* of the given head, else 0 */
+uint64_t exchange_answer_bytes(const struct exchange *exchange); /* of its body, given so far */
 
 /* Whole answer; content-length is added. headers may be NULL when header_count is 0; bytes are
  * copied. */

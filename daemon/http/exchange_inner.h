@@ -6,6 +6,7 @@
 #define WEIR_DAEMON_HTTP_EXCHANGE_INNER_H
 
 #include "base/text.h"
+#include "daemon/http/address.h"
 #include "daemon/http/exchange.h"
 
 #include <stdbool.h>
@@ -17,7 +18,8 @@ struct listener;
 
 #define EXCHANGE_ANSWER_HEADERS_MAX 32u                   /* that an application may give */
 #define EXCHANGE_WAITING_BYTES_MAX  (16u * 1024u * 1024u) /* a stream written past it breaks */
-#define EXCHANGE_SPARES_MAX         256u         /* kept by a listener for the next requests */
+#define EXCHANGE_PROGRESS_BYTES     1024u /* within write_timeout_ms, or all: else it is stalled */
+#define EXCHANGE_SPARES_MAX         256u  /* kept by a listener for the next requests */
 #define EXCHANGE_SPARE_BYTES_MAX    (8u * 1024u) /* memory a spare may keep in each text */
 
 /* How far the application has come with the answer. Moves forward only. */
@@ -42,6 +44,7 @@ struct exchange {
     enum http_version version;
     int32_t stream_id; /* HTTP/2 */
     uint64_t started_us;
+    char client[ADDRESS_TEXT_BYTES]; /* "": the connection's */
 
     /* state */
     void *owner; /* borrowed: the application */
@@ -56,9 +59,11 @@ struct exchange {
     bool writable_due; /* on_writable is to be called */
     enum answer_state answer_state;
     uint32_t status;
-    struct text answer;   /* bytes waiting for the client ... */
-    size_t answer_taken;  /* ... from here on */
-    uint64_t progress_us; /* bytes began to wait, or some were last taken */
+    uint64_t answer_given; /* bytes of its body, waiting or sent */
+    struct text answer;    /* bytes waiting for the client ... */
+    size_t answer_taken;   /* ... from here on */
+    uint64_t progress_us;  /* bytes began to wait, or EXCHANGE_PROGRESS_BYTES were taken last */
+    size_t progress_bytes; /* taken since */
 
     struct exchange *previous, *next; /* in the connection */
     struct exchange *writable_next;   /* among those whose on_writable is due */

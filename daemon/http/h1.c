@@ -128,6 +128,12 @@ static void open_request(struct connection *connection, const struct h1_head *he
         connection_break(connection);
         return;
     }
+    if (h1->exchange->head_fault != 0) { /* what h1_head.c takes and exchange.h's limits do not */
+        refuse(connection, h1->exchange->head_fault,
+               h1->exchange->head_fault == 414 ? "the request target is too long"
+                                               : "the headers are too many or too large");
+        return;
+    }
     if (head->length > listener->limits.body_bytes_max) {
         refuse(connection, 413, "the request body is larger than this server takes");
         return;
@@ -181,6 +187,8 @@ static size_t parse_head(struct connection *connection, const char *bytes, size_
     struct h1_head head;
     const char *fault = NULL;
     uint32_t status = h1_head_parse(bytes, head_count, &head, &fault);
+    if (status == 400 || status == 501)
+        COUNTER_ADD(connection->listener->counters.abuse[HTTP_ABUSE_AMBIGUOUS], 1);
     if (status != 0)
         refuse(connection, status, fault);
     else
@@ -222,9 +230,10 @@ static size_t parse_chunked_body(struct connection *connection, const char *byte
         take_body(connection, run.bytes, run.count);
     if (h1->phase != H1_BODY_CHUNKED)
         return used;
-    if (h1->chunks.state == H1_CHUNK_BAD)
+    if (h1->chunks.state == H1_CHUNK_BAD) {
+        COUNTER_ADD(connection->listener->counters.abuse[HTTP_ABUSE_AMBIGUOUS], 1);
         refuse(connection, 400, "the chunked request body is malformed");
-    else if (h1->chunks.state == H1_CHUNK_DONE)
+    } else if (h1->chunks.state == H1_CHUNK_DONE)
         finish_request(connection);
     return used;
 }
@@ -449,6 +458,8 @@ static void h1_expire(struct connection *connection, uint64_t now_us)
     (void)now_us;
     struct h1 *h1 = connection->session;
     COUNTER_ADD(connection->listener->counters.timeouts, 1);
+    if (h1->phase != H1_HEAD || h1->head_begun)
+        COUNTER_ADD(connection->listener->counters.abuse[HTTP_ABUSE_SLOW_REQUEST], 1);
     if (h1->phase == H1_HEAD && !h1->head_begun)
         connection_finish(connection);
     else if (h1->exchange != NULL && exchange_answered(h1->exchange))

@@ -20,11 +20,10 @@
  * body_bytes_max a stream and H2_BODIES_PER_MAX times that a connection, beyond which new bytes are
  * refused rather than left waiting, for the streams that hold the memory may run for minutes.
  *
- * What hostile clients try, and what meets it:
- *     open and reset without end (CVE-2023-44487)   H2_RESETS_MAX, then ENHANCE_YOUR_CALM
- *     CONTINUATION without end, HPACK bombs         nghttp2's limit; 431 past exchange.h's limits
- *     PING or SETTINGS floods, answers never read   nghttp2's limit on acks; H2_OUTBOUND_MAX
- *     header block or body that never ends          header and body time limits
+ * What hostile clients try is met by h2_guard.c, which counts, by H2_OUTBOUND_MAX for those who ask
+ * and do not read, and by the time limits. Whatever it is, the end is one: nghttp2 is not asked
+ * again (what it has queued may be the harm), every exchange is told, a GOAWAY written here goes
+ * out, and the connection closes.
  *
  * Going away is told in two steps (RFC 9113, section 6.8): a GOAWAY that names no stream, so that
  * requests already on their way are still served, then, after a round trip (the ack of a PING) or
@@ -33,6 +32,7 @@
 
 #include "daemon/http/connection.h"
 #include "daemon/http/exchange_inner.h"
+#include "daemon/http/h2_guard.h"
 #include "daemon/http/listener_inner.h"
 
 #include <assert.h>
@@ -42,23 +42,71 @@
 #include <string.h>
 
 #define H2_CONTENT_LENGTH_BYTES 24
-#define H2_OUTBOUND_ACKS_MAX    128
 
 struct h2 {
     nghttp2_session *frames;
     bool exhausted; /* nghttp2 ran out of memory half-way: see h2_free() */
     bool settings_seen;
-    uint64_t head_since_us;   /* a header block is being received since; 0: none */
-    uint64_t idle_since_us;   /* no exchange is open since */
-    uint64_t drain_since_us;  /* 0: not draining */
-    bool drain_told;          /* the last GOAWAY is submitted */
-    uint64_t reset_window_us; /* began */
-    uint32_t resets;          /* received in it */
+    uint64_t head_since_us;  /* a header block is being received since; 0: none */
+    uint64_t idle_since_us;  /* no exchange is open since */
+    uint64_t drain_since_us; /* 0: not draining */
+    bool drain_told;         /* the last GOAWAY is submitted */
+    bool ending;             /* with this code, as soon as nghttp2 returns */
+    uint32_t ending_code;
+    struct h2_guard guard;
 };
 
 static struct exchange *exchange_of(nghttp2_session *frames, int32_t stream_id)
 {
     return nghttp2_session_get_stream_user_data(frames, stream_id);
+}
+
+/* -- The end of a connection that went wrong -- */
+
+/* Returns what makes nghttp2 stop where it is. */
+static int end_with(struct connection *connection, uint32_t code)
+{
+    struct h2 *h2 = connection->session;
+    h2->ending = true;
+    h2->ending_code = code;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* 0, or the end with ENHANCE_YOUR_CALM. */
+static int weigh(struct connection *connection, enum http_abuse kind)
+{
+    if (kind == HTTP_ABUSE_NONE)
+        return 0;
+    COUNTER_ADD(connection->listener->counters.abuse[kind], 1);
+    return end_with(connection, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* The exchanges stay, deaf and mute, until the connection is freed. */
+static void tell_all_gone(struct connection *connection)
+{
+    for (struct exchange *each = connection->exchanges; each != NULL; each = each->next) {
+        exchange_vanish(each);
+        each->broken = true;
+    }
+}
+
+static void put_u32(char *to, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        to[i] = (char)(value >> (24 - 8 * i));
+}
+
+/* All that nghttp2 gave out were whole frames: this one may follow. */
+static void write_goaway(struct connection *connection, struct text *out)
+{
+    const struct h2 *h2 = connection->session;
+    char goaway[9 + 8] = {0, 0, 8, NGHTTP2_GOAWAY};
+    put_u32(goaway + 9, (uint32_t)nghttp2_session_get_last_proc_stream_id(h2->frames));
+    put_u32(goaway + 13, h2->ending_code);
+    text_append(out, goaway, sizeof goaway);
+    COUNTER_ADD(connection->listener->counters.protocol_errors, 1);
+    tell_all_gone(connection);
+    connection_finish(connection);
 }
 
 /* -- Requests come in: nghttp2 calls, within mem_recv -- */
@@ -68,10 +116,15 @@ static int on_begin_frame(nghttp2_session *frames, const nghttp2_frame_hd *head,
     (void)frames;
     struct connection *connection = argument;
     struct h2 *h2 = connection->session;
-    if (head->type == NGHTTP2_HEADERS)
+    /* nghttp2 does not look at PRIORITY any more: RFC 9113, section 6.3 */
+    if (head->type == NGHTTP2_PRIORITY && head->stream_id == 0)
+        return end_with(connection, NGHTTP2_PROTOCOL_ERROR);
+    if (head->type == NGHTTP2_HEADERS) {
         h2->head_since_us = connection->listener->now_us;
-    else if (head->type != NGHTTP2_CONTINUATION)
+        h2_guard_block(&h2->guard);
+    } else if (head->type != NGHTTP2_CONTINUATION) {
         h2->head_since_us = 0;
+    }
     return 0;
 }
 
@@ -109,13 +162,17 @@ static int on_header(nghttp2_session *frames, const nghttp2_frame *frame, nghttp
                      nghttp2_rcbuf *value, uint8_t flags, void *argument)
 {
     (void)flags;
-    (void)argument;
+    struct connection *connection = argument;
+    struct h2 *h2 = connection->session;
+    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+    int stop = weigh(connection, h2_guard_decoded(&h2->guard, n.len + v.len));
+    if (stop != 0)
+        return stop;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0; /* trailers are dropped */
     struct exchange *exchange = exchange_of(frames, frame->hd.stream_id);
     if (exchange == NULL || exchange->head_fault != 0)
         return 0;
-    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
     if (n.base[0] == ':')
         take_pseudo_header(exchange, (const char *)n.base, (const char *)v.base, v.len);
     else
@@ -169,19 +226,6 @@ static void end_head(struct exchange *exchange)
         exchange_tell_headers(exchange);
 }
 
-/* More resets than a client with reasons would send: it makes us work for nothing. */
-static void count_reset(struct connection *connection)
-{
-    struct h2 *h2 = connection->session;
-    uint64_t now_us = connection->listener->now_us;
-    if (now_us >= deadline_after(h2->reset_window_us, H2_RESET_WINDOW_MS)) {
-        h2->reset_window_us = now_us;
-        h2->resets = 0;
-    }
-    if (++h2->resets > H2_RESETS_MAX)
-        (void)nghttp2_session_terminate_session(h2->frames, NGHTTP2_ENHANCE_YOUR_CALM);
-}
-
 static void tell_last_stream(struct h2 *h2)
 {
     if (h2->drain_told)
@@ -209,9 +253,6 @@ static int on_frame_recv(nghttp2_session *frames, const nghttp2_frame *frame, vo
             exchange_tell_request(exchange);
         break;
     }
-    case NGHTTP2_RST_STREAM:
-        count_reset(connection);
-        break;
     case NGHTTP2_SETTINGS:
         h2->settings_seen = true;
         break;
@@ -260,12 +301,22 @@ static int on_data_chunk(nghttp2_session *frames, uint8_t flags, int32_t stream_
 static void h2_receive(struct connection *connection, const char *bytes, size_t count)
 {
     struct h2 *h2 = connection->session;
-    ssize_t used = nghttp2_session_mem_recv(h2->frames, (const uint8_t *)bytes, count);
-    if (used < 0 || nghttp2_session_get_outbound_queue_size(h2->frames) > H2_OUTBOUND_MAX) {
+    if (h2->ending)
+        return;
+    ssize_t used =
+        weigh(connection, h2_guard_read(&h2->guard, bytes, count, connection->listener->now_us));
+    if (used == 0)
+        used = nghttp2_session_mem_recv(h2->frames, (const uint8_t *)bytes, count);
+    h2->exhausted |= used == NGHTTP2_ERR_NOMEM;
+    if (used == NGHTTP2_ERR_FLOODED ||
+        nghttp2_session_get_outbound_queue_size(h2->frames) > H2_OUTBOUND_MAX)
+        (void)weigh(connection, HTTP_ABUSE_UNREAD);
+    if (h2->ending && !connection->blocked) {
+        connection_pause_reading(connection, true); /* the GOAWAY is built by the flush */
+    } else if (used < 0 || h2->ending) {
         COUNTER_ADD(connection->listener->counters.protocol_errors, 1);
         connection_break(connection);
     }
-    h2->exhausted |= used == NGHTTP2_ERR_NOMEM;
     connection_touch(connection);
 }
 
@@ -281,8 +332,14 @@ static ssize_t on_read_answer(nghttp2_session *frames, int32_t stream_id, uint8_
 {
     (void)frames;
     (void)stream_id;
-    (void)argument;
+    struct connection *connection = argument;
+    struct h2 *h2 = connection->session;
     struct exchange *exchange = source->ptr;
+    if (exchange_waiting(exchange) > count) {
+        int stop = weigh(connection, h2_guard_cut(&h2->guard, count, connection->listener->now_us));
+        if (stop != 0)
+            return stop;
+    }
     size_t taken = exchange_take(exchange, to, count);
     if (exchange_waiting(exchange) == 0 && exchange->answer_state == ANSWER_COMPLETE) {
         *ret_flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -363,6 +420,7 @@ static void h2_answer_abort(struct exchange *exchange)
 static int on_frame_send(nghttp2_session *frames, const nghttp2_frame *frame, void *argument)
 {
     struct connection *connection = argument;
+    struct h2 *h2 = connection->session;
     int32_t id = frame->hd.stream_id;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
@@ -383,7 +441,9 @@ static int on_frame_send(nghttp2_session *frames, const nghttp2_frame *frame, vo
     default:
         break;
     }
-    return 0;
+    uint32_t code = frame->hd.type == NGHTTP2_RST_STREAM ? frame->rst_stream.error_code : 0;
+    return weigh(connection,
+                 h2_guard_sent(&h2->guard, frame->hd.type, code, connection->listener->now_us));
 }
 
 static int on_stream_close(nghttp2_session *frames, int32_t stream_id, uint32_t code,
@@ -408,14 +468,16 @@ static void h2_produce(struct connection *connection, struct text *out)
 {
     struct h2 *h2 = connection->session;
     ssize_t count = 1;
-    while (count > 0 && out->count < CONNECTION_OUT_BYTES) {
+    while (count > 0 && out->count < CONNECTION_OUT_BYTES && !h2->ending) {
         const uint8_t *bytes;
         count = nghttp2_session_mem_send(h2->frames, &bytes);
         if (count > 0)
             text_append(out, bytes, (size_t)count);
     }
     h2->exhausted |= count == NGHTTP2_ERR_NOMEM;
-    if (count < 0)
+    if (h2->ending)
+        write_goaway(connection, out);
+    else if (count < 0)
         connection_break(connection);
     else if (count == 0 && !nghttp2_session_want_read(h2->frames) &&
              !nghttp2_session_want_write(h2->frames))
@@ -498,6 +560,8 @@ static void h2_expire(struct connection *connection, uint64_t now_us)
         tell_last_stream(h2);
     if (head_deadline(connection) <= now_us || idle_deadline(connection) <= now_us) {
         COUNTER_ADD(connection->listener->counters.timeouts, 1);
+        if (head_deadline(connection) <= now_us)
+            COUNTER_ADD(connection->listener->counters.abuse[HTTP_ABUSE_SLOW_REQUEST], 1);
         uint32_t code = h2->settings_seen ? NGHTTP2_NO_ERROR : NGHTTP2_SETTINGS_TIMEOUT;
         if (nghttp2_session_terminate_session(h2->frames, code) != 0)
             connection_break(connection);
@@ -512,6 +576,9 @@ static void h2_expire(struct connection *connection, uint64_t now_us)
         if (!late && stall_deadline(each) > now_us)
             continue;
         COUNTER_ADD(connection->listener->counters.timeouts, 1);
+        COUNTER_ADD(connection->listener->counters
+                        .abuse[late ? HTTP_ABUSE_SLOW_REQUEST : HTTP_ABUSE_STALLED_WINDOW],
+                    1);
         if (late)
             exchange_refuse(each, 408, "the request's body did not come in time");
         else
@@ -544,7 +611,7 @@ int h2_prepare(struct listener *listener, struct error *err)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_option_set_no_closed_streams(listener->h2_option, 1);
-    nghttp2_option_set_max_outbound_ack(listener->h2_option, H2_OUTBOUND_ACKS_MAX);
+    nghttp2_option_set_max_outbound_ack(listener->h2_option, H2_OUTBOUND_MAX);
     return 0;
 }
 
@@ -555,6 +622,7 @@ bool h2_start(struct connection *connection)
     if (h2 == NULL)
         return false;
     h2->idle_since_us = listener->now_us;
+    h2_guard_init(&h2->guard, &listener->limits);
     if (nghttp2_session_server_new2(&h2->frames, listener->h2_callbacks, connection,
                                     listener->h2_option) != 0)
         goto fail;

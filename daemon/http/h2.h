@@ -13,8 +13,6 @@ struct protocol;
 
 #define H2_STREAM_WINDOW     (256 * 1024)  /* request body bytes in flight on a stream */
 #define H2_CONNECTION_WINDOW (1024 * 1024) /* ... on the connection */
-#define H2_RESETS_MAX        512u          /* RST_STREAM received within ... */
-#define H2_RESET_WINDOW_MS   10000u        /* ... this: ENHANCE_YOUR_CALM beyond */
 #define H2_DRAIN_NOTICE_MS   1000u         /* from the shutdown notice to the last GOAWAY */
 #define H2_OUTBOUND_MAX      4096u         /* control frames waiting: a flood beyond */
 #define H2_BODIES_PER_MAX    4u            /* bodies of a connection, together, in body_bytes_max */

@@ -7,7 +7,6 @@
 #include "daemon/http/listener_inner.h"
 #include "daemon/http/tls_set.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>
@@ -31,6 +30,8 @@ void listener_limits_default(struct listener_limits *ret)
         .body_timeout_ms = 60000,
         .idle_timeout_ms = 120000,
         .write_timeout_ms = 60000,
+        .resets_max = 512,
+        .control_frames_max = 1000,
     };
 }
 
@@ -123,7 +124,8 @@ static uint64_t shortest_limit(const struct listener_limits *limits)
 {
     const uint32_t all[] = {limits->header_timeout_ms, limits->body_timeout_ms,
                             limits->idle_timeout_ms,   limits->write_timeout_ms,
-                            CONNECTION_LINGER_MS,      H2_DRAIN_NOTICE_MS};
+                            CONNECTION_LINGER_MS,      CONNECTION_UNBORN_MS,
+                            H2_DRAIN_NOTICE_MS};
     uint32_t shortest = UINT32_MAX;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] != 0 && all[i] < shortest)
@@ -157,59 +159,51 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
 /* -- Accepting -- */
 
 /* Out of descriptors: the queue stays readable, so a loop that tried on would spin. */
-static void pause_accepting(struct listener *listener)
+static void pause_accepting(struct door *door)
 {
     const struct timeval pause = {0, LISTENER_ACCEPT_PAUSE_MS * 1000};
-    if (event_add(&listener->accept_again, &pause) == 0)
-        (void)event_del(&listener->accepting);
+    if (event_add(&door->accept_again, &pause) == 0)
+        (void)event_del(&door->accepting);
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *argument)
 {
     (void)fd;
     (void)what;
-    struct listener *listener = argument;
-    if (!listener->draining && event_add(&listener->accepting, NULL) != 0)
-        pause_accepting(listener);
+    struct door *door = argument;
+    if (!door->listener->draining && event_add(&door->accepting, NULL) != 0)
+        pause_accepting(door);
 }
 
-static void welcome(struct listener *listener, int fd, const struct sockaddr_storage *address)
+static void welcome(struct door *door, int fd, const struct sockaddr_storage *from)
 {
+    struct listener *listener = door->listener;
     uint32_t open = atomic_load_explicit(&listener->counters.connections, memory_order_relaxed);
     if (open >= listener->limits.connections_max) {
         COUNTER_ADD(listener->counters.refused, 1);
         (void)close(fd);
         return;
     }
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* costs latency, if at all */
-    char client[INET6_ADDRSTRLEN] = "";
-    if (address->ss_family == AF_INET6)
-        (void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, client,
-                        sizeof client);
-    else if (address->ss_family == AF_INET)
-        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, client,
-                        sizeof client);
-    if (connection_new(listener, fd, client) != NULL)
+    const int one = 1;
+    if (from->ss_family != AF_UNIX) /* costs latency, if at all */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connection_new(door, fd, from) != NULL)
         COUNTER_ADD(listener->counters.accepted, 1);
     else
         COUNTER_ADD(listener->counters.refused, 1);
 }
 
-static void on_accept(evutil_socket_t listening, short what, void *argument)
+static void accept_some(struct door *door, unsigned most)
 {
-    (void)what;
-    struct listener *listener = argument;
-    listener_tick(listener);
-    for (unsigned accepts = 0; accepts < LISTENER_ACCEPTS_MAX; accepts++) {
+    for (unsigned accepts = 0; accepts < most; accepts++) {
         struct sockaddr_storage address = {0};
         socklen_t count = sizeof address;
         int fd =
-            accept4(listening, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            accept4(door->is.fd, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            welcome(listener, fd, &address);
+            welcome(door, fd, &address);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            pause_accepting(listener);
+            pause_accepting(door);
             return;
         } else if (errno == EAGAIN) {
             return;
@@ -218,25 +212,75 @@ static void on_accept(evutil_socket_t listening, short what, void *argument)
     }
 }
 
+static void on_accept(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct door *door = argument;
+    listener_tick(door->listener);
+    accept_some(door, door->is.shared ? LISTENER_SHARED_ACCEPTS_MAX : LISTENER_ACCEPTS_MAX);
+}
+
 /* -- Life -- */
+
+/* Takes over the sockets of config, so that listener_free() closes them. */
+static void add_doors(struct listener *listener, const struct listener_config *config)
+{
+    for (uint32_t i = 0; i < config->door_count; i++) {
+        struct door *door = &listener->doors[i];
+        door->listener = listener;
+        door->is = config->doors[i];
+        assert(!door->is.tls || config->tls != NULL);
+        (void)event_assign(&door->accepting, config->base, door->is.fd, EV_READ | EV_PERSIST,
+                           on_accept, door);
+        (void)evtimer_assign(&door->accept_again, config->base, on_accept_again, door);
+    }
+    listener->door_count = config->door_count;
+}
+
+static int open_doors(struct listener *listener, struct error *err)
+{
+    for (uint32_t i = 0; i < listener->door_count; i++)
+        if (event_add(&listener->doors[i].accepting, NULL) != 0)
+            return error_set_errno(err, errno, "listening socket");
+    return 0;
+}
+
+/* The kernel sends newcomers to the other sockets of the port, or lets them wait for whoever holds
+ * the socket too: it is closed, never shut down. */
+static void close_doors(struct listener *listener)
+{
+    for (uint32_t i = 0; i < listener->door_count; i++) {
+        struct door *door = &listener->doors[i];
+        (void)event_del(&door->accepting);
+        (void)event_del(&door->accept_again);
+        if (door->is.fd >= 0)
+            (void)close(door->is.fd);
+        door->is.fd = -1;
+    }
+}
 
 struct listener *listener_new(const struct listener_config *config, struct error *err)
 {
+    assert(config->door_count > 0 && config->door_count <= LISTENER_DOORS_MAX);
     struct listener *listener = calloc(1, sizeof *listener);
-    if (listener == NULL) {
+    struct door *doors = calloc(config->door_count, sizeof *doors);
+    if (listener == NULL || doors == NULL) {
         (void)error_no_memory(err);
-        (void)close(config->fd);
+        for (uint32_t i = 0; i < config->door_count; i++)
+            (void)close(config->doors[i].fd);
+        free(listener);
+        free(doors);
         return NULL;
     }
     listener->base = config->base;
-    listener->fd = config->fd;
+    listener->doors = doors;
     listener->tls = config->tls == NULL ? NULL : tls_set_ref(config->tls);
     listener->limits = config->limits;
+    listener->trust = config->trust;
     listener->handler = config->handler;
     listener->shortest_us = shortest_limit(&config->limits);
-    (void)event_assign(&listener->accepting, config->base, config->fd, EV_READ | EV_PERSIST,
-                       on_accept, listener);
-    (void)evtimer_assign(&listener->accept_again, config->base, on_accept_again, listener);
+    add_doors(listener, config);
     (void)evtimer_assign(&listener->flush, config->base, on_flush, listener);
     (void)evtimer_assign(&listener->flush_later, config->base, on_flush, listener);
     listener_tick(listener);
@@ -246,12 +290,8 @@ struct listener *listener_new(const struct listener_config *config, struct error
         (void)error_no_memory(err);
         goto fail;
     }
-    if (h2_prepare(listener, err) != 0)
+    if (h2_prepare(listener, err) != 0 || open_doors(listener, err) != 0)
         goto fail;
-    if (event_add(&listener->accepting, NULL) != 0) {
-        (void)error_set_errno(err, errno, "listening socket");
-        goto fail;
-    }
     return listener;
 
 fail:
@@ -272,16 +312,21 @@ void listener_set_tls(struct listener *listener, struct tls_set *set)
     listener->tls = tls_set_ref(set);
 }
 
+void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
+{
+    listener->trust = *trust;
+}
+
 void listener_drain(struct listener *listener)
 {
     if (listener->draining)
         return;
     listener->draining = true;
     listener_tick(listener);
-    (void)event_del(&listener->accepting);
-    (void)event_del(&listener->accept_again);
-    (void)close(listener->fd); /* the kernel sends newcomers to the other listeners of the port */
-    listener->fd = -1;
+    for (uint32_t i = 0; i < listener->door_count; i++)
+        if (!listener->doors[i].is.inherited) /* closing would reset them */
+            accept_some(&listener->doors[i], LISTENER_BACKLOG);
+    close_doors(listener);
     for (struct connection *each = listener->connections; each != NULL; each = each->next)
         connection_drain(each);
 }
@@ -294,17 +339,15 @@ void listener_free(struct listener *listener)
         connection_free(listener->connections);
     exchange_spares_free(listener);
     h2_unprepare(listener);
-    (void)event_del(&listener->accepting);
-    (void)event_del(&listener->accept_again);
+    close_doors(listener);
     (void)event_del(&listener->flush);
     (void)event_del(&listener->flush_later);
-    if (listener->fd >= 0)
-        (void)close(listener->fd);
     tls_set_unref(listener->tls);
     text_destroy(&listener->spare_out);
     text_destroy(&listener->plain_out);
     free(listener->read_bytes);
     free(listener->plain_bytes);
+    free(listener->doors);
     free(listener);
 }
 
@@ -320,7 +363,35 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .requests_h2 = atomic_load_explicit(&from->requests_h2, memory_order_relaxed),
         .protocol_errors = atomic_load_explicit(&from->protocol_errors, memory_order_relaxed),
         .timeouts = atomic_load_explicit(&from->timeouts, memory_order_relaxed),
+        .proxy_errors = atomic_load_explicit(&from->proxy_errors, memory_order_relaxed),
+        .forwarded_errors = atomic_load_explicit(&from->forwarded_errors, memory_order_relaxed),
     };
     for (uint32_t i = 0; i < TLS_RESULT_COUNT; i++)
         ret->handshakes[i] = atomic_load_explicit(&from->handshakes[i], memory_order_relaxed);
+    for (unsigned kind = 0; kind < HTTP_ABUSE_COUNT; kind++)
+        ret->abuse[kind] = atomic_load_explicit(&from->abuse[kind], memory_order_relaxed);
+}
+
+const char *http_abuse_name(enum http_abuse kind)
+{
+    static const char *const names[HTTP_ABUSE_COUNT] = {
+        [HTTP_ABUSE_NONE] = "none",
+        [HTTP_ABUSE_RESET] = "reset",
+        [HTTP_ABUSE_PROVOKED_RESET] = "provoked_reset",
+        [HTTP_ABUSE_CONTINUATION] = "continuation",
+        [HTTP_ABUSE_HEADER_BOMB] = "header_bomb",
+        [HTTP_ABUSE_SETTINGS] = "settings",
+        [HTTP_ABUSE_PING] = "ping",
+        [HTTP_ABUSE_PRIORITY] = "priority",
+        [HTTP_ABUSE_WINDOW_UPDATE] = "window_update",
+        [HTTP_ABUSE_EMPTY_FRAME] = "empty_frame",
+        [HTTP_ABUSE_UNKNOWN_FRAME] = "unknown_frame",
+        [HTTP_ABUSE_TINY_WINDOW] = "tiny_window",
+        [HTTP_ABUSE_STALLED_WINDOW] = "stalled_window",
+        [HTTP_ABUSE_UNREAD] = "unread",
+        [HTTP_ABUSE_SLOW_REQUEST] = "slow_request",
+        [HTTP_ABUSE_AMBIGUOUS] = "ambiguous",
+    };
+    assert(kind < HTTP_ABUSE_COUNT);
+    return names[kind];
 }

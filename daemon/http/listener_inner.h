@@ -11,14 +11,17 @@
 #include <nghttp2/nghttp2.h>
 #include <stdatomic.h>
 
-#define LISTENER_ACCEPTS_MAX     64u  /* a turn */
-#define LISTENER_ACCEPT_PAUSE_MS 100u /* after the process ran out of descriptors */
-#define LISTENER_DATE_BYTES      30u  /* "Sun, 06 Nov 1994 08:49:37 GMT" and its NUL */
+#define LISTENER_ACCEPTS_MAX        64u  /* a turn ... */
+#define LISTENER_SHARED_ACCEPTS_MAX 4u   /* ... and of a queue that other workers take from too */
+#define LISTENER_ACCEPT_PAUSE_MS    100u /* after the process ran out of descriptors */
+#define LISTENER_DATE_BYTES         30u  /* "Sun, 06 Nov 1994 08:49:37 GMT" and its NUL */
 
 /* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
+    _Atomic uint64_t proxy_errors, forwarded_errors;
+    _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
     _Atomic uint64_t handshakes[TLS_RESULT_COUNT];
 };
 
@@ -28,12 +31,21 @@ struct listener_counters {
                           atomic_load_explicit(&(counter), memory_order_relaxed) + (amount),       \
                           memory_order_relaxed)
 
+/* A socket that is accepted from. It outlives every connection that came through it. */
+struct door {
+    struct listener *listener; /* borrowed: it owns this */
+    struct listener_door is;   /* fd: -1 once draining */
+    struct event accepting, accept_again;
+};
+
 struct listener {
     /* fixed at start */
     struct event_base *base; /* borrowed: the worker */
-    int fd;
-    struct tls_set *tls; /* a reference, of the newest; NULL for clear text */
+    struct door *doors;
+    uint32_t door_count;
+    struct tls_set *tls; /* a reference, of the newest; NULL when no door speaks it */
     struct listener_limits limits;
+    struct listener_trust trust;            /* its networks: borrowed, the worker */
     const struct exchange_handler *handler; /* borrowed */
     uint64_t shortest_us; /* no deadline that begins now falls due before this has passed */
     nghttp2_session_callbacks *h2_callbacks;
@@ -42,7 +54,7 @@ struct listener {
     char *plain_bytes; /* as many: what TLS made of them */
 
     /* owned state */
-    struct event accepting, accept_again, flush, flush_later;
+    struct event flush, flush_later;
     bool draining;
     bool flushing;
     uint64_t now_us; /* of this turn; listener_tick() */

@@ -28,13 +28,14 @@
 #include "kernels/cpu/pool.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -202,23 +203,12 @@ static void pin(const struct helper *helper, const cpu_set_t *allowed)
     }
 }
 
-/* Starts one helper with every signal blocked: signals are the main thread's. */
 static int helper_start(struct helper *helper, struct error *err)
 {
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
-        return error_no_memory(err);
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int status = pthread_create(&helper->id, &attributes, helper_main, helper);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (status != 0)
-        return error_set_errno(err, status, "compute thread %u", helper->thread);
-    (void)pthread_setname_np(helper->id, "weir-compute");
-    return 0;
+    char name[THREAD_NAME_MAX + 1];
+    (void)snprintf(name, sizeof name, "compute-%u", helper->thread);
+    int failed = thread_start(&helper->id, name, STACK_BYTES, helper_main, helper);
+    return failed == 0 ? 0 : error_set_errno(err, failed, "compute thread %u", helper->thread);
 }
 
 static int helpers_start(struct pool *pool, uint32_t threads, bool pinned, const cpu_set_t *allowed,

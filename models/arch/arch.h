@@ -43,6 +43,9 @@ struct arch {
 
 extern const struct arch arch_llama;
 
+/* After each layer: the step gets on. */
+void arch_layer_done(const struct model_step *step);
+
 /* -- the loader: one architecture's keys and tensors, each checked -- */
 
 struct arch_loader {

@@ -213,6 +213,7 @@ static const float *llama_forward(struct arch_network *net, const struct model_s
         project_gate_up(net, layer, rows);                   /* gate, up: [rows, feed_forward] */
         silu_gate(net, rows);                                /* gate: [rows, feed_forward] */
         project(net, net->gate, rows, &layer->down, delta);  /* delta: [rows, width] */
+        arch_layer_done(step);
     }
 
     const struct projection head = {net->head == NULL ? net->embedding : net->head, NULL};

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "models/arch/arch.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define NAME_BYTES 128
+
+void arch_layer_done(const struct model_step *step)
+{
+    if (step->progress_us != NULL)
+        atomic_store_explicit(step->progress_us, clock_monotonic_us(), memory_order_relaxed);
+}
 
 bool arch_loader_init(struct arch_loader *loader, const struct gguf *gguf, struct backend *backend,
                       const char *prefix)

@@ -3,8 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define GROUP_READS 040u
+
+/* systemd lets the service's user at its credentials by an access list, whose mask stands where a
+ * mode has the group's bits: 0440, though no group may read. */
+static bool is_credential(const char *path)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    if (folder == NULL || folder[0] != '/')
+        return false;
+    size_t count = strlen(folder);
+    return strncmp(path, folder, count) == 0 && path[count] == '/' &&
+           strchr(path + count + 1, '/') == NULL;
+}
 
 static int check(int fd, const char *path, const struct private_file_rules *rules, mode_t *ret_mode,
                  struct error *err)
@@ -14,7 +31,10 @@ static int check(int fd, const char *path, const struct private_file_rules *rule
         return error_set_errno(err, errno, "%s", path);
     if (!S_ISREG(status.st_mode))
         return error_set(err, ERROR_INVALID, "%s: not a regular file", path);
-    if ((status.st_mode & rules->forbidden) != 0)
+    mode_t mode = status.st_mode & 0777;
+    if (is_credential(path))
+        mode &= ~GROUP_READS;
+    if ((mode & rules->forbidden) != 0)
         return error_set(err, ERROR_REFUSED,
                          "%s: mode %03o lets others at the key; chmod 600 it, or replace it if "
                          "they did read it",
@@ -22,7 +42,7 @@ static int check(int fd, const char *path, const struct private_file_rules *rule
     if (status.st_size < (off_t)rules->bytes_min || status.st_size > (off_t)rules->bytes_max)
         return error_set(err, ERROR_INVALID, "%s: expected %zu to %zu bytes, got %lld", path,
                          rules->bytes_min, rules->bytes_max, (long long)status.st_size);
-    *ret_mode = status.st_mode & 0777;
+    *ret_mode = mode;
     return 0;
 }
 

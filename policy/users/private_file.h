@@ -16,7 +16,8 @@ struct private_file_rules {
 };
 
 /* ret holds bytes_max. ERROR_NOT_FOUND; ERROR_REFUSED for the mode; ERROR_INVALID for anything but
- * a regular file of such a size; ERROR_IO. *ret_mode, which may be NULL: its permission bits. */
+ * a regular file of such a size; ERROR_IO. *ret_mode, which may be NULL: its permission bits. A
+ * file of $CREDENTIALS_DIRECTORY is taken to be read by no group, whatever its mode says. */
 int private_file_read(const char *path, const struct private_file_rules *rules, uint8_t *ret,
                       size_t *ret_count, mode_t *ret_mode, struct error *err);
 

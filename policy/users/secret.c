@@ -19,9 +19,6 @@
 #define PATH_BYTES_MAX 4096
 
 #define FORBIDDEN 077u
-/* Where the file system of credentials has access lists, systemd grants our user by one, and its
- * mask shows as the group's bits. The folder lets nobody else in. */
-#define FORBIDDEN_CREDENTIAL 037u
 
 /* `purpose` keeps keys for different uses apart. */
 static int derive(const uint8_t *root, size_t root_count, const char *purpose, uint8_t *ret,
@@ -98,10 +95,10 @@ static int derive_all(const uint8_t *root, size_t count, struct secret *ret, str
     return result;
 }
 
-static int read_key(const char *path, mode_t forbidden, struct secret *ret, struct error *err)
+static int read_key(const char *path, struct secret *ret, struct error *err)
 {
     const struct private_file_rules rules = {
-        .bytes_min = SECRET_BYTES_MIN, .bytes_max = SECRET_BYTES_MAX, .forbidden = forbidden};
+        .bytes_min = SECRET_BYTES_MIN, .bytes_max = SECRET_BYTES_MAX, .forbidden = FORBIDDEN};
     uint8_t root[SECRET_BYTES_MAX];
     size_t count = 0;
     int result = private_file_read(path, &rules, root, &count, NULL, err);
@@ -121,10 +118,10 @@ static int join_path(const char *folder, const char *name, char ret[PATH_BYTES_M
 }
 
 /* As read_key(), but a file that is not there leaves err alone: something else has its turn. */
-static int try_key(const char *path, mode_t forbidden, struct secret *ret, struct error *err)
+static int try_key(const char *path, struct secret *ret, struct error *err)
 {
     struct error attempt = {0};
-    int result = read_key(path, forbidden, ret, &attempt);
+    int result = read_key(path, ret, &attempt);
     if (result != 0 && result != ERROR_NOT_FOUND)
         return error_set(err, result, "%s", attempt.text);
     return result;
@@ -134,22 +131,22 @@ int secret_open(const char *folder, const char *key_file, struct secret *ret, st
 {
     char path[PATH_BYTES_MAX];
     if (key_file != NULL)
-        return read_key(key_file, FORBIDDEN, ret, err);
+        return read_key(key_file, ret, err);
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     if (credentials != NULL && credentials[0] == '/') {
         int result = join_path(credentials, SECRET_CREDENTIAL, path, err);
         if (result == 0)
-            result = try_key(path, FORBIDDEN_CREDENTIAL, ret, err);
+            result = try_key(path, ret, err);
         if (result != ERROR_NOT_FOUND)
             return result;
     }
     int result = join_path(folder, "users.key", path, err);
     if (result == 0)
-        result = try_key(path, FORBIDDEN, ret, err);
+        result = try_key(path, ret, err);
     if (result != ERROR_NOT_FOUND)
         return result;
     result = make_key(folder, path, err);
-    return result == 0 ? read_key(path, FORBIDDEN, ret, err) : result;
+    return result == 0 ? read_key(path, ret, err) : result;
 }
 
 bool secret_is_shared(const char *key_file)

@@ -46,7 +46,9 @@ int main(int argc, char **argv)
     }
     const struct exchange_handler handler = {.on_request = answer, .on_gone = on_gone};
     struct event_base *base = event_base_new();
-    struct listener_config config = {.base = base, .fd = fd, .handler = &handler};
+    const struct listener_door door = {.fd = fd};
+    struct listener_config config = {
+        .base = base, .doors = &door, .door_count = 1, .handler = &handler};
     listener_limits_default(&config.limits);
     struct listener *listener = listener_new(&config, &err);
     if (listener == NULL) {

@@ -12,6 +12,13 @@ import h2.exceptions
 import h2.settings
 
 
+# The package takes any GOAWAY for the end of the connection; by RFC 9113, section 6.8 the streams
+# that are open go on, and a server that drains counts on it.
+_OPEN = h2.connection.ConnectionState.CLIENT_OPEN
+_GOAWAY = h2.connection.ConnectionInputs.RECV_GOAWAY
+h2.connection.H2ConnectionStateMachine._transitions[(_OPEN, _GOAWAY)] = (None, _OPEN)
+
+
 class Stream:
     def __init__(self):
         self.status = None

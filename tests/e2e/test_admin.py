@@ -204,7 +204,8 @@ def registers(p, value):
 
 def test_a_sketch_is_judged_before_it_is_joined(start, config):
     server = serve(start, config())
-    key_id = usage(server)["keys"][-1]["id"]  # the month's, in December too
+    keys = [key["id"] for key in usage(server)["keys"]]  # two, as a year ends
+    key_id = keys[-1]
     for text, status, what in ((registers(16, 4 * 20 + 3), 400, "registers"),
                                (registers(18, 5), 400, "no hash leaves"),
                                (registers(18, 255), 400, "more people than there are"),
@@ -222,7 +223,8 @@ def test_a_sketch_is_judged_before_it_is_joined(start, config):
     assert meant > 1e7
     status, _ = feed(server, product="chat", sketch=big, key_id=key_id, sketch_users=meant / 2)
     assert status == 400
-    assert feed(server, product="chat", sketch=big, key_id=key_id, sketch_users=meant)[0] == 200
+    for key in keys:
+        assert feed(server, product="chat", sketch=big, key_id=key, sketch_users=meant)[0] == 200
     assert abs(best(usage(server), "organisation") / meant - 1) < 1e-6
 
 

@@ -77,10 +77,19 @@ class Home:
         """To be asked once a start: answers are kept for a while."""
         return self.server.metric("weir_mau", **FIGURE)
 
-    def file(self, pattern):
-        found = list(self.folder.glob(f"weir/{pattern}"))
+    def journal(self):
+        found = list(self.folder.glob("weir/journal-*.log"))
         assert len(found) == 1, found
         return found[0]
+
+    def counters(self):
+        """Today's: two from 30 November to 31 December, one under each year's key."""
+        found = list(self.folder.glob("weir/day-*.wcn"))
+        assert len(found) in (1, 2), found
+        return found
+
+    def moved_aside(self):
+        return list(self.folder.glob("weir/day-*.damaged-*"))
 
     def ask(self, users):
         for user in users:
@@ -151,7 +160,7 @@ def test_whoever_was_answered_is_counted_after_a_kill(home):
 # -- Damage --
 
 def frames(journal):
-    """The users that each frame of a journal has."""
+    """What each frame of a journal has: (counter, user) pairs, a user's under every key."""
     data = journal.read_bytes()
     found = []
     for at in range(0, len(data), FRAME_BYTES):
@@ -159,8 +168,16 @@ def frames(journal):
         records = [struct.unpack_from("<QQI", data, at + FRAME_HEAD + i)
                    for i in range(0, count, RECORD_BYTES)]
         assert data[at:at + 4] == b"WJ01" and all(kind == HASH for _, _, kind in records)
-        found.append({value for _, value, _ in records})
+        found.append({(counter, value) for counter, value, _ in records})
     return found
+
+
+def users_of(some):
+    """How many users these frames give back to each of the counters, which is the same."""
+    pairs = set().union(*some)
+    counts = {sum(1 for counter, _ in pairs if counter == one) for one, _ in pairs}
+    assert len(counts) == 1, counts
+    return counts.pop()
 
 
 def flip(path, at):
@@ -180,8 +197,8 @@ def counted(home):
     one.start()
     one.ask(f"user-{i}" for i in range(USERS))
     one.kill()
-    known = frames(one.file("journal-*.log"))
-    assert len(set().union(*known)) == USERS and len(known) > 10
+    known = frames(one.journal())
+    assert users_of(known) == USERS and len(known) > 10
     return one
 
 
@@ -198,32 +215,34 @@ def goes_on(home, users, note=None):
 
 
 def test_a_torn_journal_is_cut_and_counters_know_the_rest(counted):
-    journal = counted.file("journal-*.log")
+    journal = counted.journal()
     cut(journal, journal.stat().st_size - 1000)
     goes_on(counted, USERS, "journal: a torn end of 3096 bytes was cut off")
 
 
 def test_a_flipped_bit_in_a_journal_is_told_and_counters_know_the_rest(counted):
-    flip(counted.file("journal-*.log"), 5 * FRAME_BYTES + FRAME_HEAD + 9)
+    flip(counted.journal(), 5 * FRAME_BYTES + FRAME_HEAD + 9)
     goes_on(counted, USERS, "journal: 1 frames are damaged")
 
 
 def test_a_torn_journal_alone_gives_back_its_last_good_frame(counted):
-    journal = counted.file("journal-*.log")
-    kept = set().union(*frames(journal)[:7])
-    counted.file("day-*.wcn").unlink()
+    journal = counted.journal()
+    kept = users_of(frames(journal)[:7])
+    for counter in counted.counters():
+        counter.unlink()
     cut(journal, 7 * FRAME_BYTES + 100)
-    goes_on(counted, len(kept), "journal: a torn end of 100 bytes was cut off")
+    goes_on(counted, kept, "journal: a torn end of 100 bytes was cut off")
 
 
 def test_a_flipped_bit_in_a_journal_alone_costs_its_frame(counted):
-    journal = counted.file("journal-*.log")
+    journal = counted.journal()
     known = frames(journal)
-    kept = set().union(*known[:5], *known[6:])
-    assert len(kept) < USERS
-    counted.file("day-*.wcn").unlink()
+    kept = users_of(known[:5] + known[6:])
+    assert kept < USERS
+    for counter in counted.counters():
+        counter.unlink()
     flip(journal, 5 * FRAME_BYTES + FRAME_HEAD + 9)
-    goes_on(counted, len(kept), "journal: 1 frames are damaged")
+    goes_on(counted, kept, "journal: 1 frames are damaged")
 
 
 @pytest.mark.parametrize("damage", [
@@ -234,13 +253,16 @@ def test_a_flipped_bit_in_a_journal_alone_costs_its_frame(counted):
     lambda path: cut(path, 100_000),  # within the list
 ], ids=["magic", "key", "day", "short-header", "short-list"])
 def test_a_damaged_counter_is_moved_aside_and_made_again(counted, damage):
-    damage(counted.file("day-*.wcn"))
+    counters = counted.counters()
+    for counter in counters:
+        damage(counter)
     goes_on(counted, USERS, r"\.wcn: .*moved aside")
-    assert counted.file("day-*.damaged-*")
+    assert len(counted.moved_aside()) == len(counters)
 
 
 def test_an_emptied_counter_is_as_one_just_made_and_the_journal_fills_it(counted):
-    cut(counted.file("day-*.wcn"), 0)
+    for counter in counted.counters():
+        cut(counter, 0)
     goes_on(counted, USERS)
 
 
@@ -249,6 +271,8 @@ def test_a_bit_that_flips_after_a_clean_end_is_seen(home):
     one.start()
     one.ask(f"user-{i}" for i in range(USERS))
     one.server.stop()
-    flip(one.file("day-*.wcn"), 4096 + 8 * 3 + 1)
+    counters = one.counters()
+    for counter in counters:
+        flip(counter, 4096 + 8 * 3 + 1)
     goes_on(one, USERS, r"\.wcn: .*moved aside")
-    assert one.file("day-*.damaged-*")
+    assert len(one.moved_aside()) == len(counters)

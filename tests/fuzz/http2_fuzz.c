@@ -86,7 +86,8 @@ static void feed(struct listener *listener, int ends[2], const uint8_t *bytes, s
         bytes++;
         count--;
     }
-    require(connection_new(listener, ends[0], "fuzz") != NULL);
+    const struct sockaddr_storage from = {.ss_family = AF_UNIX};
+    require(connection_new(&listener->doors[0], ends[0], &from) != NULL);
     if (h2)
         require(send(ends[1], preface, sizeof preface - 1, 0) == sizeof preface - 1);
     for (int piece = 0; piece < PIECES; piece++) {
@@ -106,8 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     int ends[2], unused[2];
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, unused) == 0);
+    const struct listener_door door = {.fd = unused[0]};
     struct listener_config config = {
-        .base = event_base_new(), .fd = unused[0], .handler = &handler};
+        .base = event_base_new(), .doors = &door, .door_count = 1, .handler = &handler};
     listener_limits_default(&config.limits);
     config.limits.body_bytes_max = 256;
     config.limits.streams_max = 8;

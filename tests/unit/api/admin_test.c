@@ -89,6 +89,21 @@ static void without_an_admin_key_there_is_no_such_path(void **state)
     assert_int_equal(world->exchange.status, 404);
 }
 
+static void at_a_public_door_there_is_no_such_path(void **state)
+{
+    struct world *world = *state;
+    const unsigned doors[] = {EXCHANGE_DOOR_PUBLIC, EXCHANGE_DOOR_ADMIN};
+    const uint32_t statuses[] = {404, 405};
+    for (int i = 0; i < 2; i++) {
+        exchange_double_destroy(&world->exchange);
+        exchange_double_init(&world->exchange, "GET", USERS);
+        exchange_double_header(&world->exchange, "authorization", ADMIN);
+        world->exchange.door = doors[i];
+        exchange_double_ask(world->api, &world->exchange, NULL);
+        assert_int_equal(world->exchange.status, statuses[i]);
+    }
+}
+
 static void accepted_is_said_once_all_pieces_are_on_disk(void **state)
 {
     struct world *world = *state;
@@ -254,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_door_opens_to_admin_keys_alone_and_theirs_open_no_other,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(at_a_public_door_there_is_no_such_path, setup, teardown),
         cmocka_unit_test_setup_teardown(without_an_admin_key_there_is_no_such_path, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(accepted_is_said_once_all_pieces_are_on_disk, setup,

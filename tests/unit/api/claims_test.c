@@ -9,6 +9,7 @@
 
 #include "daemon/api/call.h"
 #include "daemon/api/claims.h"
+#include "daemon/api/fault.h"
 #include "daemon/api/request.h"
 #include "daemon/http/tls_client.h"
 #include "tests/unit/api/doubles.h"
@@ -206,9 +207,36 @@ static void request_id_is_never_the_clients(void **state)
     end(&fixture);
 }
 
+/* A gateway that adds its word behind the client's own is no gateway to believe. */
+static void a_user_named_twice_is_refused(void **state)
+{
+    static const char *const names[] = {"x-user-id", "x-other", "x-weir-user", "authorization"};
+    (void)state;
+    struct fixture fixture;
+    struct fault fault;
+    begin(&fixture);
+    struct exchange *exchange = &fixture.world.exchange;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        exchange_double_destroy(exchange);
+        exchange_double_init(exchange, "POST", "/");
+        exchange_double_header(exchange, names[i], "mallory");
+        exchange_double_header(exchange, "x-unrelated", "a");
+        exchange_double_header(exchange, "x-unrelated", "b");
+        assert_int_equal(claims_check(&fixture.call, &fault), 0);
+        exchange_double_header(exchange, names[i], "mallory"); /* the same is no contradiction */
+        assert_int_equal(claims_check(&fixture.call, &fault), 0);
+        exchange_double_header(exchange, names[i], "alice");
+        assert_int_equal(claims_check(&fixture.call, &fault), -1);
+        assert_int_equal(fault.status, 400);
+        assert_string_equal(fault.code, "ambiguous_header");
+    }
+    end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_user_named_twice_is_refused),
         cmocka_unit_test(list_of_headers_follows_the_first),
         cmocka_unit_test(what_is_no_header_is_refused),
         cmocka_unit_test(claims_are_what_the_request_says),

@@ -65,6 +65,7 @@ static struct generation_event event_of(struct engine *engine, uint32_t submissi
         .prompt_tokens = from->request.prompt_count,
         .cached_tokens = 1,
         .output_tokens = from->outputs[choice],
+        .times = {.scheduled_us = 1},
     };
 }
 

@@ -12,6 +12,7 @@ void exchange_double_init(struct exchange *exchange, const char *method, const c
     exchange->client = "127.0.0.1";
     exchange->body = "";
     exchange->version = HTTP_2;
+    exchange->door = EXCHANGE_DOOR_PUBLIC | EXCHANGE_DOOR_ADMIN;
     exchange->started_us = 1000;
     text_init(&exchange->headers);
     text_init(&exchange->bytes);
@@ -72,6 +73,25 @@ const char *exchange_header(const struct exchange *exchange, const char *name)
     return NULL;
 }
 
+const char *exchange_header_next(const struct exchange *exchange, const char *name, uint32_t *at)
+{
+    while (*at < exchange->request_count) {
+        const struct http_header *header = &exchange->request[(*at)++];
+        if (strcmp(header->name, name) == 0)
+            return header->value;
+    }
+    return NULL;
+}
+
+bool exchange_header_differs(const struct exchange *exchange, const char *name)
+{
+    uint32_t at = 0;
+    const char *first = exchange_header_next(exchange, name, &at), *other = first;
+    while (other != NULL && strcmp(first, other) == 0)
+        other = exchange_header_next(exchange, name, &at);
+    return other != NULL;
+}
+
 const char *exchange_body(const struct exchange *exchange, size_t *ret_count)
 {
     *ret_count = exchange->body_count;
@@ -81,6 +101,11 @@ const char *exchange_body(const struct exchange *exchange, size_t *ret_count)
 const char *exchange_client(const struct exchange *exchange)
 {
     return exchange->client;
+}
+
+unsigned exchange_door(const struct exchange *exchange)
+{
+    return exchange->door;
 }
 
 enum http_version exchange_version(const struct exchange *exchange)
@@ -117,6 +142,11 @@ void *exchange_owner(const struct exchange *exchange)
 bool exchange_answered(const struct exchange *exchange)
 {
     return exchange->status != 0;
+}
+
+uint64_t exchange_answer_bytes(const struct exchange *exchange)
+{
+    return exchange->bytes.count;
 }
 
 uint32_t exchange_status(const struct exchange *exchange)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "daemon/api/tenant_limits.h"
 #include "policy/policy_enforce.h"
 #include "policy/policy_tokens.h"
 #include "tests/unit/api/doubles.h"
@@ -113,6 +114,11 @@ void metrics_http(struct metrics *metrics, enum http_route route, const char *me
     metrics->status = status;
 }
 
+void metrics_limited(struct metrics *metrics, enum limited limited)
+{
+    metrics->limited[limited]++;
+}
+
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)
 {
     (void)metrics;
@@ -198,6 +204,8 @@ void world_init(struct world *world, bool with_keys)
     world->server.config = &world->config;
     world->server.policy = &world->policy;
     world->server.metrics = &world->metrics;
+    world->server.tenant_limits = tenant_limits_new(NULL);
+    assert_non_null(world->server.tenant_limits);
     world->server.models = &world->model;
     world->server.model_count = 1;
     world->server.ready = true;
@@ -224,6 +232,7 @@ void world_destroy(struct world *world)
         assert_false(world->engine.submissions[i].open);
     api_free(world->api);
     live_shelf_destroy(&world->server.live);
+    tenant_limits_free(world->server.tenant_limits);
     assert_int_equal(world->config.references, 1);
     exchange_double_destroy(&world->exchange);
 }

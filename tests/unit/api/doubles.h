@@ -31,6 +31,7 @@ struct exchange {
     size_t body_count;
     uint64_t started_us;
     enum http_version version;
+    unsigned door;
     void *owner;
     /* the answer */
     uint32_t status;
@@ -123,6 +124,7 @@ struct policy_model {
 
 struct metrics {
     uint32_t first_tokens, next_tokens, generations, answers;
+    uint32_t limited[LIMITED_COUNT];
     enum http_route route;
     uint32_t status;
     struct generation_record record;

@@ -409,7 +409,7 @@ static void an_engine_error_is_500_before_the_head_and_an_event_after(void **sta
     teardown(world);
 }
 
-static void a_stopping_engine_is_503_when_nothing_was_said_and_abort_after(void **state)
+static void a_stopping_engine_is_an_error_and_never_an_answer(void **state)
 {
     (void)state;
     struct world *world = setup(false);
@@ -421,8 +421,18 @@ static void a_stopping_engine_is_503_when_nothing_was_said_and_abort_after(void 
     engine_double_token(&world->engine, 1, 0, 'a', FINISH_NONE);
     engine_double_end(&world->engine, 1, 0, FINISH_ABORT);
     api_wake(world->api);
+    assert_int_equal(world->exchange.status, 503);
+    assert_true(contains(&world->exchange.bytes, "\"code\":\"shutting_down\""));
+    assert_true(contains(&world->exchange.headers, "retry-after: 1\n"));
+    post_chat(world, CHAT(",\"stream\":true"));
+    engine_double_token(&world->engine, 2, 0, 'a', FINISH_NONE);
+    api_wake(world->api);
+    engine_double_end(&world->engine, 2, 0, FINISH_ABORT);
+    api_wake(world->api);
     assert_int_equal(world->exchange.status, 200);
-    assert_true(contains(&world->exchange.bytes, "\"finish_reason\":\"abort\""));
+    assert_true(contains(&world->exchange.bytes, "data: {\"error\":{\"message\":\"the server is"));
+    assert_true(contains(&world->exchange.bytes, "\"code\":\"shutting_down\"}}\n\n"));
+    assert_false(contains(&world->exchange.bytes, "[DONE]"));
     teardown(world);
 }
 
@@ -565,7 +575,7 @@ int main(void)
         cmocka_unit_test(a_client_gone_with_its_body_on_the_way_is_noted),
         cmocka_unit_test(a_slow_reader_is_dropped_at_the_limit),
         cmocka_unit_test(an_engine_error_is_500_before_the_head_and_an_event_after),
-        cmocka_unit_test(a_stopping_engine_is_503_when_nothing_was_said_and_abort_after),
+        cmocka_unit_test(a_stopping_engine_is_an_error_and_never_an_answer),
         cmocka_unit_test(a_queue_that_fills_between_prompts_refuses_all_of_them),
         cmocka_unit_test(nothing_is_cut_to_fit_the_context),
         cmocka_unit_test(the_policy_hears_the_claims_and_its_word_counts),

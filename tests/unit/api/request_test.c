@@ -76,7 +76,7 @@ static void every_known_parameter_arrives(void **state)
                 "\"repetition_penalty\":1.1,\"logit_bias\":{\"50\":-100,\"7\":1.5},"
                 "\"logprobs\":true,\"top_logprobs\":20,\"user\":\"u\","
                 "\"safety_identifier\":\"s\",\"metadata\":{\"user_id\":\"m\",\"x\":\"y\"},"
-                "\"priority\":-3,\"cache_salt\":\"c\",\"stream\":true,"
+                "\"priority\":3,\"cache_salt\":\"c\",\"stream\":true,"
                 "\"stream_options\":{\"include_usage\":true,\"continuous_usage_stats\":true},"
                 "\"response_format\":{\"type\":\"text\"},\"tools\":[{}],\"tool_choice\":\"auto\","
                 "\"include_stop_str_in_output\":true,\"skip_special_tokens\":false,"
@@ -99,7 +99,7 @@ static void every_known_parameter_arrives(void **state)
     assert_true(request.sampling.logprobs);
     assert_int_equal(request.sampling.top_logprobs, 20);
     assert_string_equal(request.metadata_user_id, "m");
-    assert_int_equal(request.priority, -3);
+    assert_int_equal(request.priority, 3);
     assert_true(request.stream && request.include_usage && request.continuous_usage);
     assert_non_null(request.tools);
     assert_non_null(request.template_variables);
@@ -211,7 +211,8 @@ static void a_value_out_of_range_is_refused_with_the_range(void **state)
         {CHAT_OF(",\"logit_bias\":{\"99999999999\":1}"), "logit_bias", "not a token"},
         {CHAT_OF(",\"logprobs\":true,\"top_logprobs\":21"), "top_logprobs", "0..20"},
         {CHAT_OF(",\"top_logprobs\":1"), "top_logprobs", "logprobs"},
-        {CHAT_OF(",\"priority\":2147483648"), "priority", "-2147483648..2147483647"},
+        {CHAT_OF(",\"priority\":2147483648"), "priority", "0..2147483647"},
+        {CHAT_OF(",\"priority\":-1"), "priority", "0..2147483647"},
         {CHAT_OF(",\"user\":\"a\\u0000b\""), "user", "NUL"},
         {CHAT_OF(",\"metadata\":{\"user_id\":5}"), "metadata.user_id", "string"},
         {CHAT_OF(",\"stream_options\":{\"include_usage\":true}"), "stream_options", "stream"},

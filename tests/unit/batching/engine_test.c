@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tests/unit/batching/client.h"
 #include "tests/unit/batching/fake_model.h"
 
@@ -324,6 +325,32 @@ static void full_queue_is_busy_and_loses_nothing(void **state)
         assert_int_equal(got[i].choices[0].count, 5);
     }
     assert_int_equal(engine_admission(client.engine, &retry_after_s, NULL), 0);
+    client_stop(&client);
+    free(got);
+}
+
+/* The engine last did something long before: that is no stall of the step which begins now. */
+static void an_idle_engine_that_begins_has_not_stood_still(void **state)
+{
+    (void)state;
+    struct client client;
+    struct engine_stats stats;
+    struct collected *got = new_collected(1);
+    client_start(&client, (struct engine_config){.max_sequences = 1});
+    fake_model_hold(client.model);
+    uint64_t asked_us = clock_monotonic_us();
+    struct generation_request request = client_request(1, 10, 5);
+    assert_int_equal(client_submit(&client, &request, &got[0]), 0);
+    fake_model_await_step(client.model);
+    engine_stats(client.engine, &stats);
+    assert_true(stats.busy);
+    assert_true(stats.last_progress_us >= asked_us);
+    uint64_t layer_us = clock_monotonic_us();
+    fake_model_layer(client.model); /* the step is long, and gets on */
+    engine_stats(client.engine, &stats);
+    assert_true(stats.last_progress_us >= layer_us);
+    fake_model_run_freely(client.model);
+    client_await(&client, &got[0]);
     client_stop(&client);
     free(got);
 }
@@ -728,6 +755,7 @@ int main(void)
         cmocka_unit_test(end_and_stop_tokens_end_and_are_counted),
         cmocka_unit_test(prompt_logprobs_come_once_a_token_before_the_first),
         cmocka_unit_test(full_queue_is_busy_and_loses_nothing),
+        cmocka_unit_test(an_idle_engine_that_begins_has_not_stood_still),
         cmocka_unit_test(queue_is_bounded_in_tokens_but_takes_one_long_prompt),
         cmocka_unit_test(requests_out_of_range_are_refused_by_name),
         cmocka_unit_test(start_needs_blocks_for_one_whole_context),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/batching/fake_model.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
@@ -21,6 +23,7 @@ struct model {
     bool held, waiting;
     uint32_t allowed, failing, nan_steps, rows_seen;
     uint64_t steps;
+    _Atomic uint64_t *progress_us; /* of the step that waits */
 };
 
 struct model *fake_model_new(uint32_t context)
@@ -79,6 +82,13 @@ void fake_model_await_step(struct model *model)
     pthread_mutex_lock(&model->lock);
     while (!model->waiting)
         pthread_cond_wait(&model->changed, &model->lock);
+    pthread_mutex_unlock(&model->lock);
+}
+
+void fake_model_layer(struct model *model)
+{
+    pthread_mutex_lock(&model->lock);
+    atomic_store(model->progress_us, clock_monotonic_us());
     pthread_mutex_unlock(&model->lock);
 }
 
@@ -200,9 +210,11 @@ static uint64_t *cell(struct model *model, const struct model_step *step,
 }
 
 /* Waits while held; says what kind of step this is to be. */
-static void begin_step(struct model *model, uint32_t rows, bool *ret_fails, bool *ret_nan)
+static void begin_step(struct model *model, const struct model_step *step, bool *ret_fails,
+                       bool *ret_nan)
 {
     pthread_mutex_lock(&model->lock);
+    model->progress_us = step->progress_us;
     while (model->held && model->allowed == 0) {
         model->waiting = true;
         pthread_cond_broadcast(&model->changed);
@@ -212,8 +224,8 @@ static void begin_step(struct model *model, uint32_t rows, bool *ret_fails, bool
     if (model->held)
         model->allowed--;
     model->steps++;
-    if (rows > model->rows_seen)
-        model->rows_seen = rows;
+    if (step->row_count > model->rows_seen)
+        model->rows_seen = step->row_count;
     *ret_fails = model->failing > 0;
     model->failing -= *ret_fails;
     *ret_nan = model->nan_steps > 0;
@@ -228,7 +240,7 @@ int model_forward(struct model *model, const struct model_step *step, float *log
     assert(step->row_count <= model->rows_max);
     assert(step->output_count <= model->outputs_max);
     bool fails, nan;
-    begin_step(model, step->row_count, &fails, &nan);
+    begin_step(model, step, &fails, &nan);
     if (fails)
         return error_set(err, ERROR_IO, "device lost");
     uint32_t row = 0, output = 0;

@@ -27,6 +27,8 @@ void fake_model_release(struct model *model, uint32_t steps);
 void fake_model_run_freely(struct model *model);
 /* Until a step waits at its beginning (while held). */
 void fake_model_await_step(struct model *model);
+/* The step that waits tells of a layer. */
+void fake_model_layer(struct model *model);
 void fake_model_fail_next(struct model *model, uint32_t steps);
 void fake_model_give_nan_next(struct model *model, uint32_t steps);
 uint64_t fake_model_steps(struct model *model);

@@ -99,8 +99,8 @@ static void every_kind_of_value_is_read(void **state)
     assert_int_equal(config->port, 0);
     assert_int_equal(config->drain_timeout_ms, 300000);
     assert_int_equal(config->stall_timeout_ms, 1500);
-    assert_string_equal(config->tls_certificate, "c.pem");
-    assert_string_equal(config->tls_key, "k.pem");
+    assert_string_equal(config->tls.certificate, "c.pem");
+    assert_string_equal(config->tls.key, "k.pem");
     assert_int_equal(config->limits.body_bytes_max, 2000000);
     assert_int_equal(config->model_count, 2);
     assert_string_equal(config->models[0].id, "a.b");
@@ -118,6 +118,113 @@ static void every_kind_of_value_is_read(void **state)
     assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(config->log_format, LOG_FORMAT_JSON);
     config_free(config);
+}
+
+static void trusted_proxies_are_networks(void **state)
+{
+    (void)state;
+    struct config *config = parse("server:\n"
+                                  "  proxy_protocol: on\n"
+                                  "  trusted_header: forwarded\n"
+                                  "  trusted_proxies: [10.0.0.0/8, unix, '2001:db8::7']\n");
+    assert_true(config->proxy_protocol);
+    assert_int_equal(config->trust.by, FORWARDED_BY_RFC);
+    assert_int_equal(config->trust.proxies.count, 2);
+    assert_int_equal(config->trust.proxies.networks[0].prefix, 104);
+    assert_int_equal(config->trust.proxies.networks[1].prefix, 128);
+    assert_true(config->trust.proxies.unix_too);
+    config_free(config);
+    expect_error("server:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n",
+                 "weir.yaml:4: server.trusted_proxies[1]: '10.0.0.1/8' has bits set behind its "
+                 "first 8: give the network's own address, or fewer bits");
+    expect_error("server:\n  proxy_protocol: yes\n",
+                 "weir.yaml:2: server.proxy_protocol: expected one of off, on, got 'yes'");
+}
+
+static void listeners_are_of_three_kinds(void **state)
+{
+    (void)state;
+    struct config *config = parse("server:\n"
+                                  "  listeners:\n"
+                                  "    - port: 9090\n"
+                                  "    - {address: '::', port: 0, tls: yes, proxy_protocol: on}\n"
+                                  "    - {unix: /run/weir/weir.sock, mode: 0600}\n"
+                                  "    - {activation: weir, tls: no}\n");
+    assert_int_equal(config->listener_count, 4);
+    const struct config_listener *listener = config->listeners;
+    assert_string_equal(listener[0].address, "127.0.0.1");
+    assert_int_equal(listener[0].port, 9090);
+    assert_string_equal(listener[0].unix_path, "");
+    assert_string_equal(listener[0].activation, "");
+    assert_int_equal(listener[0].tls, CONFIG_DOOR_AUTO);
+    assert_false(listener[0].proxy_protocol);
+    assert_string_equal(listener[1].address, "::");
+    assert_int_equal(listener[1].tls, CONFIG_DOOR_YES);
+    assert_true(listener[1].proxy_protocol);
+    assert_string_equal(listener[2].address, "");
+    assert_string_equal(listener[2].unix_path, "/run/weir/weir.sock");
+    assert_int_equal(listener[2].mode, 0600);
+    assert_string_equal(listener[3].activation, "weir");
+    assert_int_equal(listener[3].mode, 0660);
+    assert_int_equal(listener[3].tls, CONFIG_DOOR_NO);
+    config_free(config);
+}
+
+static void a_listener_is_of_one_kind(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{tls: no}", "expected one of port (with or without address), unix and activation"},
+        {"{port: 1, unix: /a}", "expected one of port"},
+        {"{unix: /a, activation: b}", "expected one of port"},
+        {"{address: '::1'}", "an address needs a port beside it"},
+        {"{port: 1, mode: 0600}", "mode: is of a unix socket alone"},
+        {"{unix: /a, mode: 1777}", "mode: expected permissions such as 0660, got '1777'"},
+        {"{unix: /a, mode: rw}", "mode: expected permissions"},
+        {"{unix: ''}", "unix: must not be empty"},
+        {"{port: 65536}", "port: expected an integer from 0 to 65535"},
+        {"{port: 1, tls: maybe}", "tls: expected one of auto, yes, no, got 'maybe'"},
+        {"{port: 1, proxy: on}", "unknown key"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[256];
+        struct config *config = NULL;
+        struct error err = {0};
+        int count = snprintf(yaml, sizeof yaml, "server:\n  listeners:\n    - %s\n", cases[i][0]);
+        assert_int_equal(config_parse_yaml("weir.yaml", yaml, (size_t)count, &config, &err),
+                         ERROR_INVALID);
+        assert_non_null(strstr(err.text, "weir.yaml:3: server.listeners[0]"));
+        if (strstr(err.text, cases[i][1]) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i][1]);
+    }
+}
+
+static void listeners_are_at_different_places(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{listen: ''}", "server.listen: is empty, and server.listeners too"},
+        {"{port: 9, listeners: [{port: 9}]}", "server.listeners[0]: a listener before it"},
+        {"{listeners: [{unix: a}, {unix: a}]}", "server.listeners[1]: a listener before it"},
+        {"{listeners: [{activation: a}, {activation: a}]}", "server.listeners[1]: a listener"},
+        {"{listeners: [{port: 1, tls: yes}]}", "server.listeners[0].tls: needs server.tls"},
+        {"{port: 0, listeners: [{port: 0}, {port: 0}, {unix: a}, {activation: a}]}", ""},
+        {"{listen: '', listeners: [{activation: a}]}", ""},
+        {"{admin: yes}", "all are 'admin: yes'"},
+        {"{listen: '', listeners: [{port: 1, admin: yes}]}", "all are 'admin: yes'"},
+        {"{admin: also}", ""},
+        {"{admin: yes, listeners: [{port: 1}]}", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[256];
+        struct error err = {0};
+        (void)snprintf(yaml, sizeof yaml, "server: %s\n", cases[i][0]);
+        struct config *config = parse(yaml);
+        assert_int_equal(config_check_listeners(config, &err), cases[i][1][0] == '\0' ? 0 : -1);
+        if (strstr(err.text, cases[i][1]) == NULL)
+            fail_msg("'%s' does not say '%s'", err.text, cases[i][1]);
+        config_free(config);
+    }
 }
 
 static void value_error_names_file_line_key_and_remedy(void **state)
@@ -139,7 +246,7 @@ static void value_error_names_file_line_key_and_remedy(void **state)
                  "64TiB or auto, got '99999999999999999999'");
     expect_error("log:\n  level: loud\n",
                  "weir.yaml:2: log.level: expected one of debug, info, warn, error, got 'loud'");
-    expect_error("server:\n  listen: ''\n", "weir.yaml:2: server.listen: must not be empty");
+    expect_error("engine:\n  device: ''\n", "weir.yaml:2: engine.device: must not be empty");
     expect_error("engine:\n  threads: -1\n", "weir.yaml:2: engine.threads: expected an integer "
                                              "from 1 to 1024 or auto, got '-1'");
 }
@@ -232,6 +339,71 @@ static void webhooks_and_products_are_read(void **state)
     assert_string_equal(config->webhooks[1].name, "counsel");
     assert_string_equal(config->webhooks[1].secret_file, "t");
     config_free(config);
+}
+
+static void tenants_are_found_by_name_and_others_by_a_star(void **state)
+{
+    (void)state;
+    struct config *config = parse("tenants:\n  - {name: zoo, priority: -7, weight: 2.5}\n"
+                                  "  - {name: acme, models: [a, b]}\n  - name: mill\n");
+    assert_int_equal(config->tenant_count, 3);
+    const struct config_tenant *acme = config_tenant(config, "acme");
+    assert_string_equal(acme->name, "acme");
+    assert_true(config_tenant_may_use(acme, "b"));
+    assert_false(config_tenant_may_use(acme, "c"));
+    assert_true(acme->weight == 1.0f && acme->priority == 0);
+    assert_int_equal(config_tenant(config, "zoo")->priority, -7);
+    assert_true(config_tenant(config, "zoo")->weight == 2.5f);
+    assert_true(config_tenant_may_use(config_tenant(config, "zoo"), "c"));
+    assert_string_equal(config_tenant(config, "else")->name, "");
+    config_free(config);
+    config = parse("tenants:\n  - {name: '*', priority: 3}\n  - {name: acme}\n");
+    assert_int_equal(config_tenant(config, "")->priority, 3);
+    assert_int_equal(config_tenant(config, "acme")->priority, 0);
+    config_free(config);
+}
+
+static void a_tenant_has_its_own_limits_or_those_of_all(void **state)
+{
+    (void)state;
+    struct config *config =
+        parse("limits: {requests_per_minute: 60, concurrent_requests: 4}\n"
+              "tenants:\n  - {name: acme, requests_per_minute: 0, tokens_per_minute: 200000000}\n");
+    struct tenant_rates acme = config_tenant_rates(config, config_tenant(config, "acme"));
+    assert_int_equal(acme.requests, 0);
+    assert_int_equal(acme.tokens, 200000000);
+    assert_int_equal(acme.concurrent, 4);
+    struct tenant_rates other = config_tenant_rates(config, config_tenant(config, "other"));
+    assert_int_equal(other.requests, 60);
+    assert_int_equal(other.tokens, 0);
+    config_free(config);
+    expect_error("tenants:\n  - {name: a, tokens_per_minute: 200000001}\n",
+                 "weir.yaml:2: tenants[0]: tokens_per_minute: expected an integer from 0 to "
+                 "200000000, got '200000001'");
+}
+
+static void tenant_error_names_its_line(void **state)
+{
+    (void)state;
+    expect_error("tenants:\n  - name: a\n  - name: a\n",
+                 "weir.yaml:3: tenants[1]: the tenant 'a' is listed twice; keep one");
+    expect_error("tenants:\n  - {name: a, priority: 1001}\n",
+                 "weir.yaml:2: tenants[0]: priority: expected an integer from -1000 to 1000, got "
+                 "'1001'");
+    expect_error("tenants:\n  - {name: a, priority: 1.5}\n",
+                 "weir.yaml:2: tenants[0]: priority: expected an integer from -1000 to 1000, got "
+                 "'1.5'");
+    expect_error("tenants:\n  - {name: a, weight: 0}\n",
+                 "weir.yaml:2: tenants[0]: weight: expected a number from 0.01 to 1000, got '0'");
+    expect_error("tenants:\n  - {name: a, weight: nan}\n",
+                 "weir.yaml:2: tenants[0]: weight: expected a number from 0.01 to 1000, got 'nan'");
+    expect_error("tenants:\n  - {name: ''}\n",
+                 "weir.yaml:2: tenants[0]: name: expected 1 to 128 bytes without control "
+                 "characters");
+    expect_error("tenants:\n  - models: [a]\n",
+                 "weir.yaml:2: tenants[0]: 'name' is missing; add it");
+    expect_error("tenants:\n  - {name: a, models: ['']}\n",
+                 "weir.yaml:2: tenants[0]: models: expected the ids of models");
 }
 
 static void clock_skew_is_a_minute_at_most(void **state)
@@ -484,10 +656,12 @@ static void example_holds_every_key_and_its_default(void **state)
             assert_string_equal(*(char *const *)a, *(char *const *)b);
         else
             assert_memory_equal(a, b,
-                                key->kind == CONFIG_BYTES                                   ? 8
-                                : key->kind == CONFIG_U16                                   ? 2
-                                : key->kind == CONFIG_SWITCH || key->kind == CONFIG_SHARING ? 1
-                                                                                            : 4);
+                                key->kind == CONFIG_BYTES ? 8
+                                : key->kind == CONFIG_U16 ? 2
+                                : key->kind == CONFIG_SWITCH || key->kind == CONFIG_SHARING ||
+                                        key->kind == CONFIG_ON_OFF
+                                    ? 1
+                                    : 4);
     }
     config_free(defaults);
     config_free(example);
@@ -507,6 +681,34 @@ static void example_holds_every_key_and_its_default(void **state)
         (void)snprintf(line, sizeof line, "\n  %s: ", field->key);
         if (strstr(text, line) == NULL)
             fail_msg("config/weir.yaml says nothing of operator.%s", field->key);
+    }
+}
+
+static void a_share_is_a_decimal_from_0_to_1(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written;
+        uint32_t millionths;
+    } sound[] = {{"0", 0},        {"1", 1000000},   {"1.0", 1000000},    {"0.01", 10000},
+                 {"0.000001", 1}, {"0.25", 250000}, {"0.999999", 999999}};
+    static const char *const broken[] = {"-1",        "1.1",  "2", "0.",  ".5",
+                                         "0.0000001", "0.5x", "",  "1e-3"};
+    for (size_t i = 0; i < sizeof sound / sizeof sound[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "access_log:\n  sample: %s\n", sound[i].written);
+        struct config *config = parse(text);
+        assert_int_equal(config->access_sample, sound[i].millionths);
+        config_free(config);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        char text[64];
+        struct config *config = NULL;
+        struct error err = {0};
+        (void)snprintf(text, sizeof text, "access_log:\n  sample: \"%s\"\n", broken[i]);
+        assert_int_not_equal(config_parse_yaml("t", text, strlen(text), &config, &err), 0);
+        assert_non_null(strstr(err.text, "sample"));
+        assert_non_null(strstr(err.text, "a share from 0 to 1"));
     }
 }
 
@@ -544,7 +746,12 @@ static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(listeners_are_of_three_kinds),
+        cmocka_unit_test(a_listener_is_of_one_kind),
+        cmocka_unit_test(listeners_are_at_different_places),
+        cmocka_unit_test(trusted_proxies_are_networks),
         cmocka_unit_test(empty_file_gives_the_defaults),
+        cmocka_unit_test(a_share_is_a_decimal_from_0_to_1),
         cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(value_error_names_file_line_key_and_remedy),
@@ -553,6 +760,9 @@ int main(void)
         cmocka_unit_test(lists_refuse_doubles),
         cmocka_unit_test(admin_keys_are_longer_and_no_clients),
         cmocka_unit_test(webhooks_and_products_are_read),
+        cmocka_unit_test(tenants_are_found_by_name_and_others_by_a_star),
+        cmocka_unit_test(a_tenant_has_its_own_limits_or_those_of_all),
+        cmocka_unit_test(tenant_error_names_its_line),
         cmocka_unit_test(clock_skew_is_a_minute_at_most),
         cmocka_unit_test(a_fleet_is_read_and_off_by_default),
         cmocka_unit_test(webhook_error_names_its_line),

@@ -426,6 +426,71 @@ static void drain_closes_idle_connections_and_says_close_on_busy_ones(void **sta
     http_fixture_close(fixture);
 }
 
+static void a_first_request_on_its_way_is_served_while_draining(void **state)
+{
+    struct http_fixture *fixture = *state;
+    struct http_client accepted, queued;
+    http_fixture_open(fixture, NULL, NULL);
+    http_client_open(&accepted, fixture);
+    http_fixture_turn(fixture);
+    http_client_open(&queued, fixture); /* the kernel has it, we have not */
+    listener_drain(fixture->listener);
+    http_client_say(&queued, "GET /echo HTTP/1.1\r\n" HOST "\r\n");
+    http_client_say(&accepted, "GET /echo HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(http_client_await_close(&accepted));
+    assert_true(http_client_await_close(&queued));
+    assert_non_null(strstr(text_string(&accepted.in), "connection: close\r\n\r\nGET"));
+    assert_non_null(strstr(text_string(&queued.in), "connection: close\r\n\r\nGET"));
+    assert_false(accepted.reset || queued.reset);
+    http_client_close(&accepted);
+    http_client_close(&queued);
+    http_fixture_close(fixture);
+}
+
+static void who_says_nothing_does_not_hold_up_a_drain(void **state)
+{
+    struct http_fixture *fixture = *state;
+    struct http_client client;
+    struct listener_stats stats;
+    http_fixture_open(fixture, NULL, NULL);
+    http_client_open(&client, fixture);
+    listener_drain(fixture->listener);
+    assert_true(http_client_await_close(&client));
+    assert_false(client.reset);
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.timeouts, 0); /* nobody was slow */
+    http_client_close(&client);
+    http_fixture_close(fixture);
+}
+
+/* The answer is complete, and more of it than the kernel takes waits for its reader. */
+static void a_drain_waits_for_slow_readers(void **state)
+{
+    struct http_fixture *fixture = *state;
+    struct http_client client;
+    struct listener_stats stats;
+    const size_t bytes = 8u << 20;
+    char *body = calloc(1, bytes);
+    assert_non_null(body);
+    http_fixture_open(fixture, NULL, NULL);
+    http_client_open(&client, fixture);
+    http_client_say(&client, "GET /stream HTTP/1.0\r\n\r\n");
+    http_fixture_await_seen(&client, 1);
+    (void)http_seen_write(fixture, &fixture->seen[0], body, bytes);
+    http_seen_end(fixture, &fixture->seen[0]);
+    listener_drain(fixture->listener);
+    for (int turns = 0; turns < 20; turns++) {
+        http_fixture_turn(fixture);
+        listener_stats(fixture->listener, &stats);
+        assert_int_equal(stats.connections, 1);
+    }
+    assert_true(http_client_await_close(&client));
+    assert_true(client.in.count > bytes);
+    http_client_close(&client);
+    http_fixture_close(fixture);
+    free(body);
+}
+
 static void an_answers_headers_cannot_split_it(void **state)
 {
     struct http_fixture *fixture = *state;
@@ -467,6 +532,9 @@ int main(void)
         TEST(a_client_that_takes_nothing_is_closed),
         TEST(connections_beyond_the_limit_are_closed_at_once),
         TEST(running_out_of_descriptors_pauses_accepting_without_spinning),
+        TEST(a_first_request_on_its_way_is_served_while_draining),
+        TEST(who_says_nothing_does_not_hold_up_a_drain),
+        TEST(a_drain_waits_for_slow_readers),
         TEST(drain_closes_idle_connections_and_says_close_on_busy_ones),
         TEST(an_answers_headers_cannot_split_it),
     };

@@ -146,6 +146,12 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 void http_fixture_open(struct http_fixture *fixture, const struct listener_limits *limits,
                        struct tls_set *tls)
 {
+    http_fixture_open_door(fixture, limits, tls, &(struct listener_door){.tls = tls != NULL});
+}
+
+void http_fixture_open_door(struct http_fixture *fixture, const struct listener_limits *limits,
+                            struct tls_set *tls, const struct listener_door *is)
+{
     memset(fixture, 0, sizeof *fixture);
     struct error err = {0};
     fixture->base = event_base_new();
@@ -157,9 +163,15 @@ void http_fixture_open(struct http_fixture *fixture, const struct listener_limit
     fixture->tls = tls;
     fixture->handler =
         (struct exchange_handler){on_headers, on_request, on_writable, on_gone, fixture};
-    int fd = listener_bind("127.0.0.1", 0, &fixture->port, &err);
-    assert_true(fd >= 0);
-    struct listener_config config = {fixture->base, fd, tls, fixture->limits, &fixture->handler};
+    struct listener_door door = *is;
+    door.fd = listener_bind("127.0.0.1", 0, &fixture->port, &err);
+    assert_true(door.fd >= 0);
+    struct listener_config config = {.base = fixture->base,
+                                     .doors = &door,
+                                     .door_count = 1,
+                                     .tls = tls,
+                                     .limits = fixture->limits,
+                                     .handler = &fixture->handler};
     fixture->listener = listener_new(&config, &err);
     assert_non_null(fixture->listener);
     const struct timeval period = {0, 500};

@@ -44,6 +44,9 @@ struct http_fixture {
 /* limits NULL: the defaults. tls may be NULL; borrowed. */
 void http_fixture_open(struct http_fixture *fixture, const struct listener_limits *limits,
                        struct tls_set *tls);
+/* As above, with `is` for all of the door but its socket. */
+void http_fixture_open_door(struct http_fixture *fixture, const struct listener_limits *limits,
+                            struct tls_set *tls, const struct listener_door *is);
 void http_fixture_close(struct http_fixture *fixture);
 void http_fixture_turn(struct http_fixture *fixture); /* waits for an event, at most a tick */
 

@@ -237,6 +237,17 @@ static void expect_line(const struct fixture *fixture, const char *line)
         fail_msg("no line: %s", line);
 }
 
+static void a_stall_is_shown(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+    expect_line(fixture, "weir_engine_stalled{model=\"plain\"} 0");
+    expect_line(fixture, "weir_workers_stalled 0");
+    atomic_store(&fixture->models[0].stalled, true);
+    render(fixture);
+    expect_line(fixture, "weir_engine_stalled{model=\"plain\"} 1");
+}
+
 static void expect_absent(const struct fixture *fixture, const char *part)
 {
     if (strstr(text_string(&fixture->out), part) != NULL)
@@ -434,6 +445,7 @@ static void every_sample_follows_its_own_type(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_stall_is_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(engine_figures_carry_vllm_names, setup, teardown),
         cmocka_unit_test_setup_teardown(users_are_told_by_window_and_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_is_told_by_what_is_left_and_by_its_dates, setup,

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +117,8 @@ static void strangers_and_old_versions_are_turned_away(void **state)
     http_fixture_open(&test->fixture, NULL, test->server_tls);
     http_client_open(client, &test->fixture); /* a protocol that we do not speak */
     assert_false(shake_hands(client, test->client_tls, "\x04smtp"));
+    /* The client is told why, before the close. */
+    assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
     http_client_close(client);
     http_client_open(client, &test->fixture); /* no TLS at all */
     http_client_say(client, "GET / HTTP/1.1\r\nhost: a\r\n\r\n");

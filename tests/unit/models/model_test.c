@@ -73,10 +73,13 @@ static void batch_add(struct batch *batch, uint32_t sequence, uint32_t begin, ui
 /* Runs and empties the batch; logits of every row. */
 static void batch_run(struct batch *batch, struct model *model, float *logits)
 {
-    struct model_step step = {batch->rows, batch->tokens, batch->positions, batch->spans,
-                              batch->span, batch->tables, batch->rows,      batch->outputs};
+    _Atomic uint64_t progress_us = 0;
+    struct model_step step = {batch->rows,  batch->tokens,  batch->positions,
+                              batch->spans, batch->span,    batch->tables,
+                              batch->rows,  batch->outputs, &progress_us};
     struct error err = {0};
     assert_int_equal(model_forward(model, &step, logits, &err), 0);
+    assert_true(atomic_load(&progress_us) > 0); /* its layers were told */
     batch->rows = batch->spans = 0;
 }
 
@@ -220,9 +223,9 @@ static void a_decode_beside_a_prefill_gets_the_same_bits(void **state)
     batch_run(&batch, model, mixed);
     batch_add(&batch, 1, 0, 50);
     batch_add(&batch, 0, 40, 41);
-    struct model_step step = {batch.rows,  batch.tokens,    batch.positions,
-                              batch.spans, batch.span,      batch.tables,
-                              1,           (uint32_t[]){50}};
+    struct model_step step = {batch.rows,  batch.tokens,     batch.positions,
+                              batch.spans, batch.span,       batch.tables,
+                              1,           (uint32_t[]){50}, NULL};
     assert_int_equal(model_forward(model, &step, mixed, NULL), 0);
     assert_memory_equal(mixed, alone + 40 * VOCABULARY, VOCABULARY * sizeof *mixed);
     step.output_count =

@@ -160,6 +160,27 @@ static void key_that_others_may_read_is_refused(void **state)
     assert_non_null(strstr(err.text, "mode 444"));
 }
 
+/* A setting may name a credential: by its path, as systemd's %d writes it. */
+static void named_credential_may_show_the_mask_of_an_access_list(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret secret;
+    struct error err = {0};
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", fixture->credentials, 1), 0);
+    write_root(fixture->credentials, "weir-root-key", ROOT, 0440);
+    assert_int_equal(secret_open(fixture->folder, fixture->credential, &secret, NULL), 0);
+    assert_int_equal(chmod(fixture->credential, 0460), 0);
+    assert_int_equal(secret_open(fixture->folder, fixture->credential, &secret, &err),
+                     ERROR_REFUSED);
+    /* A folder below is none of systemd's. */
+    char parent[SCRATCH_PATH_BYTES];
+    (void)snprintf(parent, sizeof parent, "%s", fixture->folder);
+    *strrchr(parent, '/') = '\0';
+    write_root(fixture->folder, "root", ROOT, 0440);
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", parent, 1), 0);
+    assert_int_equal(secret_open(fixture->folder, fixture->path, &secret, &err), ERROR_REFUSED);
+}
+
 static void short_and_missing_keys_are_named(void **state)
 {
     struct fixture *fixture = *state;
@@ -182,6 +203,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             credential_goes_before_the_folders_key_and_after_a_named_one, setup, teardown),
         cmocka_unit_test_setup_teardown(key_that_others_may_read_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(named_credential_may_show_the_mask_of_an_access_list, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(short_and_missing_keys_are_named, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

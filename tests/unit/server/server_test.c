@@ -107,6 +107,20 @@ static void drain_waits_for_the_last_exchange(void **state)
     stage_expect_nothing_left();
 }
 
+static void what_is_cut_ends_before_the_listeners(void **state)
+{
+    struct fixture *fixture = *state;
+    struct server *server = stage_start(fixture);
+    stage.cut = true;
+    server_drain(server);
+    server_cut(server);
+    assert_int_equal(stage.engines_stopped, MODELS);
+    assert_int_equal(stage.listeners, WORKERS);
+    server_stop(server);
+    stage_expect_nothing_left();
+    assert_string_equal(stage.order, "sslllssaaaemem"); /* the real one stops once */
+}
+
 static volatile int signals_seen;
 
 static void on_alarm(int number)
@@ -146,17 +160,17 @@ static void stall_is_logged_once_and_so_is_its_end(void **state)
     struct server *server = stage_start(fixture);
     stage.stats = (struct engine_stats){.busy = true, .last_progress_us = 1000000};
     server_watch(server, 2900000, clock_unix_us() / 1000000);
-    assert_int_equal(stage_logged(fixture, "event=stall"), 0);
+    assert_int_equal(stage_logged(fixture, "event=stall model="), 0);
     server_watch(server, 3100000, clock_unix_us() / 1000000);
     server_watch(server, 9000000, clock_unix_us() / 1000000);
-    assert_int_equal(stage_logged(fixture, "event=stall "), MODELS);
+    assert_int_equal(stage_logged(fixture, "event=stall model="), MODELS);
     stage.stats.last_progress_us = 9100000;
     server_watch(server, 9200000, clock_unix_us() / 1000000);
     server_watch(server, 9300000, clock_unix_us() / 1000000);
     assert_int_equal(stage_logged(fixture, "event=stall_over"), MODELS);
     stage.stats = (struct engine_stats){.busy = false, .last_progress_us = 1};
     server_watch(server, 90000000, clock_unix_us() / 1000000); /* an idle engine does not stall */
-    assert_int_equal(stage_logged(fixture, "event=stall "), MODELS);
+    assert_int_equal(stage_logged(fixture, "event=stall model="), MODELS);
     server_stop(server);
 }
 
@@ -181,6 +195,7 @@ int main(void)
         STAGE_TEST(missing_model_file_is_named),
         STAGE_TEST(port_of_another_listener_is_refused),
         STAGE_TEST(drain_waits_for_the_last_exchange),
+        STAGE_TEST(what_is_cut_ends_before_the_listeners),
         STAGE_TEST(second_signal_ends_the_wait),
         STAGE_TEST(engine_wakes_reach_the_api),
         STAGE_TEST(stall_is_logged_once_and_so_is_its_end),

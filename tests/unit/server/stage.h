@@ -22,6 +22,8 @@ extern struct stage {
     uint32_t steps, fail_at; /* the step that fails, from 1; 0: none */
     int listeners, apis, backends, models, engines, files;
     uint32_t engines_stopped;
+    _Atomic bool hang, hanging; /* the next api_wake() is to; one does until this is cleared */
+    bool cut;                   /* engines may stop while listeners live */
     _Atomic uint32_t wakes, drains, exchanges;
     _Atomic uint32_t generations;
     _Atomic uint32_t connections_max; /* as a worker was told last */

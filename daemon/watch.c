@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/watch.h"
+
+#include "batching/pace.h"
+#include "daemon/notify.h"
+#include "daemon/server.h"
+#include "daemon/worker.h"
+
+uint64_t watch_pulse_still_us(struct watch_pulse *pulse, uint64_t count, uint64_t now_us)
+{
+    if (count == pulse->count && pulse->moved_us != 0)
+        return now_us > pulse->moved_us ? now_us - pulse->moved_us : 0;
+    *pulse = (struct watch_pulse){.count = count, .moved_us = now_us};
+    return 0;
+}
+
+static bool engine_gets_on(struct server *server, struct served_model *served, uint32_t timeout_ms,
+                           uint64_t now_us)
+{
+    struct engine_stats stats;
+    engine_stats(served->engine, &stats);
+    bool stalled = pace_stalled(&stats, now_us, timeout_ms);
+    if (stalled == atomic_load(&served->stalled))
+        return !stalled;
+    atomic_store(&served->stalled, stalled);
+    log_event(server->log, stalled ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+              stalled ? "stall" : "stall_over", LOG_STRING("model", served->id),
+              LOG_U64("still_ms", pace_still_us(&stats, now_us) / 1000),
+              LOG_U64("running", stats.running), LOG_U64("waiting", stats.waiting),
+              LOG_U64("steps", stats.steps));
+    return !stalled;
+}
+
+static bool worker_gets_on(struct server *server, struct worker *worker, uint32_t timeout_ms,
+                           uint64_t now_us)
+{
+    uint64_t still_us = watch_pulse_still_us(&worker->pulse, atomic_load(&worker->turns), now_us);
+    bool stalled = still_us > (uint64_t)timeout_ms * 1000;
+    worker_ring(worker);
+    if (stalled == atomic_load(&worker->stalled))
+        return !stalled;
+    atomic_store(&worker->stalled, stalled);
+    log_event(server->log, stalled ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+              stalled ? "stall" : "stall_over", LOG_U64("worker", worker->index),
+              LOG_U64("still_ms", still_us / 1000));
+    return !stalled;
+}
+
+bool watch_all(struct server *server, uint32_t timeout_ms, uint64_t now_us)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        all &= engine_gets_on(server, &server->models[i], timeout_ms, now_us);
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        all &= worker_gets_on(server, &server->workers[i], timeout_ms, now_us);
+    return all;
+}
+
+void watch_tell_status(struct server *server, uint64_t now_us)
+{
+    uint32_t running = 0, waiting = 0, stalled = 0;
+    if (server->status_us != 0 && now_us - server->status_us < WATCH_STATUS_US)
+        return;
+    server->status_us = now_us;
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        struct engine_stats stats;
+        engine_stats(server->models[i].engine, &stats);
+        running += stats.running;
+        waiting += stats.waiting;
+        stalled += atomic_load(&server->models[i].stalled);
+    }
+    notify_status(server->notify, "%s %u model%s: %u running, %u waiting%s%s",
+                  atomic_load(&server->draining) ? "draining" : "serving", server->model_count,
+                  server->model_count == 1 ? "" : "s", running, waiting,
+                  stalled > 0 ? "; STALLED" : "",
+                  server->refused_count > 0 ? "; models refused for their licences" : "");
+}
