@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "daemon/api/tenant_limits.h"
+#include "daemon/config_tls.h"
 #include "daemon/http/listener.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
@@ -100,8 +101,8 @@ struct config {
     uint32_t listener_count;
     struct network *trusted; /* what trust.proxies has */
     struct listener_trust trust;
-    uint32_t workers;                /* 0: chosen from the cores */
-    char *tls_certificate, *tls_key; /* "" for clear text */
+    uint32_t workers; /* 0: chosen from the cores */
+    struct config_tls tls;
     struct listener_limits limits;
     uint32_t json_depth_max;
     uint64_t output_bytes_max;   /* of a stream, waiting for a slow reader */
@@ -139,6 +140,7 @@ struct config {
     char *jwt_keys_file; /* "" for none, and so below */
     char *jwt_issuer, *jwt_audience, *jwt_claim, *jwt_header;
     char *gateway_header, *gateway_secret_file;
+    enum certificate_user certificate_user;
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     bool trust_asserted;

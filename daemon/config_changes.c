@@ -15,6 +15,7 @@ static const struct {
     {"server", "stall_timeout"},
     {"server", "trusted_header"},
     {"server.limits", NULL},
+    {"server.tls", NULL},
     {"limits", NULL},
     {"users", "header"},
     {"users", "headers"},
@@ -125,6 +126,8 @@ void config_restart_keys(const struct config *runs, const struct config *read, s
         if (!config_is_live(key->section, key->name) && !same_value(key, runs, read))
             append(out, key->section, key->name);
     }
+    if (config_has_tls(runs) != config_has_tls(read))
+        append(out, "server", "tls"); /* its files change as they like; it is not begun or ended */
     if (!same_listeners(runs, read))
         append(out, "server", "listeners");
     if (!same_models(runs, read))

@@ -138,10 +138,9 @@ static int check_whole(const struct config *config, const char *file, struct err
     if (config->model_count == 0)
         return error_set(err, code,
                          "%s: no model: give --model PATH, or a list under models:", name);
-    if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
-        return error_set(err, code,
-                         "%s: server.tls: certificate and key go together; one is missing", name);
     struct error inner = {0};
+    if (config_check_tls(config, &inner) != 0)
+        return error_set(err, code, "%s: server.tls: %s", name, inner.text);
     if (config_check_listeners(config, &inner) != 0)
         return error_set(err, code, "%s: %s", name, inner.text);
     return config_check_tenants(config, err) == 0 ? 0 : error_wrap(err, "%s", name);

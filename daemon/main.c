@@ -20,6 +20,7 @@
 #include "daemon/rules.h"
 #include "daemon/server.h"
 #include "daemon/state_dump.h"
+#include "daemon/tls_keeper.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -267,6 +268,14 @@ static int check_configuration(struct config *config)
     struct live *live = live_new(config, &err);
     struct rules *rules = live == NULL ? NULL : rules_new(config, &err);
     live_unref(live);
+    if (rules != NULL && config_has_tls(config)) {
+        struct tls_reading *reading = tls_reading_new(config, NULL, &err);
+        if (reading == NULL) {
+            rules_free(rules);
+            rules = NULL;
+        }
+        tls_reading_free(reading);
+    }
     if (rules == NULL) {
         (void)fprintf(stderr, "weir: %s\n", err.text);
         return EX_CONFIG;

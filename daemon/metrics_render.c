@@ -391,6 +391,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_life(scrape, out);
     render_network(scrape, out);
     render_bounds(scrape, out);
+    render_tls(server, out);
     render_http(scrape, out);
     render_tenants(metrics, server, out);
     render_seen(server, out);

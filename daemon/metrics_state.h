@@ -101,6 +101,8 @@ void render_tenants(const struct metrics *metrics, const struct server *server, 
 void render_seen(const struct server *server, struct text *out);
 /* weir_access_*: which keys there are, and who was refused. */
 void render_access(const struct metrics *metrics, struct text *out);
+/* weir_tls_*; nothing where all is clear text. */
+void render_tls(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

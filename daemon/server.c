@@ -23,13 +23,13 @@
 #include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
+#include "daemon/tls_keeper.h"
 #include "daemon/tracing.h"
 #include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
 
 #include <errno.h>
-#include <openssl/ssl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,10 +118,13 @@ static int open_sockets(struct server *server, struct error *err)
     if (server->doors == NULL)
         return err->code;
     server->port = doors_port(server->doors);
-    if (config->tls_certificate[0] == '\0')
+    if (!config_has_tls(config))
         return 0;
-    server->tls = listener_tls_context(config->tls_certificate, config->tls_key, err);
-    return server->tls == NULL ? error_wrap(err, "server.tls") : 0;
+    server->tls = tls_keeper_new(server->config, err);
+    if (server->tls == NULL)
+        return err->code;
+    tls_keeper_tell(server->tls, server->log, clock_unix_us() / 1000000);
+    return 0;
 }
 
 /* On the policy thread. Who starts to hold after this was read asks once more itself. */
@@ -300,6 +303,12 @@ struct server *server_start(struct config *config, struct log *log, struct error
     return server;
 }
 
+void server_ring(struct server *server)
+{
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        worker_ring(&server->workers[i]);
+}
+
 void server_leave(struct server *server)
 {
     atomic_store(&server->ready, false);
@@ -372,6 +381,8 @@ static void log_users(struct server *server)
 
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
+    if (server->tls != NULL && tls_keeper_watch(server->tls, server->log, now_us, now_unix))
+        server_ring(server);
     log_users(server);
     watch_memory(server);
     rules_watch(server, now_unix);
@@ -412,7 +423,7 @@ void server_stop(struct server *server)
     access_log_close(server->access_log);
     tracing_close(server->tracing);
     metrics_free(server->metrics);
-    SSL_CTX_free(server->tls);
+    tls_keeper_free(server->tls);
     live_shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);

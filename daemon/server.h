@@ -42,8 +42,8 @@ struct doors;         /* doors.h: the sockets */
 struct notify;        /* notify.h: what the service manager is told */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
 struct rules;         /* rules.h: what models are weighed against */
+struct tls_keeper;    /* tls_keeper.h: the certificates */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
-struct ssl_ctx_st;    /* OpenSSL's SSL_CTX */
 struct access_log;    /* access_log.h: a line a request */
 struct tracing;       /* tracing.h: spans to a collector */
 
@@ -65,7 +65,7 @@ struct server {
     uint32_t refused_count;
     struct worker *workers;
     uint32_t worker_count;
-    struct ssl_ctx_st *tls; /* NULL for clear text */
+    struct tls_keeper *tls; /* NULL for clear text */
     struct doors *doors;
     uint16_t port;      /* bound: of the first TCP door, 0 for none */
     _Atomic bool ready; /* accepting; false again while draining */
@@ -92,11 +92,14 @@ void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
  * *interrupted (a second signal) ends the wait. */
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
+/* Has every worker take up what is new. Any thread. */
+void server_ring(struct server *server);
 /* What is still open after the wait gets an error: the engines stop, and their last events become
  * answers. Waits until those are sent, SERVER_CUT_MS at most. */
 void server_cut(struct server *server);
 /* Main thread, about once a second: sees that engines and workers get on and tells the service
- * manager so (watch.h), and weighs the models' licences anew when a month begins. */
+ * manager so (watch.h), weighs the models' licences anew when a month begins, and reads
+ * certificates that were renewed. */
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);

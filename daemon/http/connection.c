@@ -511,7 +511,7 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
             goto fail;
     }
     if (door->is.tls) {
-        connection->tls = tls_new(listener->tls);
+        connection->tls = tls_new(listener->tls, listener->counters.handshakes);
         if (connection->tls == NULL)
             goto fail;
     }

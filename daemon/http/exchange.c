@@ -600,6 +600,12 @@ bool exchange_is_tls(const struct exchange *exchange)
     return exchange->connection->tls != NULL;
 }
 
+const struct tls_client *exchange_tls_client(const struct exchange *exchange)
+{
+    struct tls *tls = exchange->connection->tls;
+    return tls == NULL ? NULL : tls_client_of(tls);
+}
+
 uint64_t exchange_started_us(const struct exchange *exchange)
 {
     return exchange->started_us;

@@ -32,6 +32,7 @@
 #define EXCHANGE_BUFFER_LOW       (64u * 1024u)
 
 struct exchange;
+struct tls_client;
 
 enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
 
@@ -75,6 +76,8 @@ const char *exchange_client(const struct exchange *exchange);
 unsigned exchange_door(const struct exchange *exchange);
 enum http_version exchange_version(const struct exchange *exchange);
 bool exchange_is_tls(const struct exchange *exchange);
+/* Of the certificate that the client proved to hold (tls_client.h); NULL for none. */
+const struct tls_client *exchange_tls_client(const struct exchange *exchange);
 uint64_t exchange_started_us(const struct exchange *exchange); /* monotonic: head complete */
 
 void exchange_set_owner(struct exchange *exchange, void *owner);

@@ -24,6 +24,7 @@ struct listener_counters {
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
     _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
+    _Atomic uint64_t handshakes[TLS_RESULT_COUNT];
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */
@@ -44,8 +45,8 @@ struct listener {
     struct event_base *base; /* borrowed: the worker */
     struct door *doors;
     uint32_t door_count;
-    SSL_CTX *tls;                    /* borrowed, may be NULL */
     struct address_table *addresses; /* borrowed: the server, may be NULL */
+    struct tls_set *tls;             /* a reference, of the newest; NULL when no door speaks it */
     struct listener_limits limits;
     struct listener_trust trust;            /* its networks: borrowed, the worker */
     const struct exchange_handler *handler; /* borrowed */

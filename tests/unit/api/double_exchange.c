@@ -119,6 +119,11 @@ bool exchange_is_tls(const struct exchange *exchange)
     return false;
 }
 
+const struct tls_client *exchange_tls_client(const struct exchange *exchange)
+{
+    return exchange->tls_client;
+}
+
 uint64_t exchange_started_us(const struct exchange *exchange)
 {
     return exchange->started_us;

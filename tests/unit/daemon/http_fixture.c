@@ -144,13 +144,13 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 }
 
 void http_fixture_open(struct http_fixture *fixture, const struct listener_limits *limits,
-                       SSL_CTX *tls)
+                       struct tls_set *tls)
 {
     http_fixture_open_door(fixture, limits, tls, &(struct listener_door){.tls = tls != NULL});
 }
 
 void http_fixture_open_door(struct http_fixture *fixture, const struct listener_limits *limits,
-                            SSL_CTX *tls, const struct listener_door *is)
+                            struct tls_set *tls, const struct listener_door *is)
 {
     memset(fixture, 0, sizeof *fixture);
     struct error err = {0};
