@@ -8,7 +8,7 @@ mistakes, and now and then an attack. What must not happen is growth.
 Once in a while all clients pause. In that quiet no KV block may be referenced, no request be open,
 and no descriptor be there that was not there in the first quiet. Resident memory is read in each
 quiet, and its slope is the median of the slopes between all pairs of them after the warm-up, which
-takes a fifth of the time: more than --growth percent an hour fails, as long as it is more than
+takes a third of the time: more than --growth percent an hour fails, as long as it is more than
 MARGIN_BYTES over the run, which is what a short one cannot tell from noise. Users are the same
 thousand throughout: who is counted for the first time takes memory, and shall."""
 import argparse
@@ -32,7 +32,7 @@ from h2client import Connection
 WORDS = "river dam flow stone bank rain weir gate lock mill reed pool ford spring".split()
 USERS = 1000
 MARGIN_BYTES = 512 << 10
-WARM_SHARE = 0.2
+WARM_SHARE = 1 / 3
 QUIET_S = 120    # that everything may take to come to rest
 ANSWER_S = 600
 

@@ -113,6 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     listener_limits_default(&config.limits);
     config.limits.body_bytes_max = 256;
     config.limits.streams_max = 8;
+    config.limits.resets_max = 3; /* the guards are within reach of a small input */
+    config.limits.control_frames_max = 6;
     struct listener *listener = listener_new(&config, NULL);
     require(listener != NULL);
     feed(listener, ends, bytes, count);
