@@ -118,21 +118,23 @@ install: $(BUILD)/weir
 	@DESTDIR="$(DESTDIR)" packaging/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
 # What is shipped: hardened, and the same bytes in whatever folder it was built. A cast to void does
 # not satisfy gcc where the library, hardened, wants a result looked at.
-release: deps
+release:
 	@CPPFLAGS=-D_FORTIFY_SOURCE=2 LDFLAGS='-Wl,-z,relro,-z,now' $(MAKE) --no-print-directory \
 	  BUILD=build/release OPTIMIZE='-O2 -g -fstack-protector-strong -fstack-clash-protection -fcf-protection \
 	  -Wno-unused-result -ffile-prefix-map=$(CURDIR)=.' build/release/weir
-deb: release
-	@tests/install-deps package
+deb:
+	@tests/install-deps build package
+	@$(MAKE) --no-print-directory release
 	@packaging/deb build/release/weir $(VERSION) build/packages
-# Boots a real systemd that installs the package: minutes, as root.
+# Boots a real systemd that installs the package, builds the image and runs it: minutes, as root.
 deploy-test: deb model
 	@tests/install-deps deploy
 	@packaging/deb build/release/weir $(VERSION)+newer build/packages
 	@lintian --fail-on error,warning build/packages/weir_$(VERSION)_*.deb
 	@tests/deploy/nspawn.sh build/packages/weir_$(VERSION)_*.deb build/packages/weir_$(VERSION)+newer_*.deb "$(MODEL)"
+	@tests/deploy/image.sh "$(MODEL)"
 image:
-	buildah build --tag weir:$(VERSION) --file docker/Dockerfile .
+	buildah build --format docker --tag weir:$(VERSION) --file docker/Dockerfile .
 clean:
 	rm -rf build
 help:
@@ -144,7 +146,7 @@ help:
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
 	@echo 'make install [DESTDIR=] [PREFIX=]   binary, manual, licences, examples, systemd units'
 	@echo 'make deb                            a Debian package, in build/packages'
-	@echo 'make deploy-test                    the package in a booted machine; root, minutes'
+	@echo 'make deploy-test                    package and image, run for real; root, minutes'
 	@echo 'make image                          a container image, by buildah'
 	@echo 'make deps | clean                   what Debian packages are missing; forget the build'
 
