@@ -176,13 +176,14 @@ static void receive(struct connection *connection, const char *bytes, size_t cou
         receive_plain(connection, bytes, count);
 }
 
-/* Whether this client may have one connection more. A proxy that speaks for others may: they are
- * many, and it keeps them in order. */
+/* Whether this client may have one connection more. A proxy that speaks for others may, for they
+ * are many and it keeps them in order; so may operators, by a door of their own. */
 static bool count_address(struct connection *connection, const struct address *client)
 {
     struct listener *listener = connection->listener;
     uint32_t most = listener->limits.connections_per_address;
-    if (listener->addresses == NULL || connection->trusted || most == 0)
+    if (listener->addresses == NULL || connection->trusted || most == 0 ||
+        door_is_operators(connection->door))
         return true;
     if (!address_table_add(listener->addresses, client, most)) {
         COUNTER_ADD(listener->counters.addresses_refused, 1);

@@ -183,10 +183,14 @@ static void on_accept_again(evutil_socket_t fd, short what, void *argument)
         pause_accepting(door);
 }
 
-static bool may_open(struct listener *listener)
+/* Operators find room when clients have taken all that is theirs. */
+static bool may_open(const struct door *door)
 {
+    const struct listener *listener = door->listener;
     uint32_t open = atomic_load_explicit(&listener->counters.connections, memory_order_relaxed);
     uint32_t most = listener->limits.connections_max;
+    if (door_is_operators(door))
+        most += LISTENER_OPERATORS_MAX;
     return listener->addresses != NULL ? address_table_open(listener->addresses, most)
                                        : open < most;
 }
@@ -194,7 +198,7 @@ static bool may_open(struct listener *listener)
 static void welcome(struct door *door, int fd, const struct sockaddr_storage *from)
 {
     struct listener *listener = door->listener;
-    if (!may_open(listener)) {
+    if (!may_open(door)) {
         COUNTER_ADD(listener->counters.refused, 1);
         (void)close(fd);
         return;

@@ -14,6 +14,7 @@
 #define LISTENER_DIRTY_MAX          2u   /* touched and readable: flushed without waiting */
 #define LISTENER_ACCEPTS_MAX        64u  /* a turn ... */
 #define LISTENER_SHARED_ACCEPTS_MAX 4u   /* ... and of a queue that other workers take from too */
+#define LISTENER_OPERATORS_MAX      64u  /* connections beyond connections_max, by admin doors */
 #define LISTENER_ACCEPT_PAUSE_MS    100u /* after the process ran out of descriptors */
 #define LISTENER_DATE_BYTES         30u  /* "Sun, 06 Nov 1994 08:49:37 GMT" and its NUL */
 
@@ -39,6 +40,12 @@ struct door {
     struct listener_door is;   /* fd: -1 once draining */
     struct event accepting, accept_again;
 };
+
+/* And no client's. */
+static inline bool door_is_operators(const struct door *door)
+{
+    return door->is.serves == EXCHANGE_DOOR_ADMIN;
+}
 
 struct listener {
     /* fixed at start */

@@ -311,6 +311,22 @@ def test_connections_of_all(start, tmp_path):
     undisturbed(server)
 
 
+def test_operators_find_room_when_clients_have_taken_theirs(start, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = serve(start, tmp_path,
+                   "server: {limits: {connections: 4, connections_per_address: 4},\n"
+                   f"  listeners: [{{port: {port}, admin: yes}}]}}\n")
+    sockets, gone = held(server, 8)
+    assert len(gone) == 4
+    public, server.base = server.base, f"http://127.0.0.1:{port}"
+    for _ in range(6):
+        assert server.metric("weir_connections") >= 5
+    server.base = public
+    close(sockets)
+
+
 def test_refusals_cost_little(start, tmp_path):
     """Two thousand of them by their heads, and another client is answered meanwhile."""
     server = serve(start, tmp_path, "tenants: [{name: acme, requests_per_minute: 1}]\n")
