@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "daemon/api/tenant_limits.h"
+#include "daemon/config_tenant.h"
 #include "daemon/config_tls.h"
 #include "daemon/http/listener.h"
 #include "policy/license/declaration.h"
@@ -74,17 +74,6 @@ struct config_api_key {
 struct config_admin_key {
     char *key;  /* the bearer token */
     char *name; /* as the log has whoever holds it; default: "admin-1", by its place */
-};
-
-/* What a tenant may, and how it stands beside others. One named "*" is for all without an entry,
- * those without a name too. Its numbers are rows of config_tenants.c. */
-struct config_tenant {
-    char *name;
-    char **models; /* ids of those that it may use; none: all */
-    uint32_t model_count;
-    int32_t priority;          /* its class: lower runs first, and others wait */
-    float weight;              /* of its share of the tokens within its class */
-    struct tenant_rates rates; /* its own; CONFIG_TENANT_UNSAID: as config->rates has it */
 };
 
 struct config {
@@ -192,13 +181,6 @@ int config_read(const char *path, struct config **ret, struct error *err);
 struct config *config_ref(struct config *config); /* returns config; any thread */
 /* Gives a reference back, and with the last one the rest. NULL is fine. Any thread. */
 void config_free(struct config *config);
-/* Of that name, else of "*", else all defaults; never NULL. Borrowed: config. */
-const struct config_tenant *config_tenant(const struct config *config, const char *name);
-/* Its own limits, or those of all. */
-struct tenant_rates config_tenant_rates(const struct config *config,
-                                        const struct config_tenant *tenant);
-bool config_tenant_may_use(const struct config_tenant *tenant, const char *model);
-
 /* server.listen as a listener, its strings borrowed; address "" where there is none. */
 void config_first_listener(const struct config *config, struct config_listener *ret);
 const char *config_usage(void); /* the text of --help */
