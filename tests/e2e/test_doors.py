@@ -239,7 +239,7 @@ def test_the_printed_curl_command_works_over_a_unix_socket(start, tmp_path):
         while not text.rstrip().endswith("'") or "curl" not in text:
             text += process.stdout.readline()
         answer = subprocess.run(["sh", "-c", text[text.index("curl "):]], capture_output=True,
-                                text=True, timeout=120)
+                                text=True, timeout=600)
         assert "choices" in answer.stdout, answer.stderr
     finally:
         process.terminate()
@@ -407,8 +407,15 @@ class HAProxy:
             [shutil.which("haproxy") or TOOLS / "sbin/haproxy", "-db", "-f", settings],
             env={**os.environ, "LD_LIBRARY_PATH": libraries},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while True:  # until it listens, and its health check has passed
+        try:
+            self.wait(time.monotonic() + 60)
+        except BaseException:
+            self.end()
+            raise
+
+    def wait(self, deadline):
+        """Until it listens, and its health check has passed."""
+        while True:
             try:
                 if status_at(self.port, "/health") == 200:
                     return
