@@ -210,7 +210,8 @@ static void leave(struct server *server, struct log *log, uint32_t delay_ms)
     }
 }
 
-static void drain(struct server *server, struct log *log, const sigset_t *open_mask)
+/* False when it cannot be taken down in order. */
+static bool drain(struct server *server, struct log *log, const sigset_t *open_mask)
 {
     struct live *live = live_shelf_newest(&server->live);
     uint32_t timeout_ms = live->config->drain_timeout_ms, delay_ms = live->config->drain_delay_ms;
@@ -227,8 +228,11 @@ static void drain(struct server *server, struct log *log, const sigset_t *open_m
                                     : stop_signals > 1 ? "interrupted"
                                                        : "timeout"),
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
-    if (!idle)
-        server_cut(server);
+    if (idle || server_cut(server))
+        return true;
+    log_event(log, LOG_LEVEL_ERROR, "stop_forced",
+              LOG_STRING("reason", "an engine's step does not end"));
+    return false;
 }
 
 static int serve(struct config *config, struct log *log)
@@ -254,7 +258,10 @@ static int serve(struct config *config, struct log *log)
     notify_ready(server->notify);
     greet(server);
     wait_for_stop(server, &open_mask);
-    drain(server, log, &open_mask);
+    if (!drain(server, log, &open_mask)) {
+        server_abandon(server);
+        _exit(EXIT_FAILURE); /* not exit(): threads still run in what it would take down */
+    }
     server_stop(server);
     log_event(log, LOG_LEVEL_INFO, "stopped", LOG_I64("pid", getpid()));
     return EXIT_SUCCESS;
