@@ -15,6 +15,7 @@ static const struct {
     {"users", "header"},          {"users", "headers"},      {"users", "jwt_header"},
     {"users", "gateway_header"},  {"licenses", "folder"},    {"log", NULL},
     {"access_log", "sample"},     {"access_log", "slow"},    {"access_log", "addresses"},
+    {"tracing", "sample"},
 };
 
 bool config_is_live(const char *section, const char *name)

@@ -6,11 +6,11 @@
  * at once; SIGHUP has the declaration and the licences read again; SIGUSR1 has the state written
  * down. Exit codes are those of
  * sysexits.h where a supervisor can use the difference. */
+#include "base/build_id.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "daemon/access_log.h"
-#include "daemon/build_id.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
 #include "daemon/crash.h"
@@ -240,9 +240,9 @@ static int serve(struct config *config, struct log *log)
     struct error err = {0};
     sigset_t open_mask;
     uint64_t started_us = clock_monotonic_us();
-    char build[2 * BUILD_ID_BYTES_MAX + 1];
+    char build[BUILD_ID_TEXT_BYTES];
     prepare_signals(&open_mask);
-    build_id(build);
+    build_id_read(build);
     log_event(log, LOG_LEVEL_INFO, "starting", LOG_STRING("version", WEIR_VERSION),
               LOG_STRING("build_id", build), LOG_U64("pid", (uint64_t)getpid()),
               LOG_U64("models", config->model_count));
@@ -308,8 +308,8 @@ int main(int argc, char **argv)
     if (command == CONFIG_HELP) {
         (void)fputs(config_usage(), stdout);
     } else if (command == CONFIG_VERSION) {
-        char build[2 * BUILD_ID_BYTES_MAX + 1];
-        build_id(build);
+        char build[BUILD_ID_TEXT_BYTES];
+        build_id_read(build);
         (void)printf("weir %s (build %s)\n", WEIR_VERSION, build);
     } else if (command == CONFIG_CHECK) {
         status = check_configuration(config);
