@@ -3,8 +3,22 @@
 
 #include <elf.h>
 #include <link.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <string.h>
+
+/* The linker's: where our own file begins, as it is mapped. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+
+static const ElfW(Ehdr) * head(void)
+{
+    return (const ElfW(Ehdr) *)(const void *)__ehdr_start;
+}
+
+static const ElfW(Phdr) * segment(uint32_t index)
+{
+    const char *at = __ehdr_start + head()->e_phoff + (size_t)index * head()->e_phentsize;
+    return (const ElfW(Phdr) *)(const void *)at;
+}
 
 /* Names and contents of notes are padded to words. */
 static size_t padded(size_t bytes)
@@ -12,19 +26,19 @@ static size_t padded(size_t bytes)
     return (bytes + 3) & ~(size_t)3;
 }
 
-static void put_digits(const uint8_t *bytes, size_t count, char *ret)
+static void put_digits(const char *bytes, size_t count, char *ret)
 {
     if (2 * count >= BUILD_ID_TEXT_BYTES)
         return;
     for (size_t i = 0; i < count; i++) {
-        ret[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        ret[2 * i] = "0123456789abcdef"[(unsigned char)bytes[i] >> 4];
         ret[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
     }
     ret[2 * count] = '\0';
 }
 
 /* A segment of notes: each a head, a name, and what it says. */
-static void read_notes(const uint8_t *at, size_t count, char *ret)
+static void read_notes(const char *at, size_t count, char *ret)
 {
     ElfW(Nhdr) note;
     while (count >= sizeof note) {
@@ -40,21 +54,24 @@ static void read_notes(const uint8_t *at, size_t count, char *ret)
     }
 }
 
-/* The first object that is shown is the program itself. */
-static int on_object(struct dl_phdr_info *object, size_t size, void *argument)
-{
-    (void)size;
-    for (uint32_t i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-        if (segment->p_type == PT_NOTE)
-            read_notes((const uint8_t *)(object->dlpi_addr + segment->p_vaddr), segment->p_memsz,
-                       argument);
-    }
-    return 1; /* no further ones */
-}
-
 void build_id_read(char ret[BUILD_ID_TEXT_BYTES])
 {
     ret[0] = '\0';
-    (void)dl_iterate_phdr(on_object, ret);
+    for (uint32_t i = 0; i < head()->e_phnum; i++)
+        if (segment(i)->p_type == PT_NOTE)
+            read_notes(__ehdr_start + segment(i)->p_vaddr, segment(i)->p_memsz, ret);
+}
+
+bool build_id_offset(uintptr_t address, uintptr_t *ret_offset)
+{
+    uintptr_t image = (uintptr_t)__ehdr_start;
+    for (uint32_t i = 0; i < head()->e_phnum; i++) {
+        uintptr_t first = image + segment(i)->p_vaddr;
+        if (segment(i)->p_type != PT_LOAD || address < first ||
+            address - first >= segment(i)->p_memsz)
+            continue;
+        *ret_offset = address - image;
+        return true;
+    }
+    return false;
 }

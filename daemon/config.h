@@ -79,10 +79,9 @@ struct config {
     uint64_t output_bytes_max;   /* of a stream, waiting for a slow reader */
     uint32_t request_timeout_ms; /* from the head to the end of the answer; 0: none */
     uint64_t memory_watermark;   /* bytes, above which requests are refused; 0: chosen */
-    uint32_t drain_timeout_ms;
-    uint32_t drain_delay_ms;   /* still accepting, no longer ready: a balancer's time to notice */
-    uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
-    struct tenant_rates rates; /* of each tenant whose entry says nothing else */
+    uint32_t drain_timeout_ms, drain_delay_ms; /* delay: still accepting, no longer ready */
+    uint32_t stall_timeout_ms;                 /* a step that hangs longer makes /health 503 */
+    struct tenant_rates rates;                 /* of each tenant whose entry says nothing else */
     /* models */
     struct config_model *models;
     uint32_t model_count;

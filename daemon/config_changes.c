@@ -30,6 +30,7 @@ static const struct {
     {"access_log", "sample"},
     {"access_log", "slow"},
     {"access_log", "addresses"},
+    {"tracing", "sample"},
 };
 
 bool config_is_live(const char *section, const char *name)

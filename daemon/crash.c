@@ -11,8 +11,8 @@
  * been blocked meanwhile, so it ends the process where the fault was, registers and all. */
 #include "daemon/crash.h"
 
+#include "base/build_id.h"
 #include "base/thread.h"
-#include "daemon/build_id.h"
 
 #include <execinfo.h>
 #include <fcntl.h>
@@ -185,14 +185,14 @@ static void write_all(const struct line *line)
 static void on_fault(int number, siginfo_t *cause, void *context)
 {
     struct line line = {.count = 0};
-    char build[2 * BUILD_ID_BYTES_MAX + 1], thread[THREAD_NAME_MAX + 1] = "";
+    char build[BUILD_ID_TEXT_BYTES], thread[THREAD_NAME_MAX + 1] = "";
     struct timespec now = {0};
     uintptr_t at = program_counter(context);
     bool sent = cause->si_code <= 0; /* by kill() or raise(): there is no address */
     (void)alarm(GIVE_UP_S);
     (void)prctl(PR_GET_NAME, thread);
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    build_id(build);
+    build_id_read(build);
     put(&line, "level=error event=crash signal=");
     put(&line, signal_name(number));
     put(&line, sent ? " sender_pid=" : " address=");

@@ -6,11 +6,11 @@
  * at once; SIGHUP has the declaration and the licences read again; SIGUSR1 has the state written
  * down. Exit codes are those of
  * sysexits.h where a supervisor can use the difference. */
+#include "base/build_id.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "daemon/access_log.h"
-#include "daemon/build_id.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
 #include "daemon/crash.h"
@@ -211,7 +211,8 @@ static void leave(struct server *server, struct log *log, uint32_t delay_ms)
     }
 }
 
-static void drain(struct server *server, struct log *log, const sigset_t *open_mask)
+/* False when it cannot be taken down in order. */
+static bool drain(struct server *server, struct log *log, const sigset_t *open_mask)
 {
     struct live *live = live_shelf_newest(&server->live);
     uint32_t timeout_ms = live->config->drain_timeout_ms, delay_ms = live->config->drain_delay_ms;
@@ -228,8 +229,11 @@ static void drain(struct server *server, struct log *log, const sigset_t *open_m
                                     : stop_signals > 1 ? "interrupted"
                                                        : "timeout"),
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
-    if (!idle)
-        server_cut(server);
+    if (idle || server_cut(server))
+        return true;
+    log_event(log, LOG_LEVEL_ERROR, "stop_forced",
+              LOG_STRING("reason", "an engine's step does not end"));
+    return false;
 }
 
 static int serve(struct config *config, struct log *log)
@@ -237,9 +241,9 @@ static int serve(struct config *config, struct log *log)
     struct error err = {0};
     sigset_t open_mask;
     uint64_t started_us = clock_monotonic_us();
-    char build[2 * BUILD_ID_BYTES_MAX + 1];
+    char build[BUILD_ID_TEXT_BYTES];
     prepare_signals(&open_mask);
-    build_id(build);
+    build_id_read(build);
     log_event(log, LOG_LEVEL_INFO, "starting", LOG_STRING("version", WEIR_VERSION),
               LOG_STRING("build_id", build), LOG_U64("pid", (uint64_t)getpid()),
               LOG_U64("models", config->model_count));
@@ -255,7 +259,10 @@ static int serve(struct config *config, struct log *log)
     notify_ready(server->notify);
     greet(server);
     wait_for_stop(server, &open_mask);
-    drain(server, log, &open_mask);
+    if (!drain(server, log, &open_mask)) {
+        server_abandon(server);
+        _exit(EXIT_FAILURE); /* not exit(): threads still run in what it would take down */
+    }
     server_stop(server);
     log_event(log, LOG_LEVEL_INFO, "stopped", LOG_I64("pid", getpid()));
     return EXIT_SUCCESS;
@@ -310,8 +317,8 @@ int main(int argc, char **argv)
     if (command == CONFIG_HELP) {
         (void)fputs(config_usage(), stdout);
     } else if (command == CONFIG_VERSION) {
-        char build[2 * BUILD_ID_BYTES_MAX + 1];
-        build_id(build);
+        char build[BUILD_ID_TEXT_BYTES];
+        build_id_read(build);
         (void)printf("weir %s (build %s)\n", WEIR_VERSION, build);
     } else if (command == CONFIG_CHECK) {
         status = check_configuration(config);

@@ -343,14 +343,6 @@ bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile
     return true;
 }
 
-void server_cut(struct server *server)
-{
-    const volatile int never = 0;
-    for (uint32_t i = 0; i < server->model_count; i++)
-        engine_stop(server->models[i].engine);
-    (void)server_wait_idle(server, SERVER_CUT_MS, &never);
-}
-
 static void log_note(struct log *log, const char *line)
 {
     static const char *const events[] = {
@@ -377,6 +369,23 @@ static void log_users(struct server *server)
     for (char *line; rest != NULL && (line = strsep(&rest, "\n")) != NULL && *line != '\0';)
         log_note(server->log, line);
     text_destroy(&notes);
+}
+
+bool server_cut(struct server *server)
+{
+    const volatile int never = 0;
+    int64_t end_us = clock_unix_us() + SERVER_STEP_MS * INT64_C(1000);
+    bool stopped = true;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        stopped &= engine_stop_until(server->models[i].engine, end_us);
+    (void)server_wait_idle(server, SERVER_CUT_MS, &never);
+    return stopped;
+}
+
+void server_abandon(struct server *server)
+{
+    policy_stop(server->policy);
+    log_users(server);
 }
 
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)

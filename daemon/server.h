@@ -47,7 +47,8 @@ struct worker;        /* worker.h: a thread, its event_base, listener and api */
 struct access_log;    /* access_log.h: a line a request */
 struct tracing;       /* tracing.h: spans to a collector */
 
-#define SERVER_CUT_MS 2000u
+#define SERVER_CUT_MS  2000u
+#define SERVER_STEP_MS 10000u
 
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
@@ -95,8 +96,11 @@ bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile
 /* Has every worker take up what is new. Any thread. */
 void server_ring(struct server *server);
 /* What is still open after the wait gets an error: the engines stop, and their last events become
- * answers. Waits until those are sent, SERVER_CUT_MS at most. */
-void server_cut(struct server *server);
+ * answers. Waits until those are sent, SERVER_CUT_MS at most. False when an engine's step does not
+ * end in SERVER_STEP_MS: then server_stop() would wait for it, perhaps for ever. */
+bool server_cut(struct server *server);
+/* In its place: what was counted is kept, and the process is to be ended. */
+void server_abandon(struct server *server);
 /* Main thread, about once a second: sees that engines and workers get on and tells the service
  * manager so (watch.h), weighs the models' licences anew when a month begins, and reads
  * certificates that were renewed. */

@@ -155,7 +155,7 @@ static void choose_trace(struct call *call)
         uint64_t high = api_random_u64(api);
         trace_id_of(high, api_random_u64(api), call->trace.trace_id);
         call->trace.sampled = api->server->tracing != NULL &&
-                              trace_draw(call->trace.trace_id) < api->server->config->trace_sample;
+                              trace_draw(call->trace.trace_id) < call->live->config->trace_sample;
     }
     span_id_of(api_random_u64(api), call->trace.span_id);
 }

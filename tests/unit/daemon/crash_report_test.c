@@ -14,8 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/build_id.h"
 #include "base/thread.h"
-#include "daemon/build_id.h"
+
 #include "daemon/crash.h"
 
 #define REPORT_BYTES 8192
@@ -23,12 +24,12 @@
 static void build_ids_are_hexadecimal_and_ours(void **state)
 {
     (void)state;
-    char build[2 * BUILD_ID_BYTES_MAX + 1];
+    char build[BUILD_ID_TEXT_BYTES];
     uintptr_t offset;
-    build_id(build);
-    assert_int_equal(strlen(build), 2 * BUILD_ID_BYTES_MAX);
+    build_id_read(build);
+    assert_int_equal(strlen(build), 40);
     assert_int_equal(strspn(build, "0123456789abcdef"), strlen(build));
-    assert_true(build_id_offset((uintptr_t)&build_id, &offset));
+    assert_true(build_id_offset((uintptr_t)&build_id_read, &offset));
     assert_true(offset > 0);
     assert_false(build_id_offset((uintptr_t)&state, &offset)); /* of the stack */
     assert_false(build_id_offset(0, &offset));
@@ -101,12 +102,12 @@ static void expect(const char *report, const char *part)
 static void a_fault_is_one_line_that_says_where(void **state)
 {
     (void)state;
-    char report[REPORT_BYTES], build[2 * BUILD_ID_BYTES_MAX + 1], expected[128];
+    char report[REPORT_BYTES], build[BUILD_ID_TEXT_BYTES], expected[128];
     uintptr_t offset;
     crash(crash_here, SIGSEGV, report);
     assert_ptr_equal(strchr(report, '\n'), report + strlen(report) - 1);
     expect(report, "level=error event=crash signal=SIGSEGV address=0x10 thread=worker-7 version=");
-    build_id(build);
+    build_id_read(build);
     (void)snprintf(expected, sizeof expected, " build_id=%s ", build);
     expect(report, expected);
     const char *at = strstr(report, " at=weir+0x");

@@ -338,6 +338,14 @@ void engine_stop(struct engine *engine)
         stage.engine.wake(stage.engine.wake_argument, i); /* last events, to whoever is left */
 }
 
+bool engine_stop_until(struct engine *engine, int64_t end_unix_us)
+{
+    assert_true(end_unix_us > 0);
+    if (!stage.stuck)
+        engine_stop(engine);
+    return !stage.stuck;
+}
+
 void engine_free(struct engine *engine)
 {
     if (engine == NULL)
