@@ -207,6 +207,13 @@ void answer_stream_abort(struct call *call, const struct answer_record *record)
 
 void answer_gone(struct call *call, const struct answer_record *record)
 {
-    note(call, STATUS_CLIENT_GONE, exchange_answer_bytes(call->exchange), record);
+    uint32_t refusal = exchange_refusal(call->exchange);
+    note(call, refusal != 0 ? refusal : STATUS_CLIENT_GONE, exchange_answer_bytes(call->exchange),
+         record);
     (void)let_go(call);
+}
+
+void answer_refused(const struct call *call)
+{
+    note(call, exchange_refusal(call->exchange), 0, NULL);
 }

@@ -55,6 +55,9 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
 void answer_stream_end(struct call *call, const struct answer_record *record);
 /* We break off a stream, or the client did: status 499 in the log and the metrics. */
 void answer_stream_abort(struct call *call, const struct answer_record *record);
+/* The protocol refused what was never shown to us: its line and its counters. */
+void answer_refused(const struct call *call);
+/* Where the protocol refused the request (413, 408), its status instead. */
 void answer_gone(struct call *call, const struct answer_record *record);
 
 #endif

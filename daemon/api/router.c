@@ -345,3 +345,10 @@ void router_on_gone(void *application, struct exchange *exchange)
     (void)call_init(&call, application, exchange);
     answer_gone(&call, NULL);
 }
+
+void router_on_refused(void *application, struct exchange *exchange)
+{
+    struct call call;
+    (void)call_init(&call, application, exchange);
+    answer_refused(&call);
+}

@@ -60,6 +60,7 @@ struct exchange {
     bool request_due;  /* HTTP/2: on_request is to be called */
     enum answer_state answer_state;
     uint32_t status;
+    uint32_t refusal;      /* of our own, which the application hears of as on_gone; or 0 */
     uint64_t answer_given; /* bytes of its body, waiting or sent */
     struct text answer;    /* bytes waiting for the client ... */
     size_t answer_taken;   /* ... from here on */

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -74,6 +75,29 @@ def test_access_log_has_a_line_a_request(configured, tmp_path):
     assert not any(re.search(r'event(=|":")request\b', line) for line in server.lines)
     assert server.metric("weir_access_log_lines_total") == 3
     assert server.metric("weir_access_log_dropped_total") == 0
+
+
+def raw(server, request):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as client:
+        client.sendall(request)
+        return client.recv(65536)
+
+
+def test_what_the_protocol_refuses_has_a_line_and_its_status(configured, tmp_path):
+    path = tmp_path / "access.log"
+    server = configured(f"access_log: {{path: {path}}}\nlog: {{format: json}}\n"
+                        "server: {limits: {body: 1KiB}}\n")
+    for http2 in (False, True):
+        with httpx.Client(http1=not http2, http2=http2, base_url=server.base) as client:
+            for content in (b"x" * 2000, (b"x" * 500 for _ in range(4))):  # told before, or not
+                assert client.post("/v1/chat/completions", content=content, headers={
+                    "content-type": "application/json"}).status_code == 413
+    assert raw(server, b"GET /health HTTP/1.1\r\nhost : a\r\n\r\n").startswith(b"HTTP/1.1 400")
+    found = wait("five lines", lambda: len(lines_of(path)) == 5 and lines_of(path))
+    assert [(line["status"], line["route"]) for line in found[:4]] == 4 * [
+        (413, "/v1/chat/completions")]
+    assert found[4]["status"] == 400
+    assert server.metric("weir_http_requests_total", status="413") == 4
 
 
 def test_sighup_opens_the_access_log_anew(configured, tmp_path):

@@ -144,6 +144,11 @@ bool exchange_answered(const struct exchange *exchange)
     return exchange->status != 0;
 }
 
+uint32_t exchange_refusal(const struct exchange *exchange)
+{
+    return exchange->refusal;
+}
+
 uint64_t exchange_answer_bytes(const struct exchange *exchange)
 {
     return exchange->bytes.count;

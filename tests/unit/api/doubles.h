@@ -36,6 +36,7 @@ struct exchange {
     void *owner;
     /* the answer */
     uint32_t status;
+    uint32_t refusal;    /* the protocol's own, of a request that goes */
     struct text headers; /* "name: value\n" a line */
     struct text bytes;   /* whole or streamed */
     uint32_t writes;

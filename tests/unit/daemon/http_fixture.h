@@ -37,7 +37,7 @@ struct http_fixture {
     struct tls_set *tls;
     uint16_t port;
     struct http_seen seen[HTTP_FIXTURE_SEEN_MAX];
-    unsigned seen_count, gone;
+    unsigned seen_count, gone, refused;
     bool inside_call; /* the test or application is in an exchange_*() call: no callback may come */
 };
 
