@@ -29,6 +29,7 @@
 #include "batching/pace.h"
 #include "batching/scheduler.h"
 #include "batching/sequence.h"
+#include "batching/wait_estimate.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -48,6 +49,11 @@
 struct stats_board {
     _Atomic uint64_t version;
     _Atomic uint64_t words[STATS_WORDS];
+};
+
+/* What the newest estimate is made from: the engine thread's, read by workers. */
+struct wait_board {
+    _Atomic uint32_t prompt_tokens_per_s, ends_per_1000_s, running;
 };
 
 struct engine {
@@ -70,6 +76,8 @@ struct engine {
     float *logits;                   /* [outputs_max, vocabulary] */
     uint32_t *event_counts;          /* [workers] of the step being planned */
     uint64_t dequeued, dequeued_tokens;
+    struct wait_meter wait_meter;
+    uint32_t sequences_ended; /* since the last step that was measured */
     struct pace pace;
     uint64_t paced; /* of dequeued: what pace knows of */
     struct engine_stats stats;
@@ -78,6 +86,7 @@ struct engine {
     struct mailbox *mailbox;
     struct outbox *outbox;
     struct stats_board board;
+    struct wait_board wait;
     _Atomic uint64_t layer_us; /* written by the model: see model_step.progress_us */
     pthread_t thread;
     bool started; /* the thread is to be joined; owner's */
@@ -91,6 +100,7 @@ static void publish(struct engine *engine, bool busy, uint64_t progress_us)
     struct scheduler_counts counts = scheduler_counts(engine->scheduler);
     stats->running = counts.running;
     stats->waiting = counts.waiting + counts.held;
+    atomic_store_explicit(&engine->wait.running, counts.running, memory_order_relaxed);
     stats->kv = kv_cache_stats(engine->cache);
     stats->preemptions = counts.preemptions;
     stats->prefix_queries = counts.prefix_queries;
@@ -173,6 +183,7 @@ static void finish(struct engine *engine, struct sequence *sequence, struct gene
 {
     struct generation *generation = sequence->generation;
     scheduler_finish(engine->scheduler, sequence);
+    engine->sequences_ended++;
     event->finish = reason;
     event->last = generation->unfinished == 0;
     event->times.finished_us = now_us;
@@ -402,6 +413,26 @@ static void fail(struct engine *engine, const struct plan *plan, uint64_t now_us
         finish_outside(engine, plan->entries[i].sequence, FINISH_ERROR, now_us);
 }
 
+static uint32_t count_prefill_rows(const struct plan *plan)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < plan->entry_count; i++)
+        if (plan->entries[i].sequence->state == SEQUENCE_PREFILL)
+            rows += plan->entries[i].row_count;
+    return rows;
+}
+
+static void measure_wait(struct engine *engine, uint32_t prefill_rows, uint64_t elapsed_us)
+{
+    wait_meter_note(&engine->wait_meter, prefill_rows, engine->sequences_ended, elapsed_us);
+    engine->sequences_ended = 0;
+    struct wait_rates rates = wait_meter_rates(&engine->wait_meter);
+    atomic_store_explicit(&engine->wait.prompt_tokens_per_s, rates.prompt_tokens_per_s,
+                          memory_order_relaxed);
+    atomic_store_explicit(&engine->wait.ends_per_1000_s, rates.ends_per_1000_s,
+                          memory_order_relaxed);
+}
+
 static void step(struct engine *engine)
 {
     uint64_t begun_us = clock_monotonic_us();
@@ -414,6 +445,7 @@ static void step(struct engine *engine)
         mailbox_wait(engine->mailbox, RETRY_WITHOUT_MEMORY_MS);
         return;
     }
+    uint32_t prefill_rows = count_prefill_rows(&plan);
     int code = run(engine, &plan);
     uint64_t now_us = clock_monotonic_us();
     if (code == 0)
@@ -421,6 +453,7 @@ static void step(struct engine *engine)
     else
         fail(engine, &plan, now_us);
     count_step(engine, plan.row_count);
+    measure_wait(engine, prefill_rows, now_us - begun_us);
 }
 
 static void deliver(struct engine *engine)
@@ -673,6 +706,22 @@ static int check_request(const struct engine *engine, const struct generation_re
 int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err)
 {
     return mailbox_admission(engine->mailbox, ret_retry_after_s, err);
+}
+
+uint64_t engine_wait_us(const struct engine *engine)
+{
+    const struct wait_board *board = &engine->wait;
+    struct wait_queue queue = {
+        .running = atomic_load_explicit(&board->running, memory_order_relaxed),
+        .seats = engine->config.max_sequences,
+    };
+    queue.waiting = mailbox_waiting(engine->mailbox, &queue.waiting_tokens);
+    const struct wait_rates rates = {
+        .prompt_tokens_per_s =
+            atomic_load_explicit(&board->prompt_tokens_per_s, memory_order_relaxed),
+        .ends_per_1000_s = atomic_load_explicit(&board->ends_per_1000_s, memory_order_relaxed),
+    };
+    return wait_estimate_us(&queue, &rates);
 }
 
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,

@@ -112,6 +112,10 @@ void engine_free(struct engine *engine); /* NULL is fine; after engine_stop() */
  * text tokenised. 0, or ERROR_BUSY with *ret_retry_after_s, or ERROR_CLOSED when stopping. */
 int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err);
 
+/* Any worker. How long a generation that came now would wait for its first token, estimated: see
+ * wait_estimate.h. */
+uint64_t engine_wait_us(const struct engine *engine);
+
 /* Any worker. 0: request's arrays are the engine's now, and request->owner will get events; the id
  * names it for engine_cancel(). ERROR_BUSY: queue full; ERROR_INVALID: out of range;
  * ERROR_CLOSED: stopping. On failure the caller keeps everything. */

@@ -104,6 +104,10 @@ struct config {
     uint32_t workers; /* 0: chosen from the cores */
     struct config_tls tls;
     struct listener_limits limits;
+    uint32_t json_depth_max;
+    uint64_t output_bytes_max;   /* of a stream, waiting for a slow reader */
+    uint32_t request_timeout_ms; /* from the head to the end of the answer; 0: none */
+    uint64_t memory_watermark;   /* bytes, above which requests are refused; 0: chosen */
     uint32_t drain_timeout_ms;
     uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
     struct tenant_rates rates; /* of each tenant whose entry says nothing else */
@@ -117,19 +121,20 @@ struct config {
     uint32_t context;         /* 0: the model's */
     uint32_t max_step_tokens, max_sequences, max_queue, max_queue_tokens;
     bool prefix_cache, share_prefixes;
+    uint32_t first_token_timeout_ms; /* 0: none */
+    uint32_t max_wait_ms;            /* of what is estimated; 0: none */
     /* access and users */
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;
+    char *keys_file;                     /* "" for a credential where there is one, or none */
     struct config_admin_key *admin_keys; /* none: there is no /admin */
     uint32_t admin_key_count;
     struct config_tenant *tenants; /* by name */
     uint32_t tenant_count;
-    char *user_header;   /* "x-user-id" */
-    char *user_headers;  /* further ones, "a, b" */
-    char *jwt_keys_file; /* "" for none, and so below */
+    char *user_header, *user_headers; /* "x-user-id"; further ones, "a, b" */
+    char *jwt_keys_file;              /* "" for none, and so below */
     char *jwt_issuer, *jwt_audience, *jwt_claim, *jwt_header;
     char *gateway_header, *gateway_secret_file;
-    enum certificate_user certificate_user;
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     bool trust_asserted;
@@ -157,6 +162,11 @@ struct config {
     uint32_t access_slow_ms; /* those as slow always do */
     uint32_t access_buffer;  /* lines that may wait to be written */
     bool access_addresses;   /* lines name the client's address */
+    /* tracing */
+    char *trace_endpoint;     /* "": no spans are sent */
+    char *trace_headers_file; /* "" for none */
+    uint32_t trace_sample;    /* share of traces that begin here, in millionths */
+    uint32_t trace_queue;     /* requests that may wait to be sent */
 };
 
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };

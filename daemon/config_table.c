@@ -2,6 +2,7 @@
 /* config_table.c -- every key of weir.yaml: its flag, default, range and place. */
 #include "daemon/config_keys.h"
 
+#include "daemon/api/body.h"
 #include "daemon/api/bucket.h"
 
 #include <assert.h>
@@ -12,6 +13,7 @@
 #define PATH_BYTES_MAX CONFIG_PATH_BYTES_MAX
 #define MINUTE_MS      60000u
 #define DAY_MS         86400000u
+#define KIB            UINT64_C(1024)
 #define MIB            (UINT64_C(1) << 20)
 #define TIB            (UINT64_C(1) << 40)
 
@@ -47,6 +49,18 @@ const struct config_key config_keys[] = {
     {"server.limits", "streams", NULL, "128", CONFIG_U32, false, LIMIT(streams_max), 1, 65536},
     {"server.limits", "body", NULL, "16MiB", CONFIG_BYTES, false, LIMIT(body_bytes_max), 1024,
      1024 * MIB},
+    {"server.limits", "headers", NULL, "100", CONFIG_U32, false, LIMIT(headers_max), 8,
+     EXCHANGE_HEADERS_MAX},
+    {"server.limits", "header_bytes", NULL, "32KiB", CONFIG_BYTES, false, LIMIT(header_bytes_max),
+     1024, EXCHANGE_HEADER_BYTES_MAX},
+    {"server.limits", "json_depth", NULL, "64", CONFIG_U32, false, AT(json_depth_max), 4,
+     BODY_DEPTH_MAX},
+    {"server.limits", "output_buffer", NULL, "1MiB", CONFIG_BYTES, false, AT(output_bytes_max),
+     64 * KIB, 8 * MIB},
+    {"server.limits", "request_timeout", NULL, "0s", CONFIG_DURATION, false, AT(request_timeout_ms),
+     0, DAY_MS},
+    {"server.limits", "memory", NULL, "auto", CONFIG_BYTES, true, AT(memory_watermark), MIB,
+     64 * TIB},
     {"server.limits", "header_timeout", NULL, "10s", CONFIG_DURATION, false,
      LIMIT(header_timeout_ms), 100, 60 * MINUTE_MS},
     {"server.limits", "body_timeout", NULL, "60s", CONFIG_DURATION, false, LIMIT(body_timeout_ms),
@@ -76,9 +90,13 @@ const struct config_key config_keys[] = {
     {"engine", "max_queue", "--max-queue", "1024", CONFIG_U32, false, AT(max_queue), 1, 1000000},
     {"engine", "max_queue_tokens", NULL, "1048576", CONFIG_U32, false, AT(max_queue_tokens), 16,
      2000000000},
+    {"engine", "max_wait", NULL, "10m", CONFIG_DURATION, false, AT(max_wait_ms), 0, DAY_MS},
+    {"engine", "first_token_timeout", NULL, "10m", CONFIG_DURATION, false,
+     AT(first_token_timeout_ms), 0, DAY_MS},
     {"engine", "prefix_cache", "--prefix-cache", "true", CONFIG_SWITCH, false, AT(prefix_cache), 0,
      0},
     {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},
+    {"access", "keys_file", NULL, "", CONFIG_TEXT, false, AT(keys_file), 0, PATH_BYTES_MAX},
     {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
     {"users", "headers", NULL, "", CONFIG_TEXT, false, AT(user_headers), 0, 1023},
     {"users", "jwt_keys", NULL, "", CONFIG_TEXT, false, AT(jwt_keys_file), 0, PATH_BYTES_MAX},
@@ -90,8 +108,7 @@ const struct config_key config_keys[] = {
      127},
     {"users", "gateway_secret_file", NULL, "", CONFIG_TEXT, false, AT(gateway_secret_file), 0,
      PATH_BYTES_MAX},
-    {"users", "certificate", NULL, "off", CONFIG_CERTIFICATE_USER, false, AT(certificate_user), 0,
-     0},
+    {"users", "certificate", NULL, "off", CONFIG_CERTIFICATE_USER, false, AT(tls.user), 0, 0},
     {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
     {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
     {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
@@ -114,6 +131,11 @@ const struct config_key config_keys[] = {
     {"access_log", "sample", NULL, "1.0", CONFIG_SHARE, false, AT(access_sample), 0, 1000000},
     {"access_log", "slow", NULL, "10s", CONFIG_DURATION, false, AT(access_slow_ms), 1, DAY_MS},
     {"access_log", "buffer", NULL, "8192", CONFIG_U32, false, AT(access_buffer), 2, 1048576},
+    {"tracing", "endpoint", NULL, "", CONFIG_TEXT, false, AT(trace_endpoint), 0, 1023},
+    {"tracing", "sample", NULL, "0.01", CONFIG_SHARE, false, AT(trace_sample), 0, 1000000},
+    {"tracing", "headers_file", NULL, "", CONFIG_TEXT, false, AT(trace_headers_file), 0,
+     PATH_BYTES_MAX},
+    {"tracing", "queue", NULL, "2048", CONFIG_U32, false, AT(trace_queue), 2, 65536},
     {"access_log", "addresses", NULL, "false", CONFIG_SWITCH, false, AT(access_addresses), 0, 0},
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
@@ -121,7 +143,7 @@ static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "ra
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
 const char *const config_sections[] = {
-    "",      "server", "server.tls", "server.limits", "limits", "engine",    "access",
-    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log"};
+    "",      "server", "server.tls", "server.limits", "limits", "engine",     "access",
+    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log", "tracing"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -3,7 +3,8 @@
  *
  * Signals are blocked before any thread is made, so that all threads inherit the block and only
  * this one, inside ppoll(), ever sees one. The first SIGTERM or SIGINT drains, the second ends
- * at once; SIGHUP has the declaration and the licences read again. Exit codes are those of
+ * at once; SIGHUP has the declaration and the licences read again; SIGUSR1 has the state written
+ * down. Exit codes are those of
  * sysexits.h where a supervisor can use the difference. */
 #include "base/clock.h"
 #include "base/text.h"
@@ -15,6 +16,7 @@
 #include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
+#include "daemon/state_dump.h"
 #include "daemon/tls_keeper.h"
 
 #include <poll.h>
@@ -34,6 +36,8 @@ static volatile int stop_signals; /* counts SIGTERM and SIGINT; written by on_st
 
 static volatile int reload_signals; /* counts SIGHUP; written by on_reload_signal alone */
 
+static volatile int state_signals; /* counts SIGUSR1; written by on_state_signal alone */
+
 static void on_stop_signal(int number)
 {
     (void)number;
@@ -46,13 +50,20 @@ static void on_reload_signal(int number)
     reload_signals++;
 }
 
+static void on_state_signal(int number)
+{
+    (void)number;
+    state_signals++;
+}
+
 /* Blocks the signals that we answer and sets their handlers; ret_open: the mask that lets them
  * in. */
 static void prepare_signals(sigset_t *ret_open)
 {
-    static const int answered[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int answered[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     struct sigaction stop = {.sa_handler = on_stop_signal}, ignore = {.sa_handler = SIG_IGN};
     struct sigaction reload = {.sa_handler = on_reload_signal};
+    struct sigaction state = {.sa_handler = on_state_signal};
     sigset_t blocked;
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)
@@ -60,7 +71,11 @@ static void prepare_signals(sigset_t *ret_open)
     (void)pthread_sigmask(SIG_BLOCK, &blocked, ret_open);
     for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++) {
         sigdelset(ret_open, answered[i]);
-        (void)sigaction(answered[i], answered[i] == SIGHUP ? &reload : &stop, NULL);
+        (void)sigaction(answered[i],
+                        answered[i] == SIGHUP    ? &reload
+                        : answered[i] == SIGUSR1 ? &state
+                                                 : &stop,
+                        NULL);
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
@@ -106,7 +121,7 @@ static void greet(const struct server *server)
         WEIR_VERSION, way.unix_path != NULL ? "unix:" : "",
         way.unix_path != NULL ? way.unix_path : way.url, text_string(&options), way.url,
         chat ? "/v1/chat/completions" : "/v1/completions");
-    if (server->config->api_key_count > 0)
+    if (server->config->api_key_count > 0 || server->config->keys_file[0] != '\0')
         text_append_string(&out, " -H \"authorization: Bearer $WEIR_API_KEY\"");
     text_append_string(&out, " -d ");
     append_shell_word(&out, text_string(&body));
@@ -140,13 +155,18 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
     uint32_t period_ms = watch_period_ms(server);
     const struct timespec period = {.tv_sec = period_ms / 1000,
                                     .tv_nsec = period_ms % 1000 * 1000000L};
-    int reloads_done = 0;
+    int reloads_done = 0, states_done = 0;
     while (stop_signals == 0) {
         (void)ppoll(NULL, 0, &period, open_mask);
         int64_t now_unix = clock_unix_us() / 1000000;
         if (reloads_done != reload_signals) {
             reloads_done = reload_signals; /* before the files are read: a later one reads again */
             take_up_again(server, now_unix);
+        }
+        reload_watch(server);
+        if (states_done != state_signals) {
+            states_done = state_signals;
+            state_dump(server, clock_monotonic_us(), clock_unix_us());
         }
         server_watch(server, clock_monotonic_us(), now_unix);
     }
@@ -245,11 +265,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"check", command_check},
-                    {"licenses", command_licenses},
-                    {"report", command_report},
-                    {"simulate", command_simulate},
-                    {"usage", command_usage}};
+    } commands[] = {{"check", command_check},   {"health", command_health},
+                    {"keys", command_keys},     {"licenses", command_licenses},
+                    {"report", command_report}, {"simulate", command_simulate},
+                    {"top", command_top},       {"usage", command_usage}};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc, argv);

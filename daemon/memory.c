@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONTEXTS_WANTED         4u    /* full contexts at once */
 #define SEQUENCE_TOKENS_WANTED  1024u /* of each sequence that may run */
@@ -38,7 +39,7 @@ static bool read_number(const char *path, const char *key, uint64_t *ret)
 
 /* Inside a container the group's own files are at the root of the mount; that is where limits
  * that matter to a daemon in a container stand. Under systemd the path is in /proc/self/cgroup. */
-static bool group_available(uint64_t *ret)
+static bool group_number(const char *name, uint64_t *ret)
 {
     char group[512] = "", path[640];
     FILE *file = fopen("/proc/self/cgroup", "re");
@@ -51,15 +52,49 @@ static bool group_available(uint64_t *ret)
             }
         (void)fclose(file);
     }
+    (void)snprintf(path, sizeof path, "/sys/fs/cgroup%s/%s", group, name);
+    return read_number(path, NULL, ret);
+}
+
+static bool group_available(uint64_t *ret)
+{
     uint64_t limit, used;
-    (void)snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
-    if (!read_number(path, NULL, &limit))
-        return false;
-    (void)snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", group);
-    if (!read_number(path, NULL, &used))
+    if (!group_number("memory.max", &limit) || !group_number("memory.current", &used))
         return false;
     *ret = limit > used ? limit - used : 0;
     return true;
+}
+
+uint64_t memory_total(void)
+{
+    uint64_t system_kib, total = 0, group;
+    if (read_number("/proc/meminfo", "MemTotal:", &system_kib))
+        total = system_kib * 1024;
+    if (group_number("memory.max", &group) && (total == 0 || group < total))
+        total = group;
+    return total;
+}
+
+uint64_t memory_used(void)
+{
+    unsigned long long virtual_pages, resident_pages, file_pages;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    int got = fscanf(file, "%llu %llu %llu", &virtual_pages, &resident_pages, &file_pages);
+    (void)fclose(file);
+    if (got != 3 || file_pages > resident_pages)
+        return 0;
+    return (resident_pages - file_pages) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+bool memory_is_over(bool was_over, uint64_t used_bytes, uint64_t watermark_bytes)
+{
+    if (watermark_bytes == 0)
+        return false;
+    if (was_over)
+        return used_bytes > watermark_bytes - watermark_bytes / 32;
+    return used_bytes > watermark_bytes;
 }
 
 uint64_t memory_available(void)

@@ -13,6 +13,16 @@
  * what the control group (v2) still allows. 0 when neither can be read. */
 uint64_t memory_available(void);
 
+/* Bytes that this process may have: the least of the machine's and what the control group (v2)
+ * allows. 0 when neither can be read. */
+uint64_t memory_total(void);
+/* Bytes of this process that the kernel cannot drop: resident, less what files back. 0 when it
+ * cannot be read. */
+uint64_t memory_used(void);
+/* Whether requests are to be refused. It ends a thirty-second below the watermark, so that it does
+ * not flicker. Pure; watermark 0: none. */
+bool memory_is_over(bool was_over, uint64_t used_bytes, uint64_t watermark_bytes);
+
 struct kv_request {
     const struct model_shape *shape; /* borrowed */
     uint32_t context;                /* 0: the model's, cut where memory is short */

@@ -63,6 +63,9 @@ const struct histogram_family histogram_families[HISTOGRAM_COUNT] = {
                           &request_shape, false},
     [HISTOGRAM_PROMPT] = {"vllm:request_prompt_tokens", "Prompt tokens of a request.", &token_shape,
                           true},
+    [HISTOGRAM_COMPUTED] = {"vllm:request_prefill_kv_computed_tokens",
+                            "Prompt tokens of a request that the prefix cache did not hold.",
+                            &token_shape, true},
     [HISTOGRAM_GENERATION] = {"vllm:request_generation_tokens",
                               "Generated tokens of a request, over its choices.", &token_shape,
                               true},
@@ -88,6 +91,12 @@ struct metrics *metrics_new(uint32_t model_count, struct error *err)
         error_no_memory(err);
         return NULL;
     }
+    metrics->tenants = tenant_names_new();
+    if (metrics->tenants == NULL) {
+        free(metrics);
+        error_no_memory(err);
+        return NULL;
+    }
     metrics->model_count = model_count;
     metrics->started_unix_us = clock_unix_us();
     return metrics;
@@ -95,6 +104,8 @@ struct metrics *metrics_new(uint32_t model_count, struct error *err)
 
 void metrics_free(struct metrics *metrics)
 {
+    if (metrics != NULL)
+        tenant_names_free(metrics->tenants);
     free(metrics);
 }
 
@@ -140,6 +151,7 @@ void metrics_generation(struct metrics *metrics, uint32_t model,
         observe(metrics, model, HISTOGRAM_TIME_PER_TOKEN,
                 (times->finished_us - times->first_token_us) / (longest - 1));
     observe(metrics, model, HISTOGRAM_PROMPT, record->prompt_tokens);
+    observe(metrics, model, HISTOGRAM_COMPUTED, record->prompt_tokens - record->cached_tokens);
     observe(metrics, model, HISTOGRAM_GENERATION, record->output_tokens);
     observe(metrics, model, HISTOGRAM_LONGEST, longest);
     observe(metrics, model, HISTOGRAM_MAX_TOKENS, record->max_tokens);

@@ -33,6 +33,15 @@ static void take_tls(struct server *server, struct config *config, struct tls_re
     }
 }
 
+static void put(struct server *server, struct live *live)
+{
+    const struct auth_counts keys = auth_counts(live->auth);
+    metrics_keys(server->metrics, &keys, false);
+    server->keys_refused = false;
+    live_shelf_put(&server->live, live);
+    server_ring(server);
+}
+
 /* All that can fail comes before the first thing that is taken up: the rules, which are the last to
  * fail and change nothing then, and after them certificates and the set of live.h, which cannot. */
 static int take_up(struct server *server, int64_t now_unix, struct error *err)
@@ -54,9 +63,40 @@ static int take_up(struct server *server, int64_t now_unix, struct error *err)
     }
     take_tls(server, config, tls, now_unix);
     config_free(config);
-    live_shelf_put(&server->live, live);
-    server_ring(server);
+    put(server, live);
     return 0;
+}
+
+/* Everything but the keys is as it was: the configuration is not read again. */
+static void take_up_keys(struct server *server, const struct live *before,
+                         const struct auth_files *files)
+{
+    struct error err = {0};
+    struct live *live = live_new(before->config, &err);
+    if (live != NULL) {
+        const struct auth_counts keys = auth_counts(live->auth);
+        put(server, live);
+        log_event(server->log, LOG_LEVEL_INFO, "keys_read", LOG_U64("keys", keys.filed),
+                  LOG_U64("revoked", keys.revoked));
+        return;
+    }
+    const struct auth_counts keys = auth_counts(before->auth);
+    metrics_keys(server->metrics, &keys, true);
+    server->refused_files = *files;
+    server->keys_refused = true;
+    log_event(server->log, LOG_LEVEL_ERROR, "keys_refused", LOG_STRING("error", err.text),
+              LOG_STRING("remedy", "the keys from before stay; put the file right"));
+}
+
+void reload_watch(struct server *server)
+{
+    struct live *newest = live_shelf_newest(&server->live);
+    const struct auth_files before = auth_files_read(newest->auth);
+    const struct auth_files now = auth_files_now(newest->auth);
+    if (!auth_files_same(&now, &before) &&
+        !(server->keys_refused && auth_files_same(&now, &server->refused_files)))
+        take_up_keys(server, newest, &now);
+    live_unref(newest);
 }
 
 void reload(struct server *server, int64_t now_unix)

@@ -18,10 +18,12 @@
 #include "daemon/api/tenant_limits.h"
 #include "daemon/doors.h"
 #include "daemon/load.h"
+#include "daemon/memory.h"
 #include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
 #include "daemon/tls_keeper.h"
+#include "daemon/tracing.h"
 #include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
@@ -38,6 +40,7 @@
 #define WORKERS_AUTO_MAX 8u
 #define CORES_A_WORKER   4u    /* compute wants the cores more than the network does */
 #define FILES_BESIDES    1024u /* descriptors that are not connections: counters, mostly */
+#define MEMORY_TENTHS    9u    /* of what there is, where no watermark is set */
 #define IDLE_POLL_MS     10u
 
 static uint32_t auto_workers(void)
@@ -131,6 +134,28 @@ static void on_durable(void *argument)
         worker_ring(&server->workers[i]);
 }
 
+/* The newest limits hold here as well. */
+static void watch_memory(struct server *server)
+{
+    struct live *live = live_shelf_newest(&server->live);
+    uint64_t watermark = live->config->memory_watermark, used = memory_used();
+    live_unref(live);
+    if (watermark == 0)
+        watermark = memory_total() / 10 * MEMORY_TENTHS;
+    bool before = atomic_load(&server->memory_over);
+    bool over = memory_is_over(before, used, watermark);
+    atomic_store(&server->memory_bytes, used);
+    atomic_store(&server->memory_watermark, watermark);
+    atomic_store(&server->memory_over, over);
+    if (over != before)
+        log_event(server->log, LOG_LEVEL_WARN, over ? "memory_over" : "memory_over_ended",
+                  LOG_U64("bytes", used), LOG_U64("watermark", watermark),
+                  LOG_STRING("remedy", over ? "requests get 503 meanwhile; raise "
+                                              "server.limits.memory, or lower engine.kv_memory or "
+                                              "server.limits.connections"
+                                            : ""));
+}
+
 static int start_workers(struct server *server, struct error *err)
 {
     for (uint32_t i = 0; i < server->worker_count; i++) {
@@ -138,6 +163,7 @@ static int start_workers(struct server *server, struct error *err)
         if (result != 0)
             return result;
     }
+    watch_memory(server);
     int started = policy_start(server->policy, on_durable, server, err);
     if (started != 0)
         return started;
@@ -198,6 +224,24 @@ static int load_models(struct server *server, struct error *err)
     return result;
 }
 
+/* Who tells of requests: the access log, and the spans where they are asked for. */
+static int open_watchers(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    const struct tracing_config tracing = {.endpoint = config->trace_endpoint,
+                                           .headers_file = config->trace_headers_file,
+                                           .requests_max = config->trace_queue,
+                                           .log = server->log};
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
+    if (config->trace_endpoint[0] == '\0')
+        return 0;
+    server->tracing = tracing_open(&tracing, err);
+    return server->tracing == NULL ? err->code : 0;
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -224,10 +268,10 @@ static int start_all(struct server *server, struct error *err)
     struct live *live = live_new(server->config, err);
     if (live == NULL)
         return err->code;
+    const struct auth_counts keys = auth_counts(live->auth);
+    metrics_keys(server->metrics, &keys, false);
     live_shelf_put(&server->live, live);
-    server->access_log =
-        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
-    if (server->access_log == NULL)
+    if (open_watchers(server, err) != 0)
         return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
@@ -333,6 +377,7 @@ void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
     if (server->tls != NULL && tls_keeper_watch(server->tls, server->log, now_us, now_unix))
         server_ring(server);
     log_users(server);
+    watch_memory(server);
     rules_watch(server, now_unix);
     struct live *live = live_shelf_newest(&server->live);
     bool alive = watch_all(server, live->config->stall_timeout_ms, now_us);
@@ -368,6 +413,7 @@ void server_stop(struct server *server)
         unload_model(&server->models[i]);
     tenant_limits_free(server->tenant_limits);
     access_log_close(server->access_log);
+    tracing_close(server->tracing);
     metrics_free(server->metrics);
     tls_keeper_free(server->tls);
     live_shelf_destroy(&server->live);

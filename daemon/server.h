@@ -44,6 +44,7 @@ struct rules;         /* rules.h: what models are weighed against */
 struct tls_keeper;    /* tls_keeper.h: the certificates */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
 struct access_log;    /* access_log.h: a line a request */
+struct tracing;       /* tracing.h: spans to a collector */
 
 #define SERVER_CUT_MS 2000u
 
@@ -55,6 +56,7 @@ struct server {
     struct metrics *metrics;
     struct tenant_limits *tenant_limits;
     struct access_log *access_log;
+    struct tracing *tracing;     /* NULL without tracing.endpoint */
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */
@@ -66,13 +68,17 @@ struct server {
     uint16_t port;      /* bound: of the first TCP door, 0 for none */
     _Atomic bool ready; /* accepting; false again while draining */
     _Atomic bool draining;
+    _Atomic bool memory_over;                        /* new requests are refused */
+    _Atomic uint64_t memory_bytes, memory_watermark; /* as of the last watch; 0: unknown */
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
     /* main thread only */
-    struct notify *notify;    /* the service manager */
-    uint64_t status_us;       /* when it was told last how we are */
-    struct rules *rules;      /* the newest, owned; older ones hang on it */
-    int32_t weighed_month;    /* in which all models were weighed last, month.h */
-    int64_t weigh_again_unix; /* not before, after a failure */
+    struct notify *notify;           /* the service manager */
+    uint64_t status_us;              /* when it was told last how we are */
+    struct auth_files refused_files; /* as they were refused last */
+    bool keys_refused;               /* they were, and are not read again until they change */
+    struct rules *rules;             /* the newest, owned; older ones hang on it */
+    int32_t weighed_month;           /* in which all models were weighed last, month.h */
+    int64_t weigh_again_unix;        /* not before, after a failure */
 };
 
 /* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */

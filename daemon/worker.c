@@ -10,7 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define IDLE_CHECK_US 10000 /* while draining, how often a worker looks whether it is done */
+#define TICK_US       250000 /* how late a generation's time limit may strike */
+#define IDLE_CHECK_US 10000  /* while draining, how often a worker looks whether it is done */
 
 static void on_idle_check(evutil_socket_t fd, short what, void *argument)
 {
@@ -21,6 +22,14 @@ static void on_idle_check(evutil_socket_t fd, short what, void *argument)
     listener_stats(worker->listener, &stats);
     /* Not at the last exchange: its answer may be on its way, and who was let in last may ask. */
     atomic_store(&worker->idle, stats.connections == 0 && api_open_generations(worker->api) == 0);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker *worker = argument;
+    (void)fd;
+    (void)what;
+    api_tick(worker->api);
 }
 
 static void start_draining(struct worker *worker)
@@ -98,7 +107,10 @@ int worker_prepare(struct worker *worker, struct error *err)
         return error_set(err, ERROR_IO, "worker %u: no event loop", worker->index);
     worker->bell = event_new(worker->base, worker->bell_fd, EV_READ | EV_PERSIST, on_bell, worker);
     worker->idle_timer = event_new(worker->base, -1, EV_PERSIST, on_idle_check, worker);
-    if (worker->bell == NULL || worker->idle_timer == NULL || event_add(worker->bell, NULL) != 0)
+    worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+    const struct timeval period = {.tv_usec = TICK_US};
+    if (worker->bell == NULL || worker->idle_timer == NULL || worker->tick == NULL ||
+        event_add(worker->bell, NULL) != 0 || event_add(worker->tick, &period) != 0)
         return error_no_memory(err);
     worker->api = api_new(worker->server, worker->index, err);
     if (worker->api == NULL)
@@ -160,6 +172,8 @@ void worker_break(struct worker *worker)
     assert(!worker->running);
     if (worker->idle_timer != NULL)
         (void)event_del(worker->idle_timer); /* it asks the listener */
+    if (worker->tick != NULL)
+        (void)event_del(worker->tick);
     listener_free(worker->listener);
     worker->listener = NULL;
     if (worker->base != NULL)
@@ -176,6 +190,8 @@ void worker_release(struct worker *worker)
     tls_set_unref(worker->tls);
     if (worker->idle_timer != NULL)
         event_free(worker->idle_timer);
+    if (worker->tick != NULL)
+        event_free(worker->tick);
     if (worker->bell != NULL)
         event_free(worker->bell);
     if (worker->base != NULL)

@@ -26,7 +26,7 @@ struct worker {
     uint32_t index;
     int bell_fd; /* eventfd; -1 before worker_prepare() */
     struct event_base *base;
-    struct event *bell, *idle_timer;
+    struct event *bell, *tick, *idle_timer;
     struct api *api;
     pthread_t thread;
     bool running; /* thread is to be joined */

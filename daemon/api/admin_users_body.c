@@ -294,7 +294,7 @@ int admin_users_parse(const char *bytes, size_t count, uint32_t today, struct ad
     if (count > ADMIN_USERS_BODY_MAX)
         return fault_set(fault, 413, NULL, "the body has more than %u bytes; send several",
                          ADMIN_USERS_BODY_MAX);
-    int result = body_parse(bytes, count, &users.body, fault);
+    int result = body_parse(bytes, count, BODY_DEPTH_DEFAULT, &users.body, fault);
     if (result == 0)
         result = read_all(&users, today, fault);
     if (result != 0)

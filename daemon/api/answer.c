@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "daemon/access_log.h"
 #include "daemon/api/access_line.h"
+#include "daemon/api/answer_trace.h"
 #include "daemon/api/router.h"
 
 #include <assert.h>
@@ -18,6 +19,10 @@ void answer_headers_init(struct answer_headers *head, const struct call *call,
     head->count = 0;
     answer_headers_add(head, "content-type", content_type);
     answer_headers_add(head, "x-request-id", call->request_id);
+    if (call->trace.trace_id[0] != '\0') {
+        trace_parent_write(&call->trace, head->traceparent);
+        answer_headers_add(head, "traceparent", head->traceparent);
+    }
     const struct tenant_view *view = &call->limits;
     if (view->rates.requests > 0) {
         limiting_write_number(view->rates.requests, head->limits[0]);
@@ -46,8 +51,7 @@ void answer_headers_add(struct answer_headers *head, const char *name, const cha
 /* Probes and scrapes come many a second and say nothing while they succeed. */
 static bool is_quiet(const struct call *call, uint32_t status)
 {
-    return status == 200 && (call->route == ROUTE_HEALTH || call->route == ROUTE_READY ||
-                             call->route == ROUTE_METRICS || call->route == ROUTE_VERSION);
+    return status == 200 && router_is_probe(call->route);
 }
 
 /* Whether a line is due: in weir's own log as its level has it, in a file of its own always. */
@@ -86,22 +90,27 @@ static void describe(const struct answer_record *record, uint64_t now_us, struct
         between(times->submitted_us, times->scheduled_us != 0 ? times->scheduled_us : now_us);
 }
 
-/* The line and the counters of one answer. No prompts, no user ids, no keys. */
+/* The line, the spans and the counters of one answer. No prompts, no user ids, no keys. */
 static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
                  const struct answer_record *record)
 {
     const struct server *server = call->api->server;
     uint64_t duration_us = between(call->started_us, call->now_us);
     metrics_http(server->metrics, call->route, call->method, status, duration_us);
+    if (call->identity.key != NULL || call->identity.tenant[0] != '\0')
+        metrics_tenant(server->metrics, call->identity.tenant, status);
+    answer_trace(call, status, record);
     if (!is_logged(call, status, duration_us))
         return;
     size_t bytes_in = 0;
     (void)exchange_body(call->exchange, &bytes_in);
     struct access_record line = {
         .request_id = call->request_id,
+        .trace_id = call->trace.trace_id,
         .method = call->method,
         .route = router_route_name(call->route),
         .tenant = call->identity.tenant,
+        .key_id = call->identity.key_id,
         .admin = call->identity.admin,
         .address = server->config->access_addresses ? exchange_client(call->exchange) : NULL,
         .version = exchange_version(call->exchange),
@@ -170,6 +179,12 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
         answer_headers_add(&head, "allow", fault->allow);
     if (fault->status == 401)
         answer_headers_add(&head, "www-authenticate", "Bearer");
+    char challenge[96];
+    if (fault->scope != NULL) { /* RFC 6750, section 3.1 */
+        (void)snprintf(challenge, sizeof challenge,
+                       "Bearer error=\"insufficient_scope\", scope=\"%s\"", fault->scope);
+        answer_headers_add(&head, "www-authenticate", challenge);
+    }
     answer_give(call, &(struct answer){.status = fault->status,
                                        .head = &head,
                                        .body = text_string(&body),

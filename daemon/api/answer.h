@@ -12,16 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ANSWER_HEADERS_MAX 18u
+#define ANSWER_HEADERS_MAX 19u
 #define ANSWER_LIMITS_MAX  6u /* x-ratelimit-* */
 
 struct answer_headers {
     struct http_header headers[ANSWER_HEADERS_MAX]; /* values borrowed until the head is given */
     size_t count;
     char limits[ANSWER_LIMITS_MAX][LIMITING_VALUE_BYTES];
+    char traceparent[TRACE_PARENT_BYTES + 1];
 };
 
-/* With content-type, x-request-id, and what the tenant has left of its limits. */
+/* With content-type, x-request-id, traceparent where the call is part of a trace, and what the
+ * tenant has left of its limits. Not moved after: headers point into it. */
 void answer_headers_init(struct answer_headers *head, const struct call *call,
                          const char *content_type);
 void answer_headers_add(struct answer_headers *head, const char *name, const char *value);

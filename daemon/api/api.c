@@ -56,6 +56,13 @@ const struct exchange_handler *api_handler(const struct api *api)
     return &api->handler;
 }
 
+void api_tick(struct api *api)
+{
+    uint64_t now_us = clock_monotonic_us();
+    generation_expire(api, now_us);
+    generation_receive(api, now_us);
+}
+
 void api_wake(struct api *api)
 {
     uint64_t now_us = clock_monotonic_us();

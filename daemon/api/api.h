@@ -23,6 +23,8 @@ void api_free(struct api *api);
 const struct exchange_handler *api_handler(const struct api *api); /* lives as long as the api */
 /* An engine left events for this worker: take and deliver them. */
 void api_wake(struct api *api);
+/* A few times a second: ends what has waited too long. */
+void api_tick(struct api *api);
 /* Generations whose last event has not come yet. */
 uint32_t api_open_generations(const struct api *api);
 

@@ -5,11 +5,12 @@
 
 /* Counts brackets and commas outside strings. What is not JSON at all may be counted oddly; the
  * parser behind refuses it anyway. */
-static bool within_bounds(const char *bytes, size_t count, const char **ret_what, size_t *ret_limit)
+static void measure(const char *bytes, size_t count, size_t depth_max, size_t *ret_depth,
+                    size_t *ret_values)
 {
-    size_t depth = 0, values = 1;
+    size_t depth = 0, values = 1, deepest = 0;
     bool in_string = false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && deepest <= depth_max && values <= BODY_VALUES_MAX; i++) {
         char c = bytes[i];
         if (in_string) {
             if (c == '\\')
@@ -23,30 +24,43 @@ static bool within_bounds(const char *bytes, size_t count, const char **ret_what
         } else if (c == '[' || c == '{') {
             depth++;
             values++;
+            deepest = depth > deepest ? depth : deepest;
         } else if (c == ']' || c == '}') {
             depth -= depth > 0;
         } else if (c == ',') {
             values++;
         }
-        if (depth > BODY_DEPTH_MAX || values > BODY_VALUES_MAX) {
-            *ret_what = depth > BODY_DEPTH_MAX ? "levels of nesting" : "values";
-            *ret_limit = depth > BODY_DEPTH_MAX ? BODY_DEPTH_MAX : BODY_VALUES_MAX;
-            return false;
-        }
     }
-    return true;
+    *ret_depth = deepest;
+    *ret_values = values;
 }
 
-int body_parse_nested(const char *bytes, size_t count, const char *param, json_t **ret,
-                      struct fault *fault)
+static int check_bounds(const char *bytes, size_t count, uint32_t depth_max, const char *param,
+                        struct fault *fault)
+{
+    const char *where = param == NULL ? "the body" : param;
+    size_t depth, values;
+    measure(bytes, count, depth_max, &depth, &values);
+    if (depth <= depth_max && values <= BODY_VALUES_MAX)
+        return 0;
+    if (depth > depth_max)
+        (void)fault_set(fault, 400, param, "%s has more than %u levels of nesting", where,
+                        depth_max);
+    else
+        (void)fault_set(fault, 400, param, "%s has more than %u values", where, BODY_VALUES_MAX);
+    fault->code = depth > depth_max ? "json_too_deep" : "json_too_large";
+    fault->limited = LIMITED_JSON;
+    return -1;
+}
+
+int body_parse_nested(const char *bytes, size_t count, const char *param, uint32_t depth_max,
+                      json_t **ret, struct fault *fault)
 {
     const char *where = param == NULL ? "the body" : param;
     if (count == 0)
         return fault_set(fault, 400, param, "%s is empty; a JSON object is expected", where);
-    const char *what;
-    size_t limit;
-    if (!within_bounds(bytes, count, &what, &limit))
-        return fault_set(fault, 400, param, "%s has more than %zu %s", where, limit, what);
+    if (check_bounds(bytes, count, depth_max, param, fault) < 0)
+        return -1;
     json_error_t failure;
     json_t *value = json_loadb(bytes, count, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &failure);
     if (value == NULL) {
@@ -65,9 +79,10 @@ int body_parse_nested(const char *bytes, size_t count, const char *param, json_t
     return 0;
 }
 
-int body_parse(const char *bytes, size_t count, json_t **ret, struct fault *fault)
+int body_parse(const char *bytes, size_t count, uint32_t depth_max, json_t **ret,
+               struct fault *fault)
 {
-    return body_parse_nested(bytes, count, NULL, ret, fault);
+    return body_parse_nested(bytes, count, NULL, depth_max, ret, fault);
 }
 
 const char *body_type_name(const json_t *value)

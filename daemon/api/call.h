@@ -8,6 +8,7 @@
 #include "daemon/api/claims.h"
 #include "daemon/api/refusals.h"
 #include "daemon/api/tenant_limits.h"
+#include "daemon/api/trace_context.h"
 #include "daemon/live.h"
 
 #include <stdint.h>
@@ -29,6 +30,7 @@ struct api {
     size_t entropy_left;
     /* generations */
     uint32_t open_generations;
+    struct generation *open;    /* all of those */
     struct generation *touched; /* got events in this wake-up: to be flushed */
     struct generation *held;    /* whose user is not on disk yet: not to be flushed */
     /* feeds of users */
@@ -49,6 +51,9 @@ struct call {
     struct tenant_view limits;   /* how the tenant stood; no rates: it has no limits */
     uint64_t started_us, now_us; /* monotonic; now: as the callback began */
     char request_id[REQUEST_ID_BYTES_MAX + 1];
+    struct trace_parent trace; /* ours: whoever we ask, and whoever asked, knows us by it; its ids
+                                  are "" for probes that came without one */
+    char parent_span_id[SPAN_ID_DIGITS + 1]; /* of who asked; "" when the trace begins here */
 };
 
 #endif

@@ -21,6 +21,7 @@ struct fault {
     uint32_t status;
     const char *code;                     /* a constant such as "model_not_found", or NULL */
     const char *allow;                    /* 405: a constant for the Allow header, else NULL */
+    const char *scope;                    /* 403: what a key would need, a constant, else NULL */
     uint32_t retry_after_s;               /* 0: no Retry-After */
     enum limited limited;                 /* the bound that is in the way, for the metrics */
     const struct policy_refusal *refusal; /* by a licence; borrowed: whoever answers. NULL else */

@@ -39,12 +39,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-int generation_admission(const struct served_model *model, struct fault *fault)
+#define SECOND_US         UINT64_C(1000000)
+#define RETRY_AFTER_MAX_S 600u
+
+static int check_wait(const struct call *call, const struct served_model *model,
+                      struct fault *fault)
+{
+    uint64_t max_us = (uint64_t)call->live->config->max_wait_ms * 1000;
+    uint64_t wait_us = max_us == 0 ? 0 : engine_wait_us(model->engine);
+    if (wait_us <= max_us)
+        return 0;
+    (void)fault_code(fault, 429, "wait_too_long",
+                     "It would be some %llu s until the first token, and %llu s are the most that "
+                     "this server lets anybody wait",
+                     (unsigned long long)(wait_us / SECOND_US),
+                     (unsigned long long)(max_us / SECOND_US));
+    uint64_t until_s = (wait_us - max_us) / SECOND_US + 1;
+    fault->retry_after_s = (uint32_t)(until_s < RETRY_AFTER_MAX_S ? until_s : RETRY_AFTER_MAX_S);
+    fault->limited = LIMITED_WAIT;
+    return -1;
+}
+
+int generation_admission(const struct call *call, const struct served_model *model,
+                         struct fault *fault)
 {
     struct error err = {0};
     uint32_t retry_after_s = 1;
     if (engine_admission(model->engine, &retry_after_s, &err) == 0)
-        return 0;
+        return check_wait(call, model, fault);
     (void)fault_from_error(fault, &err);
     fault->retry_after_s = retry_after_s > 0 ? retry_after_s : 1;
     return -1;
@@ -318,13 +340,37 @@ static int submit_part(struct generation *generation, const struct generation_pl
     return 0;
 }
 
+/* Among those that are open: it is looked at by generation_expire(). */
+static void list(struct generation *generation)
+{
+    struct api *api = generation->call.api;
+    generation->submitted_us = generation->call.now_us;
+    generation->next_open = api->open;
+    if (generation->next_open != NULL)
+        generation->next_open->previous_open = generation;
+    api->open = generation;
+    api->open_generations++;
+}
+
+static void unlist(struct generation *generation)
+{
+    struct api *api = generation->call.api;
+    if (generation->previous_open != NULL)
+        generation->previous_open->next_open = generation->next_open;
+    else
+        api->open = generation->next_open;
+    if (generation->next_open != NULL)
+        generation->next_open->previous_open = generation->previous_open;
+    api->open_generations--;
+}
+
 /* The one place where a generation ends. */
 static void settle(struct generation *generation)
 {
     if (generation->open_parts > 0)
         return;
     assert(generation->call.exchange == NULL);
-    generation->call.api->open_generations--;
+    unlist(generation);
     generation_free(generation);
 }
 
@@ -334,7 +380,7 @@ static void run(struct generation *generation, const struct generation_plan *pla
     const struct request *request = plan->request;
     uint64_t seed = request->has_seed ? request->sampling.seed : api_random_u64(call->api);
     struct fault fault;
-    call->api->open_generations++;
+    list(generation);
     exchange_set_owner(call->exchange, generation);
     for (uint32_t i = 0; i < plan->prompt_count; i++) {
         if (submit_part(generation, plan, i, seed, &fault) < 0) {
@@ -459,7 +505,7 @@ static void note_end(const struct part *part, const struct generation_event *eve
         generation->used_tokens += record.prompt_tokens;
     metrics_generation(server->metrics, (uint32_t)(generation->model - server->models), &record);
     const struct policy_tokens_use use = {
-        .tenant = generation->call.identity.tenant == NULL ? "" : generation->call.identity.tenant,
+        .tenant = generation->call.identity.tenant,
         .worker = generation->call.api->worker,
         .counts = {.requests = generation->open_parts == 1, /* with the last of its parts */
                    .prompt = record.prompt_tokens,
@@ -495,6 +541,7 @@ static void on_event(struct part *part, const struct generation_event *event)
     struct choice *choice = &part->choices[event->choice];
     part->prompt_tokens = event->prompt_tokens;
     part->cached_tokens = event->cached_tokens;
+    generation->answering |= event->has_token && !event->is_prompt;
     take_times(generation, &event->times);
     if (event->is_prompt)
         on_prompt_token(part, event);
@@ -602,6 +649,43 @@ void generation_receive(struct api *api, uint64_t now_us)
             continue;
         generation_flush(generation);
         settle(generation);
+    }
+}
+
+/* Whether it has waited too long, and for what. */
+static bool find_lateness(const struct generation *generation, uint64_t now_us, struct fault *fault)
+{
+    const struct config *config = generation->call.live->config;
+    uint64_t token_us = (uint64_t)config->first_token_timeout_ms * 1000;
+    uint64_t request_us = (uint64_t)config->request_timeout_ms * 1000;
+    if (request_us > 0 && now_us - generation->call.started_us >= request_us) {
+        (void)fault_code(fault, 504, "request_timeout",
+                         "The answer was not complete within %u ms of the request, which is the "
+                         "limit; ask for less",
+                         config->request_timeout_ms);
+        fault->limited = LIMITED_REQUEST_TIME;
+        return true;
+    }
+    if (token_us == 0 || generation->answering || now_us - generation->submitted_us < token_us)
+        return false;
+    (void)fault_code(fault, 503, "first_token_timeout",
+                     "No token came within %u ms, which is the limit; the server is overloaded, or "
+                     "the prompt too long for it",
+                     config->first_token_timeout_ms);
+    fault->retry_after_s = 1;
+    fault->limited = LIMITED_FIRST_TOKEN;
+    return true;
+}
+
+/* It is told; generation_receive() frees it, after the engine's last word. */
+void generation_expire(struct api *api, uint64_t now_us)
+{
+    struct fault fault;
+    for (struct generation *each = api->open; each != NULL; each = each->next_open) {
+        if (each->call.exchange == NULL || !find_lateness(each, now_us, &fault))
+            continue;
+        each->call.now_us = now_us;
+        generation_answer_fault(each, &fault);
     }
 }
 

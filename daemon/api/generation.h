@@ -13,16 +13,15 @@
 
 #include <stdint.h>
 
-/* Stream bytes that may wait for a slow client; beyond, its generation is cancelled and the
- * stream broken off. Between EXCHANGE_BUFFER_HIGH and this it is only slow. */
-#define GENERATION_WAITING_BYTES_MAX (4u * EXCHANGE_BUFFER_HIGH)
 /* Text and log-probabilities kept for an answer that is not streamed. */
 #define GENERATION_KEPT_BYTES_MAX (64u * 1024u * 1024u)
 
 struct generation;
 
-/* Whether the model's engine takes a generation now: 0, or -1 and 429 or 503 with Retry-After. */
-int generation_admission(const struct served_model *model, struct fault *fault);
+/* Whether the model's engine takes a generation now, and would come to it in time: 0, or -1 and 429
+ * or 503 with Retry-After. */
+int generation_admission(const struct call *call, const struct served_model *model,
+                         struct fault *fault);
 
 struct generation_plan {
     struct call *call; /* copied on success */
@@ -40,6 +39,9 @@ void generation_start(const struct generation_plan *plan);
 
 /* Takes what the engines left for this worker and writes what came of it. */
 void generation_receive(struct api *api, uint64_t now_us);
+
+/* Ends what has waited too long for its first token, or for its end. */
+void generation_expire(struct api *api, uint64_t now_us);
 
 /* The client went: nothing more is written, and the engine is told. */
 void generation_gone(struct generation *generation, uint64_t now_us);

@@ -45,6 +45,8 @@ struct generation {
     uint32_t open_parts;      /* submitted, last event not come */
     uint32_t running_choices; /* not finished, submitted or not */
     bool begun;               /* the head of a stream was given */
+    bool answering;           /* a token of the answer came */
+    uint64_t submitted_us;
     size_t kept_bytes;
     uint64_t ttft_us;
     struct tenant_lease lease;     /* what it reserved of its tenant's limits */
@@ -56,6 +58,7 @@ struct generation {
     /* links */
     bool touched, held;
     struct generation *next_touched, *next_held;
+    struct generation *previous_open, *next_open;
 };
 
 /* Writes what is ready; ends the answer when all is. generation->call.now_us is the time. */

@@ -171,8 +171,9 @@ static bool send_stream(struct generation *generation)
         begin_stream(generation);
     size_t waiting = exchange_stream_write(call->exchange, out->bytes, out->count);
     text_reset(out);
-    if (waiting <= GENERATION_WAITING_BYTES_MAX)
+    if (waiting <= call->live->config->output_bytes_max)
         return true;
+    metrics_limited(call->api->server->metrics, LIMITED_OUTPUT);
     struct answer_record record = generation_record_of(generation);
     answer_stream_abort(call, &record);
     generation_cancel(generation);

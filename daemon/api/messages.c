@@ -94,7 +94,8 @@ static int normalize_role(json_t *message, size_t index, struct fault *fault)
                      place, role);
 }
 
-static int normalize_arguments(json_t *call, const char *place, struct fault *fault)
+static int normalize_arguments(json_t *call, const char *place, uint32_t depth_max,
+                               struct fault *fault)
 {
     json_t *function = json_object_get(call, "function");
     if (!json_is_object(function))
@@ -104,14 +105,15 @@ static int normalize_arguments(json_t *call, const char *place, struct fault *fa
         return 0;
     json_t *object;
     if (body_parse_nested(json_string_value(arguments), json_string_length(arguments), place,
-                          &object, fault) < 0)
+                          depth_max, &object, fault) < 0)
         return -1;
     if (json_object_set_new(function, "arguments", object) < 0)
         return fault_no_memory(fault);
     return 0;
 }
 
-static int normalize_tool_calls(json_t *message, size_t index, struct fault *fault)
+static int normalize_tool_calls(json_t *message, size_t index, uint32_t depth_max,
+                                struct fault *fault)
 {
     json_t *calls = json_object_get(message, "tool_calls");
     char place[PLACE_MAX];
@@ -124,13 +126,13 @@ static int normalize_tool_calls(json_t *message, size_t index, struct fault *fau
         return wrong_type(fault, place, "an array", calls);
     for (size_t i = 0; i < json_array_size(calls); i++) {
         (void)snprintf(place, sizeof place, "messages[%zu].tool_calls[%zu]", index, i);
-        if (normalize_arguments(json_array_get(calls, i), place, fault) < 0)
+        if (normalize_arguments(json_array_get(calls, i), place, depth_max, fault) < 0)
             return -1;
     }
     return 0;
 }
 
-int messages_normalize(json_t *messages, struct fault *fault)
+int messages_normalize(json_t *messages, uint32_t depth_max, struct fault *fault)
 {
     if (!json_is_array(messages))
         return wrong_type(fault, "messages", "an array", messages);
@@ -144,7 +146,7 @@ int messages_normalize(json_t *messages, struct fault *fault)
             return wrong_type(fault, place, "an object", message);
         }
         if (normalize_role(message, i, fault) < 0 || normalize_content(message, i, fault) < 0 ||
-            normalize_tool_calls(message, i, fault) < 0)
+            normalize_tool_calls(message, i, depth_max, fault) < 0)
             return -1;
     }
     return 0;

@@ -14,6 +14,6 @@
  *     role          "developer" becomes "system", the name that templates know
  *     tool_calls    arguments, a string of JSON, become the object in it
  * Other kinds of part, unknown roles and wrong types are a fault naming the place. */
-int messages_normalize(json_t *messages, struct fault *fault);
+int messages_normalize(json_t *messages, uint32_t depth_max, struct fault *fault);
 
 #endif

@@ -312,7 +312,7 @@ static int read_messages(struct request *request, const char *name, json_t *valu
 {
     (void)name;
     request->messages = value;
-    return messages_normalize(value, fault);
+    return messages_normalize(value, request->depth_max, fault);
 }
 
 static int read_best_of(struct request *request, const char *name, json_t *value,
@@ -562,14 +562,15 @@ static void set_defaults(struct request *request, enum request_kind kind, json_t
     request->sampling.repetition_penalty = 1;
 }
 
-int request_parse(enum request_kind kind, const char *body, size_t count, struct request *ret,
-                  struct fault *fault)
+int request_parse(enum request_kind kind, const char *body, size_t count, uint32_t depth_max,
+                  struct request *ret, struct fault *fault)
 {
     memset(ret, 0, sizeof *ret);
     json_t *object;
-    if (body_parse(body, count, &object, fault) < 0)
+    if (body_parse(body, count, depth_max, &object, fault) < 0)
         return -1;
     set_defaults(ret, kind, object);
+    ret->depth_max = depth_max;
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if ((fields[i].kinds & (unsigned)kind) == 0)
             continue;

@@ -38,8 +38,9 @@ struct request_prompt {
 
 struct request {
     enum request_kind kind;
-    json_t *body;      /* owned; the rest borrows from it */
-    const char *model; /* "" when absent */
+    uint32_t depth_max; /* of JSON within strings, too */
+    json_t *body;       /* owned; the rest borrows from it */
+    const char *model;  /* "" when absent */
     /* what to generate from */
     json_t *messages, *tools, *template_variables; /* or NULL */
     bool add_generation_prompt, add_special_tokens;
@@ -64,10 +65,10 @@ struct request {
     const char *user, *safety_identifier, *metadata_user_id, *cache_salt;
 };
 
-/* 0 and *ret (request_destroy() it), or -1 and a fault that names the parameter; *ret is then
- * empty. */
-int request_parse(enum request_kind kind, const char *body, size_t count, struct request *ret,
-                  struct fault *fault);
+/* depth_max: levels of nesting. 0 and *ret (request_destroy() it), or -1 and a fault that names the
+ * parameter; *ret is then empty. */
+int request_parse(enum request_kind kind, const char *body, size_t count, uint32_t depth_max,
+                  struct request *ret, struct fault *fault);
 /* Ids in logit_bias, stop_token_ids, prompt and tokens against a model's vocabulary. */
 int request_check_tokens(const struct request *request, uint32_t vocabulary, struct fault *fault);
 void request_destroy(struct request *request);

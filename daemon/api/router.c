@@ -11,9 +11,9 @@
  * What belongs inside (ROUTE_INSIDE) is at admin doors alone, once there is one, and what does not
  * is not there: by exchange_door(), and nothing else.
  *
- * Admin keys are the flag ROUTE_ADMIN and check_admin(), and nothing else. Without an admin key
- * in the configuration its paths are unknown ones, word for word: 403 would tell a stranger that
- * there is a door, and which version of weir has it. */
+ * Every route names the scope that a key must have for it: what the table does not open is shut.
+ * Where no key is for admin or usage the paths of those are unknown ones, word for word: 403 would
+ * tell a stranger that they are there, and which version of weir has them. */
 #include "daemon/api/router.h"
 
 #include "base/clock.h"
@@ -26,36 +26,42 @@
 #include <string.h>
 #include <strings.h>
 
+#define MEMORY_RETRY_AFTER_S 2u
+
 enum route_flags {
-    ROUTE_OPEN = 1,      /* answers without a key */
-    ROUTE_PREFIX = 2,    /* the path goes on behind */
-    ROUTE_GENERATES = 4, /* asks the engine for admission */
-    ROUTE_ADMIN = 8,     /* answers to admin keys alone */
-    ROUTE_INSIDE = 16,   /* at admin doors; all others at public ones ... */
-    ROUTE_ANYWHERE = 32, /* ... but for these: at both */
+    ROUTE_PREFIX = 1,    /* the path goes on behind */
+    ROUTE_GENERATES = 2, /* asks the engine for admission */
+    ROUTE_INSIDE = 4,    /* at admin doors; all others at public ones ... */
+    ROUTE_ANYWHERE = 8,  /* ... but for these: at both */
 };
+
+#define OPEN      0u /* answers without a key */
+#define INFERENCE SCOPE_INFERENCE
+#define USAGE     SCOPE_USAGE
+#define ADMIN     SCOPE_ADMIN
 
 struct route {
     const char *path;
     const char *method; /* "GET" (HEAD too) or "POST" */
     enum http_route id;
+    unsigned scope; /* one bit of enum access_scope, or OPEN */
     unsigned flags;
     void (*answer)(struct call *call);
 };
 
 static const struct route routes[] = {
-    {"/v1/chat/completions", "POST", ROUTE_CHAT, ROUTE_GENERATES, chat_answer},
-    {"/v1/completions", "POST", ROUTE_COMPLETIONS, ROUTE_GENERATES, completions_answer},
-    {"/v1/models", "GET", ROUTE_MODELS, 0, models_answer_list},
-    {"/v1/models/", "GET", ROUTE_MODELS, ROUTE_PREFIX, models_answer_one},
-    {"/tokenize", "POST", ROUTE_TOKENIZE, 0, tokenize_answer},
-    {"/detokenize", "POST", ROUTE_DETOKENIZE, 0, detokenize_answer},
-    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ROUTE_ADMIN | ROUTE_INSIDE, admin_users_answer},
-    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, ROUTE_ADMIN | ROUTE_INSIDE, admin_usage_answer},
-    {"/health", "GET", ROUTE_HEALTH, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_health},
-    {"/ready", "GET", ROUTE_READY, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_ready},
-    {"/metrics", "GET", ROUTE_METRICS, ROUTE_OPEN | ROUTE_INSIDE, status_answer_metrics},
-    {"/version", "GET", ROUTE_VERSION, ROUTE_OPEN | ROUTE_ANYWHERE, status_answer_version},
+    {"/v1/chat/completions", "POST", ROUTE_CHAT, INFERENCE, ROUTE_GENERATES, chat_answer},
+    {"/v1/completions", "POST", ROUTE_COMPLETIONS, INFERENCE, ROUTE_GENERATES, completions_answer},
+    {"/v1/models", "GET", ROUTE_MODELS, INFERENCE, 0, models_answer_list},
+    {"/v1/models/", "GET", ROUTE_MODELS, INFERENCE, ROUTE_PREFIX, models_answer_one},
+    {"/tokenize", "POST", ROUTE_TOKENIZE, INFERENCE, 0, tokenize_answer},
+    {"/detokenize", "POST", ROUTE_DETOKENIZE, INFERENCE, 0, detokenize_answer},
+    {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ADMIN, ROUTE_INSIDE, admin_users_answer},
+    {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, USAGE, ROUTE_INSIDE, admin_usage_answer},
+    {"/health", "GET", ROUTE_HEALTH, OPEN, ROUTE_ANYWHERE, status_answer_health},
+    {"/ready", "GET", ROUTE_READY, OPEN, ROUTE_ANYWHERE, status_answer_ready},
+    {"/metrics", "GET", ROUTE_METRICS, OPEN, ROUTE_INSIDE, status_answer_metrics},
+    {"/version", "GET", ROUTE_VERSION, OPEN, ROUTE_ANYWHERE, status_answer_version},
 };
 
 static const struct route *find_route(const char *path)
@@ -76,6 +82,12 @@ const char *router_route_name(enum http_route route)
         if (routes[i].id == route)
             return routes[i].path;
     return "other";
+}
+
+bool router_is_probe(enum http_route route)
+{
+    return route == ROUTE_HEALTH || route == ROUTE_READY || route == ROUTE_METRICS ||
+           route == ROUTE_VERSION;
 }
 
 /* Metrics and log take only these, so that clients cannot make up label values. */
@@ -125,6 +137,29 @@ static void choose_request_id(struct call *call)
     call->request_id[36] = '\0';
 }
 
+/* The asker's trace goes on where it sent one traceparent, and a sound one; else one begins here,
+ * but for probes, which come a million times a day. */
+static void choose_trace(struct call *call)
+{
+    struct api *api = call->api;
+    struct trace_parent parent;
+    uint32_t at = 0;
+    const char *value = exchange_header_next(call->exchange, "traceparent", &at);
+    if (value == NULL && router_is_probe(call->route))
+        return;
+    if (value != NULL && exchange_header_next(call->exchange, "traceparent", &at) == NULL &&
+        trace_parent_read(value, &parent)) {
+        call->trace = parent;
+        memcpy(call->parent_span_id, parent.span_id, sizeof call->parent_span_id);
+    } else {
+        uint64_t high = api_random_u64(api);
+        trace_id_of(high, api_random_u64(api), call->trace.trace_id);
+        call->trace.sampled = api->server->tracing != NULL &&
+                              trace_draw(call->trace.trace_id) < api->server->config->trace_sample;
+    }
+    span_id_of(api_random_u64(api), call->trace.span_id);
+}
+
 static const struct route *call_init(struct call *call, struct api *api, struct exchange *exchange)
 {
     const struct route *route = find_route(exchange_path(exchange));
@@ -138,6 +173,7 @@ static const struct route *call_init(struct call *call, struct api *api, struct 
         .now_us = clock_monotonic_us(),
     };
     choose_request_id(call);
+    choose_trace(call);
     return route;
 }
 
@@ -152,12 +188,26 @@ static int check_method(const struct route *route, const struct call *call, stru
     return -1;
 }
 
-static int check_admin(struct call *call, const char *authorization, struct fault *fault)
+static bool is_admin(const struct route *route)
 {
-    if (auth_check_admin(call->live->auth, authorization, &call->identity))
-        return 0;
-    return fault_code(fault, 401, "invalid_admin_key",
-                      "send a key of access.admin_keys as 'Authorization: Bearer KEY'");
+    return (route->scope & (SCOPE_ADMIN | SCOPE_USAGE)) != 0;
+}
+
+static int refuse_key(const struct route *route, enum auth_outcome outcome, struct fault *fault)
+{
+    static const char *const reasons[AUTH_OUTCOME_COUNT] = {
+        [AUTH_ABSENT] = "No API key: send it as 'Authorization: Bearer KEY'",
+        [AUTH_UNKNOWN] = "The API key is not known to this server",
+        [AUTH_EXPIRED] = "The API key has expired",
+        [AUTH_REVOKED] = "The API key was revoked"};
+    const char *scope = access_scope_name(route->scope);
+    if (outcome != AUTH_SCOPE)
+        return fault_code(fault, 401, is_admin(route) ? "invalid_admin_key" : "invalid_api_key",
+                          "%s; its scopes must have '%s' in them", reasons[outcome], scope);
+    (void)fault_code(fault, 403, "insufficient_scope",
+                     "The API key is not for this: its scopes must have '%s' in them", scope);
+    fault->scope = scope;
+    return -1;
 }
 
 static int check_key(const struct route *route, struct call *call, struct fault *fault)
@@ -165,14 +215,14 @@ static int check_key(const struct route *route, struct call *call, struct fault 
     const char *authorization = exchange_header(call->exchange, "authorization");
     if (authorization != NULL && exchange_header_differs(call->exchange, "authorization"))
         return fault_code(fault, 400, "ambiguous_header", "send 'Authorization' once");
-    if ((route->flags & ROUTE_ADMIN) != 0)
-        return check_admin(call, authorization, fault);
-    if (auth_check(call->live->auth, authorization, &call->identity) ||
-        (route->flags & ROUTE_OPEN) != 0)
+    if (route->scope == OPEN)
         return 0;
-    return fault_code(fault, 401, "invalid_api_key",
-                      authorization == NULL ? "No API key: send it as 'Authorization: Bearer KEY'"
-                                            : "The API key is not known to this server");
+    enum auth_outcome outcome = auth_check(call->live->auth, authorization, route->scope,
+                                           clock_unix_us() / 1000000, &call->identity);
+    if (outcome == AUTH_GRANTED)
+        return 0;
+    metrics_key_refused(call->api->server->metrics, outcome);
+    return refuse_key(route, outcome, fault);
 }
 
 /* A browser may post text/plain or a form to any address without asking; JSON it may not. */
@@ -186,12 +236,24 @@ static int check_content_type(const struct call *call, struct fault *fault)
     return fault_set(fault, 415, NULL, "the body must be JSON: send 'Content-Type: %s'", wanted);
 }
 
+static int check_memory(const struct call *call, struct fault *fault)
+{
+    if (!atomic_load_explicit(&call->api->server->memory_over, memory_order_relaxed))
+        return 0;
+    (void)fault_code(fault, 503, "overloaded",
+                     "the server's memory is past its limit; try again in a moment, or ask another "
+                     "one");
+    fault->retry_after_s = MEMORY_RETRY_AFTER_S;
+    fault->limited = LIMITED_MEMORY;
+    return -1;
+}
+
 /* The head says no model: only when every engine is full is the answer known already. */
 static int check_admission(const struct call *call, struct fault *fault)
 {
     const struct server *server = call->api->server;
     for (uint32_t i = 0; i < server->model_count; i++)
-        if (generation_admission(&server->models[i], fault) == 0)
+        if (generation_admission(call, &server->models[i], fault) == 0)
             return 0;
     return server->model_count == 0 ? fault_code(fault, 503, "not_ready", "no model is loaded")
                                     : -1;
@@ -202,7 +264,7 @@ static bool is_hidden(const struct route *route, const struct call *call)
     unsigned door = (route->flags & ROUTE_INSIDE) != 0 ? EXCHANGE_DOOR_ADMIN : EXCHANGE_DOOR_PUBLIC;
     if ((route->flags & ROUTE_ANYWHERE) == 0 && (exchange_door(call->exchange) & door) == 0)
         return true;
-    return (route->flags & ROUTE_ADMIN) != 0 && !auth_has_admin(call->live->auth);
+    return is_admin(route) && !auth_has_admin(call->live->auth);
 }
 
 /* Of a request that would generate; arrives: for the first time, so that it is charged once. */
@@ -225,6 +287,8 @@ static int check_head(const struct route *route, struct call *call, bool arrives
     if (strcmp(route->method, "POST") != 0)
         return 0;
     if (check_content_type(call, fault) < 0)
+        return -1;
+    if (!is_admin(route) && check_memory(call, fault) < 0)
         return -1;
     return (route->flags & ROUTE_GENERATES) != 0 ? check_bounds(call, arrives, fault) : 0;
 }

@@ -83,7 +83,8 @@ static void answer_with(struct call *call, enum request_kind kind,
     const char *body = exchange_body(call->exchange, &count);
     struct request request;
     struct fault fault;
-    if (request_parse(kind, body, count, &request, &fault) < 0) {
+    if (request_parse(kind, body, count, call->live->config->json_depth_max, &request, &fault) <
+        0) {
         answer_fault(call, &fault, NULL);
         return;
     }

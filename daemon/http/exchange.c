@@ -157,7 +157,9 @@ void exchange_add_field(struct exchange *exchange, const char *name, size_t name
                         const char *value, size_t value_count)
 {
     size_t bytes = exchange->field_bytes + name_count + value_count;
-    if (exchange->field_count == EXCHANGE_HEADERS_MAX || bytes > EXCHANGE_HEADER_BYTES_MAX) {
+    const struct listener_limits *limits = &exchange->connection->listener->limits;
+    assert(limits->headers_max <= EXCHANGE_HEADERS_MAX);
+    if (exchange->field_count >= limits->headers_max || bytes > limits->header_bytes_max) {
         exchange->head_fault = 431;
         return;
     }
@@ -366,12 +368,33 @@ void exchange_abort(struct exchange *exchange)
     exchange_break(exchange);
 }
 
+/* As JSON has it. */
+static const char *refusal_code(uint32_t status)
+{
+    switch (status) {
+    case 408:
+        return "\"request_too_slow\"";
+    case 413:
+        return "\"body_too_large\"";
+    case 414:
+        return "\"path_too_long\"";
+    case 431:
+        return "\"headers_too_large\"";
+    default:
+        return "null";
+    }
+}
+
 void exchange_refuse(struct exchange *exchange, uint32_t status, const char *message)
 {
     struct listener *listener = exchange->connection->listener;
     if (exchange->broken || exchange->answer_state == ANSWER_COMPLETE)
         return;
     COUNTER_ADD(listener->counters.protocol_errors, 1);
+    if (status == 414 || status == 431)
+        COUNTER_ADD(listener->counters.heads_refused, 1);
+    else if (status == 413)
+        COUNTER_ADD(listener->counters.bodies_refused, 1);
     bool begun = exchange->answer_state != ANSWER_NONE;
     exchange_vanish(exchange);
     exchange->broken = false;
@@ -383,8 +406,9 @@ void exchange_refuse(struct exchange *exchange, uint32_t status, const char *mes
     text_init(&body);
     text_append_string(&body, "{\"error\":{\"message\":");
     text_append_json(&body, message, strlen(message));
-    text_append_format(&body, ",\"type\":\"%s\",\"param\":null,\"code\":null}}",
-                       status == 503 ? "server_error" : "invalid_request_error");
+    text_append_format(&body, ",\"type\":\"%s\",\"param\":null,\"code\":%s}}",
+                       status == 503 ? "server_error" : "invalid_request_error",
+                       refusal_code(status));
     const struct http_header type = {"content-type", "application/json"};
     exchange_respond(exchange, status, &type, 1, body.bytes, body.count);
     text_destroy(&body);

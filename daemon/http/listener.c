@@ -26,6 +26,8 @@ void listener_limits_default(struct listener_limits *ret)
         .connections_max = 10000,
         .streams_max = 128,
         .body_bytes_max = 16u * 1024u * 1024u,
+        .headers_max = EXCHANGE_HEADERS_MAX,
+        .header_bytes_max = EXCHANGE_HEADER_BYTES_MAX,
         .header_timeout_ms = 10000,
         .body_timeout_ms = 60000,
         .idle_timeout_ms = 120000,
@@ -135,14 +137,11 @@ static uint64_t shortest_limit(const struct listener_limits *limits)
 
 /* -- The flush: the end of every turn -- */
 
-static void on_flush(evutil_socket_t fd, short what, void *argument)
+void listener_flush(struct listener *listener)
 {
-    (void)fd;
-    (void)what;
-    struct listener *listener = argument;
-    listener_tick(listener);
     struct connection *connection = listener->dirty_head;
     listener->dirty_head = listener->dirty_tail = NULL;
+    listener->dirty_count = 0;
     listener->flushing = true;
     while (connection != NULL) {
         struct connection *next = connection->dirty_next;
@@ -154,6 +153,15 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     const struct timeval at_once = {0, 0};
     if (listener->dirty_head != NULL && event_add(&listener->flush_later, &at_once) != 0)
         event_active(&listener->flush, EV_TIMEOUT, 0);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct listener *listener = argument;
+    listener_tick(listener);
+    listener_flush(listener);
 }
 
 /* -- Accepting -- */
@@ -357,6 +365,8 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
     *ret = (struct listener_stats){
         .connections = atomic_load_explicit(&from->connections, memory_order_relaxed),
         .exchanges = atomic_load_explicit(&from->exchanges, memory_order_relaxed),
+        .heads_refused = atomic_load_explicit(&from->heads_refused, memory_order_relaxed),
+        .bodies_refused = atomic_load_explicit(&from->bodies_refused, memory_order_relaxed),
         .accepted = atomic_load_explicit(&from->accepted, memory_order_relaxed),
         .refused = atomic_load_explicit(&from->refused, memory_order_relaxed),
         .requests_h1 = atomic_load_explicit(&from->requests_h1, memory_order_relaxed),

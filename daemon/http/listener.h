@@ -48,6 +48,8 @@ struct listener_limits {
     uint32_t connections_max;   /* of this worker; beyond, accepted and closed at once */
     uint32_t streams_max;       /* HTTP/2 streams at once on a connection */
     size_t body_bytes_max;      /* 413 beyond */
+    uint32_t headers_max;       /* 431 beyond; at most EXCHANGE_HEADERS_MAX */
+    size_t header_bytes_max;    /* the same; EXCHANGE_HEADER_BYTES_MAX */
     uint32_t header_timeout_ms; /* connection start or keep-alive to complete head: 408 */
     uint32_t body_timeout_ms;   /* head to complete body: 408 */
     uint32_t idle_timeout_ms;   /* no exchange open: closed */
@@ -101,7 +103,8 @@ void listener_drain(struct listener *listener);
 void listener_free(struct listener *listener);
 
 struct listener_stats {
-    uint32_t connections, exchanges; /* open now */
+    uint32_t connections, exchanges;        /* open now */
+    uint64_t heads_refused, bodies_refused; /* too many or too large: 414 and 431, and 413 */
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */
     uint64_t forwarded_errors; /* requests whose X-Forwarded-For or Forwarded is not believed */

@@ -11,6 +11,7 @@
 #include <nghttp2/nghttp2.h>
 #include <stdatomic.h>
 
+#define LISTENER_DIRTY_MAX          2u   /* touched and readable: flushed without waiting */
 #define LISTENER_ACCEPTS_MAX        64u  /* a turn ... */
 #define LISTENER_SHARED_ACCEPTS_MAX 4u   /* ... and of a queue that other workers take from too */
 #define LISTENER_ACCEPT_PAUSE_MS    100u /* after the process ran out of descriptors */
@@ -19,6 +20,7 @@
 /* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
+    _Atomic uint64_t heads_refused, bodies_refused;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
     _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
@@ -71,7 +73,11 @@ struct listener {
     /* links */
     struct connection *connections;
     struct connection *dirty_head, *dirty_tail;
+    uint32_t dirty_count;
 };
+
+/* Flushes every connection that was touched; some are freed. */
+void listener_flush(struct listener *listener);
 
 /* Reads the clocks; at the start of every event's callback. */
 void listener_tick(struct listener *listener);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity_source.c -- a file is another when its device, inode, size, or time of change is. The
- * time of change (ctime) cannot be set by programs that keep a file's mtime, and moves with the
- * mode, which may be what was wrong. A stamp is taken before the file is read: what is written in
- * between is seen by the next look.
+/* identity_source.c -- a stamp is taken before the file is read (file_stamp.h).
  *
  * A program that writes the file in place may be seen half-way: then the half is refused, the old
  * rules stay, and the whole is another file again. */
 #include "policy/users/identity_source.h"
 
+#include "base/file_stamp.h"
 #include "policy/users/guards.h"
 
 #include <assert.h>
@@ -15,18 +13,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define FILES       2u
 #define RETIRED_MAX 8u /* that somebody still reads: a look waits for the next rather than grow */
-
-struct stamp {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec changed;
-    bool there;
-};
 
 struct retired {
     struct identity_rules *rules; /* NULL: the place is free */
@@ -40,7 +29,7 @@ struct identity_source {
     const char *files[FILES]; /* NULL for what is not configured */
     /* under the lock */
     pthread_mutex_t lock;
-    struct stamp stamps[FILES];
+    struct file_stamp stamps[FILES];
     struct retired retired[RETIRED_MAX];
     /* shared */
     _Atomic(struct identity_rules *) rules; /* NULL: no file is configured */
@@ -78,31 +67,12 @@ static int copy_settings(struct identity_source *source, const struct policy_ide
     return 0;
 }
 
-static struct stamp stamp_of(const char *path)
-{
-    struct stat status;
-    if (path == NULL || stat(path, &status) != 0)
-        return (struct stamp){.there = false};
-    return (struct stamp){.device = status.st_dev,
-                          .inode = status.st_ino,
-                          .size = status.st_size,
-                          .changed = status.st_ctim,
-                          .there = true};
-}
-
-static bool same(const struct stamp *a, const struct stamp *b)
-{
-    return a->there == b->there && a->device == b->device && a->inode == b->inode &&
-           a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
-           a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
 static bool take_stamps(struct identity_source *source)
 {
     bool changed = false;
     for (uint32_t i = 0; i < FILES; i++) {
-        struct stamp now = stamp_of(source->files[i]);
-        changed = changed || !same(&now, &source->stamps[i]);
+        struct file_stamp now = file_stamp(source->files[i]);
+        changed = changed || !file_stamp_same(&now, &source->stamps[i]);
         source->stamps[i] = now;
     }
     return changed;

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each bound, met by what offends it: the error it names, its counter, and another client who notices
 nothing. The table of them is in daemon/README.md."""
+import concurrent.futures
 import contextlib
 import http.client
 import json
 import signal
+import socket
 import time
 
 from conftest import MODEL
@@ -107,8 +109,8 @@ def test_tokens_a_minute(start, tmp_path):
 
 def test_tokens_that_were_not_used_go_back(start, tmp_path):
     server = serve(start, tmp_path, "limits: {tokens_per_minute: 400}\n")
-    for _ in range(3):  # each reserves most of the minute, and uses a few of it
-        assert ask(server, "acme", max_tokens=300, stop=[" ", "e", "o", "1", ","])[0] == 200
+    for _ in range(3):  # each reserves half of the minute and more, and uses a tenth
+        assert ask(server, "acme", max_tokens=200, stop=[" ", "e", "o", "1", ","])[0] == 200
         server.wait_metric(0, "weir_limited_running")
 
 
@@ -122,3 +124,113 @@ def test_requests_at_once(start, tmp_path):
     server.wait_metric(0, "weir_limited_running")
     assert ask(server, "acme")[0] == 200
     assert server.metric("weir_limited_total", limit="concurrent") == 1
+
+
+def raw(server, text):
+    """What comes back over HTTP/1.1 for these bytes, until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(text.encode())
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(65536):
+                answer += piece
+    return answer.decode()
+
+
+def test_heads(start, tmp_path):
+    server = serve(start, tmp_path, "server: {limits: {headers: 16, header_bytes: 1KiB}}\n")
+    many = "".join(f"x-{i}: 1\r\n" for i in range(16))
+    for head in (many, f"x: {'v' * 1024}\r\n"):
+        answer = raw(server, f"GET /health HTTP/1.1\r\nhost: a\r\n{head}\r\n")
+        assert answer.startswith("HTTP/1.1 431 ") and '"headers_too_large"' in answer
+    assert server.metric("weir_limited_total", limit="head") == 2
+    undisturbed(server)
+
+
+def test_bodies(start, tmp_path):
+    server = serve(start, tmp_path, "server: {limits: {body: 4KiB, json_depth: 8}}\n")
+    answer = raw(server, "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 4097\r\n"
+                         "content-type: application/json\r\nauthorization: Bearer sk-acme-secret"
+                         "\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 413 ") and '"body_too_large"' in answer
+    assert server.metric("weir_limited_total", limit="body") == 1
+    deep = eval("[" * 9 + "]" * 9)
+    refused(server, "acme", 400, "json_too_deep", metadata=deep)
+    assert server.metric("weir_limited_total", limit="json") == 1
+    undisturbed(server)
+
+
+def test_a_first_token_that_does_not_come(start, tmp_path):
+    """One runs at a time, and the other waits too long for its turn."""
+    server = serve(start, tmp_path, "engine: {max_sequences: 1, first_token_timeout: 500ms}\n")
+    with streaming(server, "acme"):
+        headers = refused(server, "mill", 503, "first_token_timeout")
+        assert int(headers["retry-after"]) >= 1
+    assert server.metric("weir_limited_total", limit="first_token") == 1
+    server.assert_nothing_leaked()
+    undisturbed(server)
+
+
+def test_a_request_past_its_time(start, tmp_path):
+    server = serve(start, tmp_path, "server: {limits: {request_timeout: 700ms}}\n")
+    with streaming(server, "acme", max_tokens=8000) as answer:
+        rest = answer.read().decode()
+        assert '"code":"request_timeout"' in rest and "[DONE]" not in rest
+    refused(server, "acme", 504, "request_timeout", max_tokens=8000)
+    assert server.metric("weir_limited_total", limit="request_time") == 2
+    server.assert_nothing_leaked()
+
+
+def test_a_wait_that_would_be_too_long(start, tmp_path):
+    server = serve(start, tmp_path, "engine: {max_sequences: 1, max_wait: 1ms}\n")
+    undisturbed(server)  # somebody ended: now it knows how long that takes
+    with streaming(server, "acme"):
+        headers = refused(server, "acme", 429, "wait_too_long")
+        assert int(headers["retry-after"]) >= 1
+        assert server.metric("weir_estimated_wait_seconds", model="m") > 0
+    assert server.metric("weir_limited_total", limit="wait") == 1
+    server.assert_nothing_leaked()
+    undisturbed(server)
+
+
+def test_a_queue_that_is_full(start, tmp_path):
+    server = serve(start, tmp_path, "engine: {max_sequences: 1, max_queue: 1}\n")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with streaming(server, "acme"):
+            waiting = pool.submit(ask, server)
+            server.wait_metric(1, "vllm:num_requests_waiting")
+            headers = refused(server, "acme", 429, "queue_full")
+            assert int(headers["retry-after"]) >= 1
+            assert server.metric("weir_limited_total", limit="queue") == 1
+        assert waiting.result()[0] == 200  # now that the other has gone
+
+
+def test_a_reader_too_slow(start, tmp_path):
+    """Sends 16 answers at once and reads none: what waits for it is bounded."""
+    server = serve(start, tmp_path, "server: {limits: {output_buffer: 64KiB}}\n")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        body = json.dumps({**ASK, "stream": True, "max_tokens": 4000, "n": 16, "logprobs": True,
+                           "top_logprobs": 20})
+        connection.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: "
+                           f"{len(body)}\r\ncontent-type: application/json\r\nauthorization: "
+                           f"Bearer sk-acme-secret\r\n\r\n{body}".encode())
+        server.wait_metric(1, "weir_slow_readers_total", timeout_s=240)
+        undisturbed(server)
+    server.assert_nothing_leaked()
+
+
+def test_memory_past_its_watermark(start, tmp_path):
+    server = serve(start, tmp_path, "server: {limits: {memory: 1MiB}}\n")
+    headers = refused(server, "acme", 503, "overloaded")
+    assert int(headers["retry-after"]) >= 1
+    assert server.get("/health")[0] == 200
+    assert server.metric("weir_memory_over") == 1
+    assert server.metric("weir_memory_watermark_bytes") == 1 << 20
+    assert server.metric("weir_memory_bytes") > 1 << 20
+    assert server.metric("weir_limited_total", limit="memory") == 1
+    server.wait_for("event=memory_over ", 30)
+    reload(server, tmp_path / "weir.yaml", "server: {limits: {memory: auto}}\n")
+    server.wait_for("event=memory_over_ended", 30)
+    undisturbed(server)

@@ -22,6 +22,7 @@ CRASHES_A_LIFE = 5  # on the same files
 CLIENTS = 4
 ANSWERS_MAX = 12 if SANITIZED else 80  # in one life
 USERS = 60
+MIDNIGHT_S, CLOCK_SKEW_S = 60, 5  # a test takes as long; around it users count in both days
 FRAME_BYTES, FRAME_HEAD, RECORD_BYTES, HASH = 4096, 32, 24, 1
 FIGURE = {"window": "rolling_30", "bound": "best"}  # no month's turn between two of its values
 
@@ -59,6 +60,13 @@ class Client(threading.Thread):
             connection.close()
 
 
+def wait_out_midnight():
+    """A test knows one day's files."""
+    left = 86400 - time.time() % 86400
+    if left < MIDNIGHT_S or left > 86400 - CLOCK_SKEW_S:
+        time.sleep(left % 86400 + CLOCK_SKEW_S if left < MIDNIGHT_S else CLOCK_SKEW_S)
+
+
 class Home:
     """A state folder and the daemon on it, which may die."""
 
@@ -66,6 +74,7 @@ class Home:
         self.folder, self.server = folder, None
 
     def start(self):
+        wait_out_midnight()
         self.server = Server("--workers", 2, env={"XDG_STATE_HOME": str(self.folder)})
         return self.server
 

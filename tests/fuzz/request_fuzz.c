@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A body of any bytes, as each kind of request: it is taken whole or refused with a fault that
  * says why; what is taken keeps the limits that the engine asserts. */
+#include "daemon/api/body.h"
 #include "daemon/api/request.h"
 
 #include <assert.h>
@@ -34,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         struct request request;
         struct fault fault = {0};
-        if (request_parse(kinds[i], (const char *)bytes, count, &request, &fault) < 0) {
+        if (request_parse(kinds[i], (const char *)bytes, count, BODY_DEPTH_DEFAULT, &request,
+                          &fault) < 0) {
             assert(fault.status == 400);
             assert(fault.message[0] != '\0');
             assert(request.body == NULL);

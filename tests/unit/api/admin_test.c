@@ -55,23 +55,24 @@ static void ask(struct world *world, const char *method, const char *path, const
 static void the_door_opens_to_admin_keys_alone_and_theirs_open_no_other(void **state)
 {
     struct world *world = *state;
-    const char *const wrong[] = {NULL,
-                                 "Bearer sk-one",
-                                 "Bearer ",
-                                 "Basic sk-admin-0123456789",
-                                 "Bearer sk-admin-012345678",
-                                 "Bearer sk-admin-01234567890"};
+    const char *const wrong[] = {NULL, "Bearer ", "Basic sk-admin-0123456789",
+                                 "Bearer sk-admin-012345678", "Bearer sk-admin-01234567890"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ask(world, "POST", USERS, wrong[i], FEED);
         assert_int_equal(world->exchange.status, 401);
         ask(world, "GET", USAGE, wrong[i], NULL);
         assert_int_equal(world->exchange.status, 401);
     }
+    ask(world, "POST", USERS, "Bearer sk-one", FEED); /* known, and for something else */
+    assert_int_equal(world->exchange.status, 403);
+    assert_non_null(strstr(text_string(&world->exchange.headers),
+                           "www-authenticate: Bearer error=\"insufficient_scope\", "
+                           "scope=\"admin\"\n"));
     assert_int_equal(world->policy.feed_steps, 0);
     ask(world, "POST", USERS, ADMIN, FEED);
     assert_int_equal(world->exchange.status, 200);
     ask(world, "GET", "/v1/models", ADMIN, NULL);
-    assert_int_equal(world->exchange.status, 401);
+    assert_int_equal(world->exchange.status, 403);
     ask(world, "GET", USERS, ADMIN, NULL);
     assert_int_equal(world->exchange.status, 405);
 }

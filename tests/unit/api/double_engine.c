@@ -14,6 +14,11 @@ int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, s
     return error_set(err, engine->admission, "the queue is full");
 }
 
+uint64_t engine_wait_us(const struct engine *engine)
+{
+    return engine->wait_us;
+}
+
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,
                   struct error *err)
 {

@@ -104,6 +104,13 @@ void metrics_generation(struct metrics *metrics, uint32_t model,
     metrics->record = *record;
 }
 
+void metrics_tenant(struct metrics *metrics, const char *tenant, uint32_t status)
+{
+    (void)tenant;
+    (void)status;
+    metrics->tenant_answers++;
+}
+
 void metrics_http(struct metrics *metrics, enum http_route route, const char *method,
                   uint32_t status, uint64_t duration_us)
 {
@@ -117,6 +124,11 @@ void metrics_http(struct metrics *metrics, enum http_route route, const char *me
 void metrics_limited(struct metrics *metrics, enum limited limited)
 {
     metrics->limited[limited]++;
+}
+
+void metrics_key_refused(struct metrics *metrics, uint32_t outcome)
+{
+    metrics->keys_refused[outcome]++;
 }
 
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out)
@@ -186,6 +198,8 @@ void world_init(struct world *world, bool with_keys)
     memcpy(world->keys, keys, sizeof keys);
     world->config.user_header = (char *)"X-User-Id";
     world->config.stall_timeout_ms = 1000;
+    world->config.json_depth_max = 64;
+    world->config.output_bytes_max = 1 << 20;
     world->config.api_keys = world->keys;
     world->config.api_key_count = with_keys ? 2 : 0;
     world->engine.context = 64;

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "daemon/api/api.h"
+#include "daemon/api/auth.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
 #include "policy/license/assessment.h"
@@ -66,6 +67,7 @@ struct engine {
     uint32_t context;
     int admission; /* what engine_admission() answers */
     uint32_t retry_after_s;
+    uint64_t wait_us;
     uint32_t submit_limit; /* submissions before ERROR_BUSY */
     struct submission submissions[DOUBLE_SUBMISSIONS_MAX];
     uint32_t submission_count;
@@ -123,8 +125,9 @@ struct policy_model {
 };
 
 struct metrics {
-    uint32_t first_tokens, next_tokens, generations, answers;
+    uint32_t first_tokens, next_tokens, generations, answers, tenant_answers;
     uint32_t limited[LIMITED_COUNT];
+    uint32_t keys_refused[AUTH_OUTCOME_COUNT];
     enum http_route route;
     uint32_t status;
     struct generation_record record;

@@ -371,12 +371,13 @@ static void a_slow_reader_is_dropped_at_the_limit(void **state)
     (void)state;
     struct world *world = setup(false);
     post_chat(world, CHAT(",\"stream\":true"));
-    world->exchange.waiting = GENERATION_WAITING_BYTES_MAX;
+    world->exchange.waiting = world->config.output_bytes_max;
     token(world, 'a', FINISH_NONE);
     assert_false(world->exchange.aborted); /* slow, not too slow */
     world->exchange.waiting++;
     token(world, 'b', FINISH_NONE);
     assert_true(world->exchange.aborted);
+    assert_int_equal(world->metrics.limited[LIMITED_OUTPUT], 1);
     assert_true(world->engine.submissions[0].cancelled);
     engine_double_keep_promises(&world->engine);
     api_wake(world->api);

@@ -19,7 +19,7 @@ static struct request parsed(enum request_kind kind, const char *json)
 {
     struct request request;
     struct fault fault = {0};
-    if (request_parse(kind, json, strlen(json), &request, &fault) < 0)
+    if (request_parse(kind, json, strlen(json), BODY_DEPTH_DEFAULT, &request, &fault) < 0)
         fail_msg("%s: %s", json, fault.message);
     return request;
 }
@@ -29,7 +29,7 @@ static void expect_fault(enum request_kind kind, const char *json, const char *p
 {
     struct request request;
     struct fault fault = {0};
-    if (request_parse(kind, json, strlen(json), &request, &fault) == 0)
+    if (request_parse(kind, json, strlen(json), BODY_DEPTH_DEFAULT, &request, &fault) == 0)
         fail_msg("taken: %s", json);
     assert_int_equal(fault.status, 400);
     if (strcmp(fault.param, param) != 0)
@@ -330,8 +330,8 @@ static void a_body_that_is_not_a_sound_object_is_refused(void **state)
     expect_fault(REQUEST_CHAT, "{\"a\":\"\xff\"}", "", "byte 0xff");
     expect_fault(REQUEST_CHAT, "{\"a\":\"\xed\xa0\x80\"}", "", "byte 0xed");
     expect_fault(REQUEST_CHAT, "{} x", "", "end of file expected");
-    char deep[4 * BODY_DEPTH_MAX];
-    for (size_t depth = BODY_DEPTH_MAX - 1; depth <= BODY_DEPTH_MAX; depth++) {
+    char deep[4 * BODY_DEPTH_DEFAULT];
+    for (size_t depth = BODY_DEPTH_DEFAULT - 1; depth <= BODY_DEPTH_DEFAULT; depth++) {
         struct text json;
         text_init(&json);
         text_append_string(&json, "{\"prompt\":\"x\",\"ignored\":");
@@ -340,7 +340,7 @@ static void a_body_that_is_not_a_sound_object_is_refused(void **state)
         memset(deep, ']', depth);
         text_append(&json, deep, depth);
         text_append_char(&json, '}');
-        if (depth == BODY_DEPTH_MAX) {
+        if (depth == BODY_DEPTH_DEFAULT) {
             expect_fault(REQUEST_COMPLETION, json.bytes, "", "64 levels");
         } else {
             struct request request = parsed(REQUEST_COMPLETION, json.bytes);

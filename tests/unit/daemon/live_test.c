@@ -39,13 +39,15 @@ static void what_began_under_a_set_keeps_it(void **state)
     live_shelf_init(&shelf);
     live_shelf_put(&shelf, make("access: {api_keys: [{key: sk-first-key, tenant: one}]}"));
     assert_true(live_shelf_renew(&shelf, &held));
-    assert_true(auth_check(held->auth, "Bearer sk-first-key", &identity));
+    assert_int_equal(auth_check(held->auth, "Bearer sk-first-key", SCOPE_INFERENCE, 1, &identity),
+                     AUTH_GRANTED);
     struct live *generation = live_ref(held);
     live_shelf_put(&shelf, make("access: {api_keys: [{key: sk-other-key, tenant: two}]}"));
     assert_true(live_shelf_renew(&shelf, &held));
     assert_int_equal(held->number, 2);
     struct auth_identity other;
-    assert_false(auth_check(held->auth, "Bearer sk-first-key", &other));
+    assert_int_equal(auth_check(held->auth, "Bearer sk-first-key", SCOPE_INFERENCE, 1, &other),
+                     AUTH_UNKNOWN);
     assert_string_equal(identity.tenant, "one"); /* ASan watches */
     live_unref(generation);
     live_unref(held);

@@ -82,6 +82,18 @@ static void some_memory_is_available(void **state)
 {
     (void)state;
     assert_true(memory_available() > 0);
+    assert_true(memory_total() >= memory_used());
+    assert_true(memory_used() > 0);
+}
+
+static void past_the_watermark_it_is_over_until_clearly_below(void **state)
+{
+    (void)state;
+    assert_false(memory_is_over(false, 320, 320));
+    assert_true(memory_is_over(false, 321, 320));
+    assert_true(memory_is_over(true, 311, 320));
+    assert_false(memory_is_over(true, 310, 320));
+    assert_false(memory_is_over(true, UINT64_MAX, 0)); /* no watermark */
 }
 
 int main(void)
@@ -92,6 +104,7 @@ int main(void)
         cmocka_unit_test(chosen_context_is_cut_and_asked_one_refused),
         cmocka_unit_test(given_bytes_are_taken),
         cmocka_unit_test(some_memory_is_available),
+        cmocka_unit_test(past_the_watermark_it_is_over_until_clearly_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,11 @@ void api_wake(struct api *api)
     atomic_fetch_add(&stage.wakes, 1);
 }
 
+void api_tick(struct api *api)
+{
+    (void)api;
+}
+
 void api_set_live(struct api *api, struct live *live)
 {
     (void)api;
@@ -346,6 +351,12 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
 {
     (void)engine;
     *ret = stage.stats;
+}
+
+uint64_t engine_wait_us(const struct engine *engine)
+{
+    (void)engine;
+    return 0;
 }
 
 uint32_t engine_context(const struct engine *engine)
