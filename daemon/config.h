@@ -105,12 +105,10 @@ struct config {
     uint32_t admin_key_count;
     struct config_tenant *tenants; /* by name */
     uint32_t tenant_count;
-    char *user_header;   /* "x-user-id" */
-    char *user_headers;  /* further ones, "a, b" */
-    char *jwt_keys_file; /* "" for none, and so below */
+    char *user_header, *user_headers; /* "x-user-id"; further ones, "a, b" */
+    char *jwt_keys_file;              /* "" for none, and so below */
     char *jwt_issuer, *jwt_audience, *jwt_claim, *jwt_header;
     char *gateway_header, *gateway_secret_file;
-    enum certificate_user certificate_user;
     char *state_folder;  /* "": chosen by server_start() */
     char *user_key_file; /* "" for one made in the state folder */
     bool trust_asserted;

@@ -98,7 +98,7 @@ int config_check_tls(const struct config *config, struct error *err)
         return error_set(err, ERROR_INVALID,
                          "client_ca and client_crl are not looked at while client_auth is off: "
                          "set it to optional or required, or leave them out");
-    if (!asks && config->certificate_user != CERTIFICATE_USER_OFF)
+    if (!asks && config->tls.user != CERTIFICATE_USER_OFF)
         return error_set(err, ERROR_INVALID,
                          "users.certificate needs client_auth: optional or required");
     return 0;

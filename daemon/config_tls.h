@@ -28,6 +28,7 @@ struct config_tls {
     enum tls_client_auth client_auth;
     char *client_ca, *client_crl; /* "" for none */
     uint32_t client_depth;
+    enum certificate_user user; /* users.certificate */
 };
 
 struct config;
