@@ -429,3 +429,38 @@ def test_keys_and_tokens_are_told_to_nobody(start, place, tmp_path):
         for needle, how in spellings(text).items():
             assert not any(needle in each.encode() for each in said), (name, how)
             assert not any(needle in each for each in files), (name, how)
+
+
+# -- Shares --
+
+def test_tenants_share_by_weight_and_classes_wait(start, place):
+    """One seat, which everybody wants all the time: who gets it is the scheduler's choice alone."""
+    put(place.keys, "".join(line(f"k_{name}", f"key-{name}", f"tenant={name} scopes=inference")
+                            for name in ("heavy", "light", "later")))
+    server = start("--config", place.configure(
+        "tenants:\n  - {name: heavy, weight: 4}\n  - {name: light, weight: 1}\n"
+        "  - {name: later, priority: 5, weight: 1000}\n"), "--max-sequences", "1", model=False)
+    body = {**ASK, "max_tokens": 8, "ignore_eos": True}
+    done, stop = [], threading.Event()
+
+    def client(name):
+        while not stop.is_set():
+            assert status(server, CHAT, f"key-{name}", body) == 200
+            done.append(name)
+
+    with concurrent.futures.ThreadPoolExecutor(11) as pool:
+        clients = [pool.submit(client, name) for name in ("heavy", "light") for _ in range(5)]
+        try:
+            until(lambda: len(done) >= 10, timeout_s=300)  # all queues are full by now
+            before = len(done)
+            waits = pool.submit(status, server, CHAT, "key-later", body)
+            until(lambda: len(done) >= before + 50, timeout_s=300)
+            assert not waits.done()  # weight is nothing between classes
+            counted = done[before:before + 50]
+        finally:
+            stop.set()
+        assert waits.result(300) == 200
+        for each in clients:
+            each.result(300)
+    assert counted.count("heavy") >= 3 * counted.count("light") > 0, counted
+    server.assert_nothing_leaked()
