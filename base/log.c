@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +13,27 @@
 
 struct log {
     int fd; /* borrowed: log_new's caller */
-    enum log_level least;
-    enum log_format format;
+    _Atomic enum log_level least;
+    _Atomic enum log_format format;
 };
 
 struct log *log_new(int fd, enum log_level least, enum log_format format)
 {
     struct log *log = malloc(sizeof *log);
-    if (log != NULL)
-        *log = (struct log){.fd = fd, .least = least, .format = format};
+    if (log != NULL) {
+        log->fd = fd;
+        atomic_init(&log->least, least);
+        atomic_init(&log->format, format);
+    }
     return log;
+}
+
+void log_set(struct log *log, enum log_level least, enum log_format format)
+{
+    if (log == NULL)
+        return;
+    atomic_store(&log->least, least);
+    atomic_store(&log->format, format);
 }
 
 void log_free(struct log *log)

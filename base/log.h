@@ -20,6 +20,8 @@ struct log;
 /* fd: borrowed, stays open as long as the log. NULL when there is no memory. */
 struct log *log_new(int fd, enum log_level least, enum log_format format);
 void log_free(struct log *log); /* NULL is fine */
+/* From the next line on, of whichever thread. A NULL log has none. */
+void log_set(struct log *log, enum log_level least, enum log_format format);
 
 /* What a line carries. Values of strings are quoted and escaped as the format asks. */
 enum log_field_kind {

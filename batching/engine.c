@@ -39,6 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #define RETRY_WITHOUT_MEMORY_MS 1
 #define STATS_WORDS             ((sizeof(struct engine_stats) + 7) / 8)
@@ -637,6 +638,17 @@ struct engine *engine_start(const struct engine_config *config, struct error *er
 fail:
     engine_free(engine);
     return NULL;
+}
+
+bool engine_stop_until(struct engine *engine, int64_t end_unix_us)
+{
+    if (!engine->started)
+        return true;
+    const struct timespec end = {.tv_sec = (time_t)(end_unix_us / 1000000),
+                                 .tv_nsec = end_unix_us % 1000000 * 1000};
+    mailbox_close(engine->mailbox);
+    engine->started = pthread_timedjoin_np(engine->thread, NULL, &end) != 0;
+    return !engine->started;
 }
 
 void engine_stop(struct engine *engine)

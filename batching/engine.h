@@ -106,6 +106,9 @@ struct engine *engine_start(const struct engine_config *config, struct error *er
 /* Aborts everything, delivers the last events, joins the thread. Then outboxes may be emptied,
  * then engine_free(). */
 void engine_stop(struct engine *engine);
+/* The same, but not past a moment of clock_unix_us(): false when its step has not ended by then;
+ * it stops as soon as that does. */
+bool engine_stop_until(struct engine *engine, int64_t end_unix_us);
 void engine_free(struct engine *engine); /* NULL is fine; after engine_stop() */
 
 /* Any worker. Whether a generation would be taken now: the cheap question before JSON is read and

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/ring.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -240,7 +241,7 @@ static int start(struct access_log *access, uint32_t lines_max, struct error *er
     access->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (access->bell_fd < 0)
         return error_set_errno(err, errno, "access log: eventfd");
-    int failed = pthread_create(&access->thread, NULL, writer_main, access);
+    int failed = thread_start(&access->thread, "access-log", 0, writer_main, access);
     if (failed != 0)
         return error_set_errno(err, failed, "access log: thread");
     access->running = true;

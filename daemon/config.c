@@ -174,6 +174,9 @@ static const char *const sharing_words[] = {"tenant", "all", NULL};
 static const char *const header_words[] = {"any", "x-forwarded-for", "forwarded", NULL};
 static const char *const door_words[] = {"auto", "yes", "no", NULL};
 static const char *const admin_words[] = {"auto", "yes", "no", "also", NULL};
+static const char *const version_words[] = {"1.2", "1.3", NULL};
+static const char *const client_auth_words[] = {"off", "optional", "required", NULL};
+static const char *const certificate_user_words[] = {"off", "subject", "san", "spiffe", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
@@ -183,6 +186,9 @@ static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words like
 static_assert(FORWARDED_BY_ANY == 0 && FORWARDED_BY_RFC == 2, "header_words likewise");
 static_assert(CONFIG_DOOR_AUTO == 0 && CONFIG_DOOR_NO == 2, "door_words likewise");
 static_assert(CONFIG_ADMIN_AUTO == 0 && CONFIG_ADMIN_ALSO == 3, "admin_words likewise");
+static_assert(TLS_VERSION_1_2 == 0 && TLS_VERSION_1_3 == 1, "version_words likewise");
+static_assert(TLS_CLIENT_AUTH_OFF == 0 && TLS_CLIENT_AUTH_REQUIRED == 2, "likewise");
+static_assert(CERTIFICATE_USER_OFF == 0 && CERTIFICATE_USER_SPIFFE == 3, "likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
@@ -191,6 +197,36 @@ static const char *const *bool_words(enum config_kind kind)
     return kind == CONFIG_SWITCH   ? switch_words
            : kind == CONFIG_ON_OFF ? on_off_words
                                    : sharing_words;
+}
+
+/* Of kinds that are an enum, in its order; NULL for others. */
+static const char *const *enum_words(enum config_kind kind)
+{
+    static_assert(sizeof(enum log_level) == sizeof(uint32_t), "all of them have 32 bits");
+    switch (kind) {
+    case CONFIG_HEADER:
+        return header_words;
+    case CONFIG_DOOR:
+        return door_words;
+    case CONFIG_ADMIN:
+        return admin_words;
+    case CONFIG_LEVEL:
+        return level_words;
+    case CONFIG_FORMAT:
+        return format_words;
+    case CONFIG_ENFORCE:
+        return enforce_words;
+    case CONFIG_VIEW:
+        return view_words;
+    case CONFIG_TLS_VERSION:
+        return version_words;
+    case CONFIG_CLIENT_AUTH:
+        return client_auth_words;
+    case CONFIG_CERTIFICATE_USER:
+        return certificate_user_words;
+    default:
+        return NULL;
+    }
 }
 
 int config_key_set(struct config *config, const struct config_key *key, const char *value,
@@ -227,45 +263,15 @@ int config_value_set(void *owner, const struct config_key *key, const char *valu
         if (result == 0)
             *(bool *)place = choice == 1;
         return result;
-    case CONFIG_HEADER:
-        result = read_choice(value, header_words, &choice, err);
-        if (result == 0)
-            *(enum forwarded_by *)place = (enum forwarded_by)choice;
-        return result;
     case CONFIG_MODE:
         return set_mode(place, value, err);
-    case CONFIG_ADMIN:
-        result = read_choice(value, admin_words, &choice, err);
-        if (result == 0)
-            *(enum config_admin *)place = (enum config_admin)choice;
-        return result;
-    case CONFIG_DOOR:
-        result = read_choice(value, door_words, &choice, err);
-        if (result == 0)
-            *(enum config_door *)place = (enum config_door)choice;
-        return result;
-    case CONFIG_LEVEL:
-        result = read_choice(value, level_words, &choice, err);
-        if (result == 0)
-            *(enum log_level *)place = (enum log_level)choice;
-        return result;
-    case CONFIG_FORMAT:
-        result = read_choice(value, format_words, &choice, err);
-        if (result == 0)
-            *(enum log_format *)place = (enum log_format)choice;
-        return result;
-    case CONFIG_ENFORCE:
-        result = read_choice(value, enforce_words, &choice, err);
-        if (result == 0)
-            *(enum policy_enforce *)place = (enum policy_enforce)choice;
-        return result;
-    case CONFIG_VIEW:
-        result = read_choice(value, view_words, &choice, err);
-        if (result == 0)
-            *(enum policy_view *)place = (enum policy_view)choice;
-        return result;
     default:
-        return set_number(place, key, value, err);
+        if (enum_words(key->kind) == NULL)
+            return set_number(place, key, value, err);
+        result = read_choice(value, enum_words(key->kind), &choice, err);
+        if (result == 0)
+            *(uint32_t *)place = (uint32_t)choice; /* of an enum: enum_words() */
+        return result;
     }
 }
 
@@ -334,6 +340,7 @@ void config_free(struct config *config)
     config_release_admin_keys(config);
     config_release_doors(config);
     config_release_tenants(config);
+    config_release_certificates(config);
     for (uint32_t i = 0; i < config->webhook_count; i++)
         release_webhook(&config->webhooks[i]);
     free(config->webhooks);

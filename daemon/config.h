@@ -9,7 +9,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "daemon/api/tenant_limits.h"
+#include "daemon/config_listener.h"
+#include "daemon/config_tenant.h"
+#include "daemon/config_tls.h"
 #include "daemon/http/listener.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
@@ -40,25 +42,6 @@ struct config_model {
     uint64_t cap_users;
 };
 
-/* What a listener's switches say where they say nothing: by what else there is. */
-enum config_door { CONFIG_DOOR_AUTO, CONFIG_DOOR_YES, CONFIG_DOOR_NO };
-
-/* Whether /metrics, /admin and the like are at a listener, and requests. Auto: both, while no
- * listener is for them; else requests alone. */
-enum config_admin { CONFIG_ADMIN_AUTO, CONFIG_ADMIN_YES, CONFIG_ADMIN_NO, CONFIG_ADMIN_ALSO };
-
-/* A socket besides server.listen: of a TCP port, at a path, or one that systemd opened. */
-struct config_listener {
-    char *address; /* "" for the other two kinds */
-    uint16_t port;
-    char *unix_path;  /* "" for none, and so below */
-    char *activation; /* the socket's name with systemd */
-    uint32_t mode;    /* permissions of unix_path */
-    enum config_door tls;
-    bool proxy_protocol;
-    enum config_admin admin;
-};
-
 struct config_webhook {
     char *name; /* as logs have it; default: "webhook-1", by its place */
     char *url;
@@ -75,17 +58,6 @@ struct config_admin_key {
     char *name; /* as the log has whoever holds it; default: "admin-1", by its place */
 };
 
-/* What a tenant may, and how it stands beside others. One named "*" is for all without an entry,
- * those without a name too. Its numbers are rows of config_tenants.c. */
-struct config_tenant {
-    char *name;
-    char **models; /* ids of those that it may use; none: all */
-    uint32_t model_count;
-    int32_t priority;          /* its class: lower runs first, and others wait */
-    float weight;              /* of its share of the tokens within its class */
-    struct tenant_rates rates; /* its own; CONFIG_TENANT_UNSAID: as config->rates has it */
-};
-
 struct config {
     _Atomic uint32_t references; /* config_ref(), config_free() */
     char *path;                  /* of the file, "" where there is none */
@@ -100,16 +72,16 @@ struct config {
     uint32_t listener_count;
     struct network *trusted; /* what trust.proxies has */
     struct listener_trust trust;
-    uint32_t workers;                /* 0: chosen from the cores */
-    char *tls_certificate, *tls_key; /* "" for clear text */
+    uint32_t workers; /* 0: chosen from the cores */
+    struct config_tls tls;
     struct listener_limits limits;
     uint32_t json_depth_max;
     uint64_t output_bytes_max;   /* of a stream, waiting for a slow reader */
     uint32_t request_timeout_ms; /* from the head to the end of the answer; 0: none */
     uint64_t memory_watermark;   /* bytes, above which requests are refused; 0: chosen */
-    uint32_t drain_timeout_ms;
-    uint32_t stall_timeout_ms; /* a step that hangs longer makes /health 503 */
-    struct tenant_rates rates; /* of each tenant whose entry says nothing else */
+    uint32_t drain_timeout_ms, drain_delay_ms; /* delay: still accepting, no longer ready */
+    uint32_t stall_timeout_ms;                 /* a step that hangs longer makes /health 503 */
+    struct tenant_rates rates;                 /* of each tenant whose entry says nothing else */
     /* models */
     struct config_model *models;
     uint32_t model_count;
@@ -125,14 +97,16 @@ struct config {
     /* access and users */
     struct config_api_key *api_keys; /* none: everyone may ask */
     uint32_t api_key_count;
-    char *keys_file;                     /* "" for a credential where there is one, or none */
+    char *keys_file;       /* "" for a credential where there is one, or none */
+    char *access_jwt_keys; /* "" for none */
+    char *access_jwt_issuer, *access_jwt_audience;
+    char *access_jwt_tenant_claim, *access_jwt_scope_claim;
     struct config_admin_key *admin_keys; /* none: there is no /admin */
     uint32_t admin_key_count;
     struct config_tenant *tenants; /* by name */
     uint32_t tenant_count;
-    char *user_header;   /* "x-user-id" */
-    char *user_headers;  /* further ones, "a, b" */
-    char *jwt_keys_file; /* "" for none, and so below */
+    char *user_header, *user_headers; /* "x-user-id"; further ones, "a, b" */
+    char *jwt_keys_file;              /* "" for none, and so below */
     char *jwt_issuer, *jwt_audience, *jwt_claim, *jwt_header;
     char *gateway_header, *gateway_secret_file;
     char *state_folder;  /* "": chosen by server_start() */
@@ -162,6 +136,11 @@ struct config {
     uint32_t access_slow_ms; /* those as slow always do */
     uint32_t access_buffer;  /* lines that may wait to be written */
     bool access_addresses;   /* lines name the client's address */
+    /* tracing */
+    char *trace_endpoint;     /* "": no spans are sent */
+    char *trace_headers_file; /* "" for none */
+    uint32_t trace_sample;    /* share of traces that begin here, in millionths */
+    uint32_t trace_queue;     /* requests that may wait to be sent */
 };
 
 enum config_command { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
@@ -181,13 +160,6 @@ int config_read(const char *path, struct config **ret, struct error *err);
 struct config *config_ref(struct config *config); /* returns config; any thread */
 /* Gives a reference back, and with the last one the rest. NULL is fine. Any thread. */
 void config_free(struct config *config);
-/* Of that name, else of "*", else all defaults; never NULL. Borrowed: config. */
-const struct config_tenant *config_tenant(const struct config *config, const char *name);
-/* Its own limits, or those of all. */
-struct tenant_rates config_tenant_rates(const struct config *config,
-                                        const struct config_tenant *tenant);
-bool config_tenant_may_use(const struct config_tenant *tenant, const char *model);
-
 /* server.listen as a listener, its strings borrowed; address "" where there is none. */
 void config_first_listener(const struct config *config, struct config_listener *ret);
 const char *config_usage(void); /* the text of --help */

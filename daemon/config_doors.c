@@ -119,7 +119,7 @@ static int check_listener(const struct config *config, uint32_t index, struct er
                          "server.listeners[%u]: a listener before it, or server.listen, is at the "
                          "same place",
                          index);
-    if (listener->tls == CONFIG_DOOR_YES && config->tls_certificate[0] == '\0')
+    if (listener->tls == CONFIG_DOOR_YES && !config_has_tls(config))
         return error_set(err, ERROR_INVALID,
                          "server.listeners[%u].tls: needs server.tls.certificate and key", index);
     return 0;

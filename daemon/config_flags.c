@@ -138,10 +138,9 @@ static int check_whole(const struct config *config, const char *file, struct err
     if (config->model_count == 0)
         return error_set(err, code,
                          "%s: no model: give --model PATH, or a list under models:", name);
-    if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
-        return error_set(err, code,
-                         "%s: server.tls: certificate and key go together; one is missing", name);
     struct error inner = {0};
+    if (config_check_tls(config, &inner) != 0)
+        return error_set(err, code, "%s: server.tls: %s", name, inner.text);
     if (config_check_listeners(config, &inner) != 0)
         return error_set(err, code, "%s: %s", name, inner.text);
     return config_check_tenants(config, err) == 0 ? 0 : error_wrap(err, "%s", name);
@@ -194,11 +193,13 @@ const char *config_usage(void)
            "  weir [serve] --model PATH [flags]      serve a GGUF file\n"
            "  weir [serve] --config FILE [flags]     serve what the file says\n"
            "  weir check MODEL|FOLDER|ID [flags]     what a model's licence asks of you\n"
+           "  weir health [--ready]                  whether a running daemon is well\n"
            "  weir licenses list|show|lint           the licences that are known\n"
            "  weir keys new|list|revoke              API keys in a file, hashed\n"
            "  weir report --month YYYY-MM            users and licences of a month, as evidence\n"
            "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "  weir usage [flags]                     users counted now, from a running daemon\n"
+           "  weir top [flags]                       what a running daemon is busy with\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"

@@ -16,23 +16,26 @@
 #define CONFIG_PATH_BYTES_MAX 4095u
 
 enum config_kind {
-    CONFIG_TEXT,     /* char *, at least `least` and at most `most` bytes */
-    CONFIG_U16,      /* uint16_t */
-    CONFIG_U32,      /* uint32_t */
-    CONFIG_BYTES,    /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
-    CONFIG_DURATION, /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
-    CONFIG_SHARE,    /* uint32_t, millionths: "1.0", "0.01" */
-    CONFIG_SWITCH,   /* bool: true or false */
-    CONFIG_ON_OFF,   /* bool: on or off */
-    CONFIG_SHARING,  /* bool: all or tenant */
-    CONFIG_HEADER,   /* enum forwarded_by */
-    CONFIG_DOOR,     /* enum config_door: auto, yes or no */
-    CONFIG_ADMIN,    /* enum config_admin */
-    CONFIG_MODE,     /* uint32_t, permissions: 0660 */
-    CONFIG_LEVEL,    /* enum log_level */
-    CONFIG_ENFORCE,  /* enum policy_enforce */
-    CONFIG_VIEW,     /* enum policy_view */
-    CONFIG_FORMAT    /* enum log_format */
+    CONFIG_TEXT,            /* char *, at least `least` and at most `most` bytes */
+    CONFIG_U16,             /* uint16_t */
+    CONFIG_U32,             /* uint32_t */
+    CONFIG_BYTES,           /* uint64_t or size_t: "512MiB", "2GiB", "4096" */
+    CONFIG_DURATION,        /* uint32_t, milliseconds: "500ms", "30s", "5m", "1h" */
+    CONFIG_SHARE,           /* uint32_t, millionths: "1.0", "0.01" */
+    CONFIG_SWITCH,          /* bool: true or false */
+    CONFIG_ON_OFF,          /* bool: on or off */
+    CONFIG_SHARING,         /* bool: all or tenant */
+    CONFIG_HEADER,          /* enum forwarded_by */
+    CONFIG_DOOR,            /* enum config_door: auto, yes or no */
+    CONFIG_ADMIN,           /* enum config_admin */
+    CONFIG_MODE,            /* uint32_t, permissions: 0660 */
+    CONFIG_LEVEL,           /* enum log_level */
+    CONFIG_ENFORCE,         /* enum policy_enforce */
+    CONFIG_VIEW,            /* enum policy_view */
+    CONFIG_FORMAT,          /* enum log_format */
+    CONFIG_TLS_VERSION,     /* enum tls_version */
+    CONFIG_CLIENT_AUTH,     /* enum tls_client_auth */
+    CONFIG_CERTIFICATE_USER /* enum certificate_user */
 };
 
 struct config_key {
@@ -126,6 +129,12 @@ int config_check_listeners(const struct config *config, struct error *err);
 void config_release_doors(struct config *config);
 
 void config_release_admin_keys(struct config *config);
+
+/* pair: borrowed for the call. */
+int config_add_certificate(struct config *config, const struct tls_pair *pair, struct error *err);
+void config_release_certificates(struct config *config);
+/* What no single key of server.tls can know. The caller adds which file. */
+int config_check_tls(const struct config *config, struct error *err);
 
 /* Nothing declared, in place of what config has. */
 int config_declare_nothing(struct config *config, struct error *err);

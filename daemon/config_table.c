@@ -27,11 +27,24 @@ const struct config_key config_keys[] = {
     {"server", "workers", "--workers", "auto", CONFIG_U32, true, AT(workers), 1, 256},
     {"server", "drain_timeout", NULL, "30s", CONFIG_DURATION, false, AT(drain_timeout_ms), 0,
      DAY_MS},
+    {"server", "drain_delay", NULL, "0s", CONFIG_DURATION, false, AT(drain_delay_ms), 0, DAY_MS},
     {"server", "stall_timeout", NULL, "15s", CONFIG_DURATION, false, AT(stall_timeout_ms), 1000,
      DAY_MS},
-    {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls_certificate),
+    {"server.tls", "certificate", "--tls-certificate", "", CONFIG_TEXT, false, AT(tls.certificate),
      0, PATH_BYTES_MAX},
-    {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls_key), 0, PATH_BYTES_MAX},
+    {"server.tls", "key", "--tls-key", "", CONFIG_TEXT, false, AT(tls.key), 0, PATH_BYTES_MAX},
+    {"server.tls", "min_version", NULL, "1.2", CONFIG_TLS_VERSION, false, AT(tls.version_min), 0,
+     0},
+    {"server.tls", "ticket_rotation", NULL, "12h", CONFIG_DURATION, false,
+     AT(tls.ticket_rotation_ms), 1000, 7 * DAY_MS},
+    {"server.tls", "ticket_keys_file", NULL, "", CONFIG_TEXT, false, AT(tls.ticket_keys_file), 0,
+     PATH_BYTES_MAX},
+    {"server.tls", "client_auth", NULL, "off", CONFIG_CLIENT_AUTH, false, AT(tls.client_auth), 0,
+     0},
+    {"server.tls", "client_ca", NULL, "", CONFIG_TEXT, false, AT(tls.client_ca), 0, PATH_BYTES_MAX},
+    {"server.tls", "client_crl", NULL, "", CONFIG_TEXT, false, AT(tls.client_crl), 0,
+     PATH_BYTES_MAX},
+    {"server.tls", "client_depth", NULL, "3", CONFIG_U32, false, AT(tls.client_depth), 0, 16},
     {"server.limits", "connections", NULL, "10000", CONFIG_U32, false, LIMIT(connections_max), 1,
      1000000},
     {"server.limits", "connections_per_address", NULL, "auto", CONFIG_U32, true,
@@ -87,6 +100,13 @@ const struct config_key config_keys[] = {
      0},
     {"engine", "prefix_sharing", NULL, "tenant", CONFIG_SHARING, false, AT(share_prefixes), 0, 0},
     {"access", "keys_file", NULL, "", CONFIG_TEXT, false, AT(keys_file), 0, PATH_BYTES_MAX},
+    {"access.jwt", "keys", NULL, "", CONFIG_TEXT, false, AT(access_jwt_keys), 0, PATH_BYTES_MAX},
+    {"access.jwt", "issuer", NULL, "", CONFIG_TEXT, false, AT(access_jwt_issuer), 0, 512},
+    {"access.jwt", "audience", NULL, "", CONFIG_TEXT, false, AT(access_jwt_audience), 0, 512},
+    {"access.jwt", "tenant_claim", NULL, "", CONFIG_TEXT, false, AT(access_jwt_tenant_claim), 0,
+     127},
+    {"access.jwt", "scope_claim", NULL, "scope", CONFIG_TEXT, false, AT(access_jwt_scope_claim), 0,
+     127},
     {"users", "header", NULL, "x-user-id", CONFIG_TEXT, false, AT(user_header), 1, 127},
     {"users", "headers", NULL, "", CONFIG_TEXT, false, AT(user_headers), 0, 1023},
     {"users", "jwt_keys", NULL, "", CONFIG_TEXT, false, AT(jwt_keys_file), 0, PATH_BYTES_MAX},
@@ -98,6 +118,7 @@ const struct config_key config_keys[] = {
      127},
     {"users", "gateway_secret_file", NULL, "", CONFIG_TEXT, false, AT(gateway_secret_file), 0,
      PATH_BYTES_MAX},
+    {"users", "certificate", NULL, "off", CONFIG_CERTIFICATE_USER, false, AT(tls.user), 0, 0},
     {"users", "state", "--state", "auto", CONFIG_TEXT, true, AT(state_folder), 1, PATH_BYTES_MAX},
     {"users", "key_file", NULL, "", CONFIG_TEXT, false, AT(user_key_file), 0, PATH_BYTES_MAX},
     {"users", "trust_asserted", NULL, "false", CONFIG_SWITCH, false, AT(trust_asserted), 0, 0},
@@ -120,14 +141,20 @@ const struct config_key config_keys[] = {
     {"access_log", "sample", NULL, "1.0", CONFIG_SHARE, false, AT(access_sample), 0, 1000000},
     {"access_log", "slow", NULL, "10s", CONFIG_DURATION, false, AT(access_slow_ms), 1, DAY_MS},
     {"access_log", "buffer", NULL, "8192", CONFIG_U32, false, AT(access_buffer), 2, 1048576},
+    {"tracing", "endpoint", NULL, "", CONFIG_TEXT, false, AT(trace_endpoint), 0, 1023},
+    {"tracing", "sample", NULL, "0.01", CONFIG_SHARE, false, AT(trace_sample), 0, 1000000},
+    {"tracing", "headers_file", NULL, "", CONFIG_TEXT, false, AT(trace_headers_file), 0,
+     PATH_BYTES_MAX},
+    {"tracing", "queue", NULL, "2048", CONFIG_U32, false, AT(trace_queue), 2, 65536},
     {"access_log", "addresses", NULL, "false", CONFIG_SWITCH, false, AT(access_addresses), 0, 0},
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 static_assert(sizeof config_keys / sizeof config_keys[0] <= CONFIG_KEYS_MAX, "raise it");
 static_assert(sizeof(size_t) == sizeof(uint64_t), "CONFIG_BYTES writes both");
 
-const char *const config_sections[] = {
-    "",      "server", "server.tls", "server.limits", "limits", "engine",    "access",
-    "users", "fleet",  "alerts",     "licenses",      "log",    "access_log"};
+const char *const config_sections[] = {"",       "server",     "server.tls", "server.limits",
+                                       "limits", "engine",     "access",     "access.jwt",
+                                       "users",  "fleet",      "alerts",     "licenses",
+                                       "log",    "access_log", "tracing"};
 const uint32_t config_section_count = sizeof config_sections / sizeof config_sections[0];
 static_assert(sizeof config_sections / sizeof config_sections[0] <= CONFIG_SECTIONS_MAX, "raise");

@@ -42,6 +42,8 @@ struct raw {
     uint32_t trusted_count;
     struct config_raw_tenant *tenants;
     uint32_t tenant_count;
+    struct tls_pair *certificates;
+    uint32_t certificate_count;
     struct declaration *declaration; /* NULL where the file has no operator section */
 };
 
@@ -53,7 +55,9 @@ struct schema {
     cyaml_schema_field_t admin_key_fields[3];
     cyaml_schema_field_t tenant_fields[2 + CONFIG_TENANT_KEYS_MAX + 1];
     cyaml_schema_field_t listener_fields[CONFIG_LISTENER_KEYS + 1];
-    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, listener, root;
+    cyaml_schema_field_t certificate_fields[4];
+    cyaml_schema_value_t model, api_key, admin_key, webhook, trusted, tenant, id, listener;
+    cyaml_schema_value_t name, certificate, root;
 };
 
 static cyaml_schema_field_t text_field(const char *name, size_t offset, int flags)
@@ -144,6 +148,22 @@ static void fill_admin_keys(struct schema *schema, cyaml_schema_field_t *ret)
                       CONFIG_ADMIN_KEYS_MAX);
 }
 
+static void fill_certificates(struct schema *schema, cyaml_schema_field_t *ret)
+{
+    cyaml_schema_field_t *fields = schema->certificate_fields;
+    schema->name = text_field("", 0, 0).value;
+    fields[0] = text_field("certificate", offsetof(struct tls_pair, certificate), 0);
+    fields[1] = text_field("key", offsetof(struct tls_pair, key), 0);
+    fields[2] =
+        list_field("names", offsetof(struct tls_pair, names), offsetof(struct tls_pair, name_count),
+                   &schema->name, CONFIG_CERTIFICATE_NAMES_MAX);
+    fields[2].value.data_size = sizeof(char *);
+    schema->certificate = entry_value(fields, sizeof(struct tls_pair));
+    *ret = list_field("certificates", offsetof(struct raw, certificates),
+                      offsetof(struct raw, certificate_count), &schema->certificate,
+                      TLS_CERTIFICATES_MAX);
+}
+
 static void fill_trusted(struct schema *schema, cyaml_schema_field_t *ret)
 {
     schema->trusted = text_field("", 0, 0).value;
@@ -220,6 +240,7 @@ static void schema_fill(struct schema *schema)
         .value = declaration_value(CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL)};
     fill_tenants(schema, &schema->fields[0][used[0]++]);
     uint32_t access = section_index("access", 6), alerts = section_index("alerts", 6);
+    uint32_t tls = section_index("server.tls", 10);
     schema->api_key_fields[0] = text_field("key", offsetof(struct raw_entry, key), 0);
     schema->api_key_fields[1] =
         text_field("tenant", offsetof(struct raw_entry, tenant), CYAML_FLAG_OPTIONAL);
@@ -232,6 +253,7 @@ static void schema_fill(struct schema *schema)
     uint32_t server = section_index("server", 6);
     fill_trusted(schema, &schema->fields[server][used[server]++]);
     fill_listeners(schema, &schema->fields[server][used[server]++]);
+    fill_certificates(schema, &schema->fields[tls][used[tls]]);
     schema->root = (cyaml_schema_value_t){.type = CYAML_MAPPING,
                                           .flags = CYAML_FLAG_POINTER,
                                           .data_size = sizeof(struct raw),
@@ -316,6 +338,11 @@ static int take_values(struct config *config, struct raw *raw, const struct sche
     for (uint32_t i = 0; i < raw->webhook_count; i++) {
         (void)snprintf(path, sizeof path, "alerts.webhooks[%u]", i);
         if (config_add_webhook(config, &raw->webhooks[i], &inner) != 0)
+            return schema_fail_at(source, path, inner.text, err);
+    }
+    for (uint32_t i = 0; i < raw->certificate_count; i++) {
+        (void)snprintf(path, sizeof path, "server.tls.certificates[%u]", i);
+        if (config_add_certificate(config, &raw->certificates[i], &inner) != 0)
             return schema_fail_at(source, path, inner.text, err);
     }
     for (uint32_t i = 0; i < raw->listener_count; i++) {

@@ -245,9 +245,9 @@ static void describe(struct doors *doors, const struct config *config)
         const struct config_listener *listener = place->config;
         place->is.serves = serves(listener, any_for_admin);
         place->is.proxy_protocol = listener->proxy_protocol;
-        place->is.tls = listener->tls == CONFIG_DOOR_YES ||
-                        (listener->tls == CONFIG_DOOR_AUTO && config->tls_certificate[0] != '\0' &&
-                         place->port != 0);
+        place->is.tls =
+            listener->tls == CONFIG_DOOR_YES ||
+            (listener->tls == CONFIG_DOOR_AUTO && config_has_tls(config) && place->port != 0);
     }
 }
 

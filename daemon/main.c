@@ -3,18 +3,24 @@
  *
  * Signals are blocked before any thread is made, so that all threads inherit the block and only
  * this one, inside ppoll(), ever sees one. The first SIGTERM or SIGINT drains, the second ends
- * at once; SIGHUP has the declaration and the licences read again. Exit codes are those of
+ * at once; SIGHUP has the declaration and the licences read again; SIGUSR1 has the state written
+ * down. Exit codes are those of
  * sysexits.h where a supervisor can use the difference. */
+#include "base/build_id.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "daemon/access_log.h"
 #include "daemon/commands/commands.h"
 #include "daemon/config.h"
+#include "daemon/crash.h"
 #include "daemon/doors.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/rules.h"
 #include "daemon/server.h"
+#include "daemon/state_dump.h"
+#include "daemon/tls_keeper.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -33,6 +39,8 @@ static volatile int stop_signals; /* counts SIGTERM and SIGINT; written by on_st
 
 static volatile int reload_signals; /* counts SIGHUP; written by on_reload_signal alone */
 
+static volatile int state_signals; /* counts SIGUSR1; written by on_state_signal alone */
+
 static void on_stop_signal(int number)
 {
     (void)number;
@@ -45,13 +53,20 @@ static void on_reload_signal(int number)
     reload_signals++;
 }
 
+static void on_state_signal(int number)
+{
+    (void)number;
+    state_signals++;
+}
+
 /* Blocks the signals that we answer and sets their handlers; ret_open: the mask that lets them
  * in. */
 static void prepare_signals(sigset_t *ret_open)
 {
-    static const int answered[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int answered[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     struct sigaction stop = {.sa_handler = on_stop_signal}, ignore = {.sa_handler = SIG_IGN};
     struct sigaction reload = {.sa_handler = on_reload_signal};
+    struct sigaction state = {.sa_handler = on_state_signal};
     sigset_t blocked;
     sigemptyset(&blocked);
     for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)
@@ -59,7 +74,11 @@ static void prepare_signals(sigset_t *ret_open)
     (void)pthread_sigmask(SIG_BLOCK, &blocked, ret_open);
     for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++) {
         sigdelset(ret_open, answered[i]);
-        (void)sigaction(answered[i], answered[i] == SIGHUP ? &reload : &stop, NULL);
+        (void)sigaction(answered[i],
+                        answered[i] == SIGHUP    ? &reload
+                        : answered[i] == SIGUSR1 ? &state
+                                                 : &stop,
+                        NULL);
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
 }
@@ -139,7 +158,7 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
     uint32_t period_ms = watch_period_ms(server);
     const struct timespec period = {.tv_sec = period_ms / 1000,
                                     .tv_nsec = period_ms % 1000 * 1000000L};
-    int reloads_done = 0;
+    int reloads_done = 0, states_done = 0;
     while (stop_signals == 0) {
         (void)ppoll(NULL, 0, &period, open_mask);
         int64_t now_unix = clock_unix_us() / 1000000;
@@ -148,6 +167,10 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
             take_up_again(server, now_unix);
         }
         reload_watch(server);
+        if (states_done != state_signals) {
+            states_done = state_signals;
+            state_dump(server, clock_monotonic_us(), clock_unix_us());
+        }
         server_watch(server, clock_monotonic_us(), now_unix);
     }
 }
@@ -169,22 +192,48 @@ static bool wait_idle(struct server *server, uint32_t timeout_ms)
     }
 }
 
-static void drain(struct server *server, struct log *log, const sigset_t *open_mask)
+/* Not ready any more, and open: until whoever asks /ready has noticed. */
+static void leave(struct server *server, struct log *log, uint32_t delay_ms)
 {
-    uint64_t started_us = clock_monotonic_us();
-    uint32_t timeout_ms = server->config->drain_timeout_ms;
-    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
-    notify_stopping(server->notify, ((uint64_t)timeout_ms + STOP_NEEDS_MS) * 1000);
-    server_drain(server);
+    uint32_t period_ms = watch_period_ms(server);
+    server_leave(server);
+    if (delay_ms == 0)
+        return;
+    log_event(log, LOG_LEVEL_INFO, "leaving", LOG_U64("delay_ms", delay_ms));
+    uint64_t end_us = clock_monotonic_us() + (uint64_t)delay_ms * 1000;
+    for (uint64_t now_us; stop_signals == 1 && (now_us = clock_monotonic_us()) < end_us;) {
+        uint64_t left_ms = (end_us - now_us + 999) / 1000;
+        uint32_t piece_ms = left_ms < period_ms ? (uint32_t)left_ms : period_ms;
+        const struct timespec pause = {.tv_sec = piece_ms / 1000,
+                                       .tv_nsec = piece_ms % 1000 * 1000000L};
+        (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
+        server_watch(server, clock_monotonic_us(), clock_unix_us() / 1000000);
+    }
+}
+
+/* False when it cannot be taken down in order. */
+static bool drain(struct server *server, struct log *log, const sigset_t *open_mask)
+{
+    struct live *live = live_shelf_newest(&server->live);
+    uint32_t timeout_ms = live->config->drain_timeout_ms, delay_ms = live->config->drain_delay_ms;
+    live_unref(live);
+    notify_stopping(server->notify, ((uint64_t)delay_ms + timeout_ms + STOP_NEEDS_MS) * 1000);
     (void)pthread_sigmask(SIG_SETMASK, open_mask, NULL); /* the second signal gets through */
-    bool idle = wait_idle(server, timeout_ms);
+    leave(server, log, delay_ms);
+    uint64_t started_us = clock_monotonic_us();
+    log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
+    server_drain(server);
+    bool idle = stop_signals == 1 && wait_idle(server, timeout_ms);
     log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
               LOG_STRING("outcome", idle               ? "all answered"
                                     : stop_signals > 1 ? "interrupted"
                                                        : "timeout"),
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
-    if (!idle)
-        server_cut(server);
+    if (idle || server_cut(server))
+        return true;
+    log_event(log, LOG_LEVEL_ERROR, "stop_forced",
+              LOG_STRING("reason", "an engine's step does not end"));
+    return false;
 }
 
 static int serve(struct config *config, struct log *log)
@@ -192,9 +241,12 @@ static int serve(struct config *config, struct log *log)
     struct error err = {0};
     sigset_t open_mask;
     uint64_t started_us = clock_monotonic_us();
+    char build[BUILD_ID_TEXT_BYTES];
     prepare_signals(&open_mask);
+    build_id_read(build);
     log_event(log, LOG_LEVEL_INFO, "starting", LOG_STRING("version", WEIR_VERSION),
-              LOG_U64("pid", (uint64_t)getpid()), LOG_U64("models", config->model_count));
+              LOG_STRING("build_id", build), LOG_U64("pid", (uint64_t)getpid()),
+              LOG_U64("models", config->model_count));
     struct server *server = server_start(config, log, &err);
     if (server == NULL) {
         log_event(log, LOG_LEVEL_ERROR, "start_failed", LOG_STRING("error", err.text));
@@ -207,7 +259,10 @@ static int serve(struct config *config, struct log *log)
     notify_ready(server->notify);
     greet(server);
     wait_for_stop(server, &open_mask);
-    drain(server, log, &open_mask);
+    if (!drain(server, log, &open_mask)) {
+        server_abandon(server);
+        _exit(EXIT_FAILURE); /* not exit(): threads still run in what it would take down */
+    }
     server_stop(server);
     log_event(log, LOG_LEVEL_INFO, "stopped", LOG_I64("pid", getpid()));
     return EXIT_SUCCESS;
@@ -220,6 +275,14 @@ static int check_configuration(struct config *config)
     struct live *live = live_new(config, &err);
     struct rules *rules = live == NULL ? NULL : rules_new(config, &err);
     live_unref(live);
+    if (rules != NULL && config_has_tls(config)) {
+        struct tls_reading *reading = tls_reading_new(config, NULL, &err);
+        if (reading == NULL) {
+            rules_free(rules);
+            rules = NULL;
+        }
+        tls_reading_free(reading);
+    }
     if (rules == NULL) {
         (void)fprintf(stderr, "weir: %s\n", err.text);
         return EX_CONFIG;
@@ -237,9 +300,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"check", command_check},       {"keys", command_keys},
-                    {"licenses", command_licenses}, {"report", command_report},
-                    {"simulate", command_simulate}, {"usage", command_usage}};
+    } commands[] = {{"check", command_check},   {"health", command_health},
+                    {"keys", command_keys},     {"licenses", command_licenses},
+                    {"report", command_report}, {"simulate", command_simulate},
+                    {"top", command_top},       {"usage", command_usage}};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc, argv);
@@ -249,14 +313,18 @@ int main(int argc, char **argv)
         return result == ERROR_UNSUPPORTED ? EX_USAGE : EX_CONFIG;
     }
     int status = EXIT_SUCCESS;
+    char fault_stack[THREAD_FAULT_STACK_BYTES];
     if (command == CONFIG_HELP) {
         (void)fputs(config_usage(), stdout);
     } else if (command == CONFIG_VERSION) {
-        (void)printf("weir %s\n", WEIR_VERSION);
+        char build[BUILD_ID_TEXT_BYTES];
+        build_id_read(build);
+        (void)printf("weir %s (build %s)\n", WEIR_VERSION, build);
     } else if (command == CONFIG_CHECK) {
         status = check_configuration(config);
     } else {
         struct log *log = log_new(STDERR_FILENO, config->log_level, config->log_format);
+        crash_prepare(fault_stack, sizeof fault_stack);
         status = serve(config, log);
         log_free(log);
     }

@@ -63,6 +63,9 @@ const struct histogram_family histogram_families[HISTOGRAM_COUNT] = {
                           &request_shape, false},
     [HISTOGRAM_PROMPT] = {"vllm:request_prompt_tokens", "Prompt tokens of a request.", &token_shape,
                           true},
+    [HISTOGRAM_COMPUTED] = {"vllm:request_prefill_kv_computed_tokens",
+                            "Prompt tokens of a request that the prefix cache did not hold.",
+                            &token_shape, true},
     [HISTOGRAM_GENERATION] = {"vllm:request_generation_tokens",
                               "Generated tokens of a request, over its choices.", &token_shape,
                               true},
@@ -88,14 +91,31 @@ struct metrics *metrics_new(uint32_t model_count, struct error *err)
         error_no_memory(err);
         return NULL;
     }
+    metrics->tenants = tenant_names_new();
+    if (metrics->tenants == NULL) {
+        free(metrics);
+        error_no_memory(err);
+        return NULL;
+    }
     metrics->model_count = model_count;
     metrics->started_unix_us = clock_unix_us();
+    metrics->reloaded_unix_us = metrics->started_unix_us;
     return metrics;
 }
 
 void metrics_free(struct metrics *metrics)
 {
+    if (metrics != NULL)
+        tenant_names_free(metrics->tenants);
     free(metrics);
+}
+
+void metrics_reload(struct metrics *metrics, bool taken_up, int64_t now_unix_us)
+{
+    (void)atomic_fetch_add_explicit(&metrics->reloads[taken_up], 1, memory_order_relaxed);
+    atomic_store_explicit(&metrics->reload_refused, !taken_up, memory_order_relaxed);
+    if (taken_up)
+        atomic_store_explicit(&metrics->reloaded_unix_us, now_unix_us, memory_order_relaxed);
 }
 
 static void observe(struct metrics *metrics, uint32_t model, enum model_histogram which,
@@ -140,6 +160,7 @@ void metrics_generation(struct metrics *metrics, uint32_t model,
         observe(metrics, model, HISTOGRAM_TIME_PER_TOKEN,
                 (times->finished_us - times->first_token_us) / (longest - 1));
     observe(metrics, model, HISTOGRAM_PROMPT, record->prompt_tokens);
+    observe(metrics, model, HISTOGRAM_COMPUTED, record->prompt_tokens - record->cached_tokens);
     observe(metrics, model, HISTOGRAM_GENERATION, record->output_tokens);
     observe(metrics, model, HISTOGRAM_LONGEST, longest);
     observe(metrics, model, HISTOGRAM_MAX_TOKENS, record->max_tokens);

@@ -56,12 +56,19 @@ enum http_route {
 void metrics_http(struct metrics *metrics, enum http_route route, const char *method,
                   uint32_t status, uint64_t duration_us);
 
+/* The same of who proved to be a tenant's; "" for a key without one. Past TENANT_NAMES_MAX of
+ * them, further ones are counted together. */
+void metrics_tenant(struct metrics *metrics, const char *tenant, uint32_t status);
+
 /* A bound sent a request away; LIMITED_NOT is fine. */
 void metrics_limited(struct metrics *metrics, enum limited limited);
 /* Somebody was refused for their key: an enum auth_outcome that is not AUTH_GRANTED. */
 void metrics_key_refused(struct metrics *metrics, uint32_t outcome);
 /* Which keys there are now; stale: a newer file of them was refused, and these stay. */
 void metrics_keys(struct metrics *metrics, const struct auth_counts *counts, bool stale);
+
+/* What was read anew was taken up, or refused. Main thread. */
+void metrics_reload(struct metrics *metrics, bool taken_up, int64_t now_unix_us);
 
 /* The whole exposition. */
 void metrics_render(struct metrics *metrics, const struct server *server, struct text *out);

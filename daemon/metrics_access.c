@@ -5,7 +5,7 @@
 
 static const char *const reasons[AUTH_OUTCOME_COUNT] = {
     [AUTH_ABSENT] = "absent",   [AUTH_UNKNOWN] = "unknown", [AUTH_EXPIRED] = "expired",
-    [AUTH_REVOKED] = "revoked", [AUTH_SCOPE] = "scope",
+    [AUTH_REVOKED] = "revoked", [AUTH_TOKEN] = "token",     [AUTH_SCOPE] = "scope",
 };
 
 void metrics_key_refused(struct metrics *metrics, uint32_t outcome)

@@ -3,6 +3,23 @@
 #include "daemon/server.h"
 #include "daemon/worker.h"
 
+static void render_reloads(const struct metrics *metrics, struct text *out)
+{
+    render_family(out, "weir_config_reloads_total", "counter",
+                  "Times that the configuration was read anew, by whether it was taken up.");
+    for (size_t i = 0; i < 2; i++)
+        render_sample(out, "weir_config_reloads_total",
+                      i == 0 ? "result=\"failure\"" : "result=\"success\"",
+                      (double)metrics->reloads[i]);
+    render_family(out, "weir_config_last_reload_successful", "gauge",
+                  "0 while the last one was refused: what runs is older than what the file says.");
+    text_append_format(out, "weir_config_last_reload_successful %u\n", !metrics->reload_refused);
+    render_family(out, "weir_config_last_reload_success_timestamp_seconds", "gauge",
+                  "When the configuration that runs was read, in seconds since 1970.");
+    text_append_format(out, "weir_config_last_reload_success_timestamp_seconds %.3f\n",
+                       (double)metrics->reloaded_unix_us / 1e6);
+}
+
 void render_life(const struct scrape *scrape, struct text *out)
 {
     const struct server *server = scrape->server;
@@ -17,4 +34,5 @@ void render_life(const struct scrape *scrape, struct text *out)
     render_family(out, "weir_workers_stalled", "gauge",
                   "Network threads whose loop has not turned for server.stall_timeout.");
     text_append_format(out, "weir_workers_stalled %u\n", stalled);
+    render_reloads(scrape->metrics, out);
 }

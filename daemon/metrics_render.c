@@ -179,6 +179,30 @@ static void render_tokens_and_blocks(const struct scrape *scrape, struct text *o
     }
 }
 
+/* vLLM tells capacity from requests that a connector defers, of which there are none here. */
+static void render_waiting(const struct scrape *scrape, struct text *out)
+{
+    static const char name[] = "vllm:num_requests_waiting_by_reason";
+    render_family(out, name, "gauge", "Generations that wait, by what for.");
+    for (uint32_t i = 0; i < scrape->model_count; i++) {
+        const struct scrape_model *model = &scrape->models[i];
+        render_labelled(out, model, name, "reason=\"capacity\"", model->engine.waiting);
+        render_labelled(out, model, name, "reason=\"deferred\"", 0);
+    }
+}
+
+/* An engine never sleeps; dashboards ask all the same. */
+static void render_sleep(const struct scrape *scrape, struct text *out)
+{
+    static const char name[] = "vllm:engine_sleep_state";
+    render_family(out, name, "gauge", "1 for the state that an engine is in.");
+    for (uint32_t i = 0; i < scrape->model_count; i++) {
+        render_labelled(out, &scrape->models[i], name, "sleep_state=\"awake\"", 1);
+        render_labelled(out, &scrape->models[i], name, "sleep_state=\"weights_offloaded\"", 0);
+        render_labelled(out, &scrape->models[i], name, "sleep_state=\"discard_all\"", 0);
+    }
+}
+
 static void render_cache_config(const struct scrape *scrape, struct text *out)
 {
     const struct config *config = scrape->server->config;
@@ -355,6 +379,8 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     }
     render_engine_families(scrape, out);
     render_tokens_and_blocks(scrape, out);
+    render_waiting(scrape, out);
+    render_sleep(scrape, out);
     render_cache_config(scrape, out);
     render_iterations(scrape, out);
     render_requests(scrape, out);
@@ -362,12 +388,12 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_licenses(server, out);
     render_near(server, clock_unix_us(), out);
     render_enforcement(scrape, out);
-    render_family(out, "weir_build_info", "gauge", "The version that runs.");
-    text_append_string(out, "weir_build_info{version=\"" WEIR_VERSION "\"} 1\n");
     render_life(scrape, out);
     render_network(scrape, out);
     render_bounds(scrape, out);
+    render_tls(server, out);
     render_http(scrape, out);
+    render_tenants(metrics, server, out);
     render_seen(server, out);
     render_access(metrics, out);
     render_process(metrics->started_unix_us, out);

@@ -6,6 +6,7 @@
 #include "daemon/api/auth.h"
 #include "daemon/histogram.h"
 #include "daemon/metrics.h"
+#include "daemon/tenant_names.h"
 #include "policy/policy_lines.h"
 #include "policy/policy_users.h"
 
@@ -21,6 +22,7 @@ enum model_histogram {
     HISTOGRAM_PREFILL,
     HISTOGRAM_DECODE,
     HISTOGRAM_PROMPT,
+    HISTOGRAM_COMPUTED,
     HISTOGRAM_GENERATION,
     HISTOGRAM_LONGEST,
     HISTOGRAM_MAX_TOKENS,
@@ -44,6 +46,8 @@ extern const struct histogram_shape http_duration_shape;
 extern const char *const http_method_names[HTTP_METHODS];
 extern const uint16_t http_status_codes[HTTP_STATUSES]; /* 0: other */
 
+#define STATUS_CLASSES 5u /* 1xx to 5xx */
+
 struct model_metrics {
     struct histogram histograms[HISTOGRAM_COUNT];
     _Atomic uint64_t finished[FINISH_REASONS];
@@ -52,6 +56,11 @@ struct model_metrics {
 struct metrics {
     uint32_t model_count;
     int64_t started_unix_us;
+    struct tenant_names *tenants;
+    _Atomic uint64_t tenant_requests[TENANT_NAMES_MAX][STATUS_CLASSES];
+    _Atomic uint64_t reloads[2];      /* refused, taken up */
+    _Atomic bool reload_refused;      /* the last one */
+    _Atomic int64_t reloaded_unix_us; /* the last that was taken up, or the start */
     struct histogram http_duration[ROUTE_COUNT];
     _Atomic uint64_t http_requests[ROUTE_COUNT][HTTP_METHODS][HTTP_STATUSES];
     _Atomic uint64_t limited[LIMITED_COUNT];
@@ -86,10 +95,14 @@ void render_licenses(const struct server *server, struct text *out);
 void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
 /* weir_fleet_*, and how old the view of all is. */
 void render_fleet(const struct server *server, struct text *out);
-/* What became of access log lines and spans. */
+/* Tokens and requests by tenant. */
+void render_tenants(const struct metrics *metrics, const struct server *server, struct text *out);
+/* Which build runs; what became of access log lines and spans. */
 void render_seen(const struct server *server, struct text *out);
 /* weir_access_*: which keys there are, and who was refused. */
 void render_access(const struct metrics *metrics, struct text *out);
+/* weir_tls_*; nothing where all is clear text. */
+void render_tls(const struct server *server, struct text *out);
 /* process_* under the names that Prometheus clients share. */
 void render_process(int64_t started_unix_us, struct text *out);
 

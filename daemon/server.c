@@ -23,12 +23,13 @@
 #include "daemon/notify.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
+#include "daemon/tls_keeper.h"
+#include "daemon/tracing.h"
 #include "daemon/watch.h"
 #include "daemon/worker.h"
 #include "policy/license/month.h"
 
 #include <errno.h>
-#include <openssl/ssl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,10 +118,13 @@ static int open_sockets(struct server *server, struct error *err)
     if (server->doors == NULL)
         return err->code;
     server->port = doors_port(server->doors);
-    if (config->tls_certificate[0] == '\0')
+    if (!config_has_tls(config))
         return 0;
-    server->tls = listener_tls_context(config->tls_certificate, config->tls_key, err);
-    return server->tls == NULL ? error_wrap(err, "server.tls") : 0;
+    server->tls = tls_keeper_new(server->config, err);
+    if (server->tls == NULL)
+        return err->code;
+    tls_keeper_tell(server->tls, server->log, clock_unix_us() / 1000000);
+    return 0;
 }
 
 /* On the policy thread. Who starts to hold after this was read asks once more itself. */
@@ -221,6 +225,24 @@ static int load_models(struct server *server, struct error *err)
     return result;
 }
 
+/* Who tells of requests: the access log, and the spans where they are asked for. */
+static int open_watchers(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    const struct tracing_config tracing = {.endpoint = config->trace_endpoint,
+                                           .headers_file = config->trace_headers_file,
+                                           .requests_max = config->trace_queue,
+                                           .log = server->log};
+    server->access_log =
+        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
+    if (server->access_log == NULL)
+        return err->code;
+    if (config->trace_endpoint[0] == '\0')
+        return 0;
+    server->tracing = tracing_open(&tracing, err);
+    return server->tracing == NULL ? err->code : 0;
+}
+
 static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
@@ -251,9 +273,7 @@ static int start_all(struct server *server, struct error *err)
     const struct auth_counts keys = auth_counts(live->auth);
     metrics_keys(server->metrics, &keys, false);
     live_shelf_put(&server->live, live);
-    server->access_log =
-        access_log_open(config->access_log_path, config->access_buffer, server->log, err);
-    if (server->access_log == NULL)
+    if (open_watchers(server, err) != 0)
         return err->code;
     int result = open_sockets(server, err);
     if (result == 0)
@@ -283,10 +303,21 @@ struct server *server_start(struct config *config, struct log *log, struct error
     return server;
 }
 
-void server_drain(struct server *server)
+void server_ring(struct server *server)
+{
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        worker_ring(&server->workers[i]);
+}
+
+void server_leave(struct server *server)
 {
     atomic_store(&server->ready, false);
     atomic_store(&server->draining, true);
+}
+
+void server_drain(struct server *server)
+{
+    server_leave(server);
     for (uint32_t i = 0; i < server->worker_count; i++)
         worker_order(&server->workers[i], WORKER_DRAIN);
 }
@@ -310,14 +341,6 @@ bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile
         (void)nanosleep(&pause, NULL); /* a signal ends it early, which is what we want */
     }
     return true;
-}
-
-void server_cut(struct server *server)
-{
-    const volatile int never = 0;
-    for (uint32_t i = 0; i < server->model_count; i++)
-        engine_stop(server->models[i].engine);
-    (void)server_wait_idle(server, SERVER_CUT_MS, &never);
 }
 
 static void log_note(struct log *log, const char *line)
@@ -348,8 +371,27 @@ static void log_users(struct server *server)
     text_destroy(&notes);
 }
 
+bool server_cut(struct server *server)
+{
+    const volatile int never = 0;
+    int64_t end_us = clock_unix_us() + SERVER_STEP_MS * INT64_C(1000);
+    bool stopped = true;
+    for (uint32_t i = 0; i < server->model_count; i++)
+        stopped &= engine_stop_until(server->models[i].engine, end_us);
+    (void)server_wait_idle(server, SERVER_CUT_MS, &never);
+    return stopped;
+}
+
+void server_abandon(struct server *server)
+{
+    policy_stop(server->policy);
+    log_users(server);
+}
+
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
 {
+    if (server->tls != NULL && tls_keeper_watch(server->tls, server->log, now_us, now_unix))
+        server_ring(server);
     log_users(server);
     watch_memory(server);
     rules_watch(server, now_unix);
@@ -388,8 +430,9 @@ void server_stop(struct server *server)
     tenant_limits_free(server->tenant_limits);
     address_table_free(server->addresses);
     access_log_close(server->access_log);
+    tracing_close(server->tracing);
     metrics_free(server->metrics);
-    SSL_CTX_free(server->tls);
+    tls_keeper_free(server->tls);
     live_shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);

@@ -42,11 +42,13 @@ struct doors;         /* doors.h: the sockets */
 struct notify;        /* notify.h: what the service manager is told */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
 struct rules;         /* rules.h: what models are weighed against */
+struct tls_keeper;    /* tls_keeper.h: the certificates */
 struct worker;        /* worker.h: a thread, its event_base, listener and api */
-struct ssl_ctx_st;    /* OpenSSL's SSL_CTX */
 struct access_log;    /* access_log.h: a line a request */
+struct tracing;       /* tracing.h: spans to a collector */
 
-#define SERVER_CUT_MS 2000u
+#define SERVER_CUT_MS  2000u
+#define SERVER_STEP_MS 10000u
 
 struct server {
     struct config *config;  /* borrowed: main; as it was at the start */
@@ -57,13 +59,14 @@ struct server {
     struct tenant_limits *tenant_limits;
     struct address_table *addresses; /* whose connections are open */
     struct access_log *access_log;
+    struct tracing *tracing;     /* NULL without tracing.endpoint */
     struct served_model *models; /* room for all that are configured */
     uint32_t model_count;
     struct refused_model *refused; /* likewise */
     uint32_t refused_count;
     struct worker *workers;
     uint32_t worker_count;
-    struct ssl_ctx_st *tls; /* NULL for clear text */
+    struct tls_keeper *tls; /* NULL for clear text */
     struct doors *doors;
     uint16_t port;      /* bound: of the first TCP door, 0 for none */
     _Atomic bool ready; /* accepting; false again while draining */
@@ -83,16 +86,24 @@ struct server {
 
 /* ERROR_REFUSED when the licences of all models do not allow what the operator declares. */
 struct server *server_start(struct config *config, struct log *log, struct error *err);
+/* Readiness fails; whoever comes all the same is served as before. Any thread. */
+void server_leave(struct server *server);
 /* Readiness fails, listeners close, open exchanges go on. Any thread. */
 void server_drain(struct server *server);
 /* Waits until every exchange is done or timeout_ms passed; true when all were done. A changed
  * *interrupted (a second signal) ends the wait. */
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
+/* Has every worker take up what is new. Any thread. */
+void server_ring(struct server *server);
 /* What is still open after the wait gets an error: the engines stop, and their last events become
- * answers. Waits until those are sent, SERVER_CUT_MS at most. */
-void server_cut(struct server *server);
+ * answers. Waits until those are sent, SERVER_CUT_MS at most. False when an engine's step does not
+ * end in SERVER_STEP_MS: then server_stop() would wait for it, perhaps for ever. */
+bool server_cut(struct server *server);
+/* In its place: what was counted is kept, and the process is to be ended. */
+void server_abandon(struct server *server);
 /* Main thread, about once a second: sees that engines and workers get on and tells the service
- * manager so (watch.h), and weighs the models' licences anew when a month begins. */
+ * manager so (watch.h), weighs the models' licences anew when a month begins, and reads
+ * certificates that were renewed. */
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);

@@ -3,6 +3,7 @@
 
 #include "base/thread.h"
 #include "daemon/doors.h"
+#include "daemon/tls_keeper.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -53,6 +54,13 @@ static struct listener_limits limits_of(const struct worker *worker)
     return limits;
 }
 
+static void take_up_tls(struct worker *worker)
+{
+    struct tls_keeper *keeper = worker->server->tls;
+    if (keeper != NULL && tls_shelf_renew(tls_keeper_shelf(keeper), &worker->tls))
+        listener_set_tls(worker->listener, worker->tls);
+}
+
 static void take_up_live(struct worker *worker)
 {
     if (!live_shelf_renew(&worker->server->live, &worker->live))
@@ -77,6 +85,7 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
         return;
     }
     take_up_live(worker);
+    take_up_tls(worker);
     if (order == WORKER_DRAIN && !worker->draining)
         start_draining(worker);
     api_wake(worker->api);
@@ -92,6 +101,8 @@ static void *worker_main(void *argument)
 int worker_prepare(struct worker *worker, struct error *err)
 {
     worker->live = live_shelf_newest(&worker->server->live);
+    if (worker->server->tls != NULL)
+        worker->tls = tls_shelf_newest(tls_keeper_shelf(worker->server->tls));
     worker->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->bell_fd < 0)
         return error_set_errno(err, errno, "worker %u: eventfd", worker->index);
@@ -113,8 +124,8 @@ int worker_prepare(struct worker *worker, struct error *err)
         .base = worker->base,
         .doors = doors,
         .door_count = doors_take(worker->server->doors, worker->index, doors),
-        .tls = worker->server->tls,
         .addresses = worker->server->addresses,
+        .tls = worker->tls,
         .limits = limits_of(worker),
         .trust = worker->live->config->trust,
         .handler = api_handler(worker->api),
@@ -181,6 +192,7 @@ void worker_release(struct worker *worker)
         api_wake(worker->api); /* every generation gets its last event */
     api_free(worker->api);
     live_unref(worker->live);
+    tls_set_unref(worker->tls);
     if (worker->idle_timer != NULL)
         event_free(worker->idle_timer);
     if (worker->tick != NULL)

@@ -32,7 +32,8 @@ struct worker {
     bool running; /* thread is to be joined */
     /* the thread's own */
     struct listener *listener;
-    struct live *live; /* one reference: what it last took up */
+    struct live *live;   /* one reference: what it last took up */
+    struct tls_set *tls; /* likewise; NULL for clear text */
     bool draining;
     /* the main thread's */
     struct watch_pulse pulse; /* of turns */

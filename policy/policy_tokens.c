@@ -188,6 +188,32 @@ static bool read_table(struct table *table, uint32_t tenant_count)
     return memcmp(table->fresh, table->seen, count * sizeof *table->seen) != 0;
 }
 
+static void each_cell(const struct table *table, const struct policy_model *model,
+                      void (*on_row)(void *argument, const struct token_row *row), void *argument)
+{
+    static const struct token_counts nothing = {0};
+    uint32_t tenants = atomic_load_explicit(&table->tenant_count, memory_order_acquire);
+    for (uint32_t tenant = 0; tenant < tenants; tenant++) {
+        const struct cell *cell = &table->cells[(size_t)tenant * table->model_count + model->index];
+        const struct token_row row = {
+            .tenant = table->names[tenant], .model = model->facts->id, .counts = counts_of(cell)};
+        if (memcmp(&row.counts, &nothing, sizeof nothing) != 0)
+            on_row(argument, &row);
+    }
+}
+
+void policy_tokens_each(const struct policy *policy,
+                        void (*on_row)(void *argument, const struct token_row *row), void *argument)
+{
+    for (uint32_t i = 0; i < TOKENS_WORKERS_MAX; i++) {
+        const struct table *table =
+            atomic_load_explicit(&policy->tokens->tables[i], memory_order_acquire);
+        for (const struct policy_model *model = policy->models; table != NULL && model != NULL;
+             model = model->next)
+            each_cell(table, model, on_row, argument);
+    }
+}
+
 static int add_row(struct policy_tokens *tokens, const struct table *table, size_t at,
                    const struct policy_model *model, uint32_t day, struct error *err)
 {

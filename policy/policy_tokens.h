@@ -36,6 +36,12 @@ struct policy_tokens_use {
 void policy_tokens_add(struct policy *policy, const struct policy_model *model,
                        const struct policy_tokens_use *use);
 
+/* All that workers added since the start, a row a worker, tenant and model; rows of nothing are
+ * left out. Names stay where they are as long as the policy lives. No lock. Any thread. */
+void policy_tokens_each(const struct policy *policy,
+                        void (*on_row)(void *argument, const struct token_row *row),
+                        void *argument);
+
 /* As tokens_store_read(); the newest seconds are not in it. The callback must not block: while it
  * runs nothing is taken over. Any thread. */
 int policy_tokens_read(struct policy *policy, uint32_t month,

@@ -22,9 +22,12 @@ const char *identity_class_name(enum identity_class identity); /* "asserted" */
 /* Everything the request says about who is behind it; NULL where it says nothing. The strongest
  * usable claim wins, in this order. */
 struct policy_claims {
-    const char *tenant;                      /* "" for none: ids are bound to it */
-    const char *bearer;                      /* a token of its own, or the API key again */
-    const char *gateway;                     /* the header that a gateway signs */
+    const char *tenant;  /* "" for none: ids are bound to it */
+    const char *bearer;  /* a token of its own, or the API key again */
+    const char *gateway; /* the header that a gateway signs */
+    /* Of a certificate that the client proved to hold, signed by an authority of ours. Both or
+     * none: one issuer's "alice" is not another's. */
+    const char *certificate_issuer, *certificate_subject;
     const char *headers[POLICY_HEADERS_MAX]; /* the configured user headers, in their order */
     const char *safety_identifier;           /* request body */
     const char *user;                        /* request body */

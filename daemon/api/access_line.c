@@ -49,6 +49,7 @@ void access_line(struct text *out, enum log_format format, int64_t now_unix_us,
     struct log_field fields[FIELDS_MAX] = {{0}};
     size_t count = 0;
     add(fields, &count, LOG_STRING("request_id", record->request_id));
+    add_string(fields, &count, "trace_id", record->trace_id);
     add(fields, &count, LOG_STRING("method", record->method));
     add(fields, &count, LOG_STRING("route", record->route));
     add(fields, &count, LOG_U64("status", record->status));

@@ -17,7 +17,7 @@
 /* Strings are borrowed for the call. NULL or "" leaves a field out where it says so. */
 struct access_record {
     const char *request_id, *method, *route;
-    const char *tenant, *key_id, *admin, *address; /* or left out */
+    const char *trace_id, *tenant, *key_id, *admin, *address; /* or left out */
     enum http_version version;
     bool tls;
     uint32_t status;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "daemon/access_log.h"
 #include "daemon/api/access_line.h"
+#include "daemon/api/answer_trace.h"
 #include "daemon/api/router.h"
 
 #include <assert.h>
@@ -18,6 +19,10 @@ void answer_headers_init(struct answer_headers *head, const struct call *call,
     head->count = 0;
     answer_headers_add(head, "content-type", content_type);
     answer_headers_add(head, "x-request-id", call->request_id);
+    if (call->trace.trace_id[0] != '\0') {
+        trace_parent_write(&call->trace, head->traceparent);
+        answer_headers_add(head, "traceparent", head->traceparent);
+    }
     const struct tenant_view *view = &call->limits;
     if (view->rates.requests > 0) {
         limiting_write_number(view->rates.requests, head->limits[0]);
@@ -46,22 +51,21 @@ void answer_headers_add(struct answer_headers *head, const char *name, const cha
 /* Probes and scrapes come many a second and say nothing while they succeed. */
 static bool is_quiet(const struct call *call, uint32_t status)
 {
-    return status == 200 && (call->route == ROUTE_HEALTH || call->route == ROUTE_READY ||
-                             call->route == ROUTE_METRICS || call->route == ROUTE_VERSION);
+    return status == 200 && router_is_probe(call->route);
 }
 
 /* Whether a line is due: in weir's own log as its level has it, in a file of its own always. */
 static bool is_logged(const struct call *call, uint32_t status, uint64_t duration_us)
 {
     const struct server *server = call->api->server;
-    const struct config *config = server->config;
+    const struct config *config = call->live->config;
     enum log_level level = is_quiet(call, status) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
     const struct access_rules rules = {.sample = config->access_sample,
                                        .slow_ms = config->access_slow_ms};
     if (server->access_log == NULL)
         return false;
     if (level < config->log_level &&
-        (level == LOG_LEVEL_DEBUG || config->access_log_path[0] == '\0'))
+        (level == LOG_LEVEL_DEBUG || server->config->access_log_path[0] == '\0'))
         return false;
     return access_wanted(&rules, status, duration_us,
                          rules.sample < ACCESS_SAMPLE_ALL ? api_random_u64(call->api) : 0);
@@ -86,25 +90,29 @@ static void describe(const struct answer_record *record, uint64_t now_us, struct
         between(times->submitted_us, times->scheduled_us != 0 ? times->scheduled_us : now_us);
 }
 
-/* The line and the counters of one answer. No prompts, no user ids, no keys. */
+/* The line, the spans and the counters of one answer. No prompts, no user ids, no keys. */
 static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
                  const struct answer_record *record)
 {
     const struct server *server = call->api->server;
     uint64_t duration_us = between(call->started_us, call->now_us);
     metrics_http(server->metrics, call->route, call->method, status, duration_us);
+    if (call->identity.key != NULL || call->identity.tenant[0] != '\0')
+        metrics_tenant(server->metrics, call->identity.tenant, status);
+    answer_trace(call, status, record);
     if (!is_logged(call, status, duration_us))
         return;
     size_t bytes_in = 0;
     (void)exchange_body(call->exchange, &bytes_in);
     struct access_record line = {
         .request_id = call->request_id,
+        .trace_id = call->trace.trace_id,
         .method = call->method,
         .route = router_route_name(call->route),
         .tenant = call->identity.tenant,
         .key_id = call->identity.key_id,
         .admin = call->identity.admin,
-        .address = server->config->access_addresses ? exchange_client(call->exchange) : NULL,
+        .address = call->live->config->access_addresses ? exchange_client(call->exchange) : NULL,
         .version = exchange_version(call->exchange),
         .tls = exchange_is_tls(call->exchange),
         .status = status,
@@ -116,7 +124,7 @@ static void note(const struct call *call, uint32_t status, uint64_t bytes_out,
         describe(record, call->now_us, &line);
     struct text text;
     text_init(&text);
-    access_line(&text, server->config->log_format, clock_unix_us(), &line);
+    access_line(&text, call->live->config->log_format, clock_unix_us(), &line);
     access_log_put(server->access_log, &text);
 }
 
@@ -199,6 +207,13 @@ void answer_stream_abort(struct call *call, const struct answer_record *record)
 
 void answer_gone(struct call *call, const struct answer_record *record)
 {
-    note(call, STATUS_CLIENT_GONE, exchange_answer_bytes(call->exchange), record);
+    uint32_t refusal = exchange_refusal(call->exchange);
+    note(call, refusal != 0 ? refusal : STATUS_CLIENT_GONE, exchange_answer_bytes(call->exchange),
+         record);
     (void)let_go(call);
+}
+
+void answer_refused(const struct call *call)
+{
+    note(call, exchange_refusal(call->exchange), 0, NULL);
 }

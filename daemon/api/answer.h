@@ -12,16 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ANSWER_HEADERS_MAX 18u
+#define ANSWER_HEADERS_MAX 19u
 #define ANSWER_LIMITS_MAX  6u /* x-ratelimit-* */
 
 struct answer_headers {
     struct http_header headers[ANSWER_HEADERS_MAX]; /* values borrowed until the head is given */
     size_t count;
     char limits[ANSWER_LIMITS_MAX][LIMITING_VALUE_BYTES];
+    char traceparent[TRACE_PARENT_BYTES + 1];
 };
 
-/* With content-type, x-request-id, and what the tenant has left of its limits. */
+/* With content-type, x-request-id, traceparent where the call is part of a trace, and what the
+ * tenant has left of its limits. Not moved after: headers point into it. */
 void answer_headers_init(struct answer_headers *head, const struct call *call,
                          const char *content_type);
 void answer_headers_add(struct answer_headers *head, const char *name, const char *value);
@@ -53,6 +55,9 @@ void answer_fault(struct call *call, const struct fault *fault, const struct ans
 void answer_stream_end(struct call *call, const struct answer_record *record);
 /* We break off a stream, or the client did: status 499 in the log and the metrics. */
 void answer_stream_abort(struct call *call, const struct answer_record *record);
+/* The protocol refused what was never shown to us: its line and its counters. */
+void answer_refused(const struct call *call);
+/* Where the protocol refused the request (413, 408), its status instead. */
 void answer_gone(struct call *call, const struct answer_record *record);
 
 #endif

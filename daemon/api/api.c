@@ -25,6 +25,7 @@ struct api *api_new(struct server *server, uint32_t worker, struct error *err)
         .on_headers = router_on_headers,
         .on_request = router_on_request,
         .on_gone = router_on_gone,
+        .on_refused = router_on_refused,
         .application = api,
     };
     api->live = live_shelf_newest(&server->live);
@@ -36,6 +37,7 @@ void api_set_live(struct api *api, struct live *live)
 {
     struct live *before = api->live;
     api->live = live_ref(live);
+    memset(&api->tokens, 0, sizeof api->tokens); /* they point into the one before */
     live_unref(before);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "daemon/access/keys_file.h"
+#include "daemon/api/auth_tokens.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -47,6 +48,7 @@ struct auth {
     struct auth_identity nobody; /* who asks without a key where none is needed */
     bool asks;                   /* for a key before inference */
     bool has_admin;
+    struct auth_tokens *tokens; /* NULL: none would hold */
     char keys_path[PATH_MAX];
     struct auth_files files;
 };
@@ -60,6 +62,11 @@ static uint64_t digest_u64(const char *first, const char *second)
     uint64_t id;
     memcpy(&id, digest, sizeof id);
     return id;
+}
+
+uint64_t auth_tenant_id(const char *tenant)
+{
+    return tenant[0] == '\0' ? 0 : digest_u64(tenant, "");
 }
 
 /* -- The table -- */
@@ -121,7 +128,7 @@ static int add(struct auth *auth, struct auth_key *key, struct error *err)
     int result = grow(auth, err);
     if (result != 0)
         return result;
-    key->tenant_id = key->tenant[0] == '\0' ? 0 : digest_u64(key->tenant, "");
+    key->tenant_id = auth_tenant_id(key->tenant);
     key->rules = config_tenant(auth->config, key->tenant);
     if ((key->scopes & SCOPE_ADMIN) != 0)
         key->scopes |= SCOPE_USAGE; /* who may do everything may look */
@@ -239,6 +246,15 @@ static int add_filed(struct auth *auth, struct error *err)
     return result == 0 ? 0 : error_wrap(err, "access.keys_file: %s", auth->keys_path);
 }
 
+/* What a token may is in the token: any of them may be an admin's. */
+static int add_tokens(struct auth *auth, struct error *err)
+{
+    int result = auth_tokens_new(auth->config, &auth->tokens, &auth->files.jwt_keys, err);
+    if (auth->tokens != NULL)
+        auth->asks = auth->has_admin = true;
+    return result;
+}
+
 struct auth *auth_new(const struct config *config, struct error *err)
 {
     struct auth *auth = calloc(1, sizeof *auth);
@@ -253,6 +269,8 @@ struct auth *auth_new(const struct config *config, struct error *err)
     if (result == 0)
         result = add_filed(auth, err);
     if (result == 0)
+        result = add_tokens(auth, err);
+    if (result == 0)
         return auth;
     auth_free(auth);
     return NULL;
@@ -262,6 +280,7 @@ void auth_free(struct auth *auth)
 {
     if (auth == NULL)
         return;
+    auth_tokens_free(auth->tokens);
     arena_free(auth->names);
     free(auth->keys);
     free(auth->slots);
@@ -275,12 +294,14 @@ struct auth_files auth_files_read(const struct auth *auth)
 
 struct auth_files auth_files_now(const struct auth *auth)
 {
-    return (struct auth_files){.keys = file_stamp(auth->keys_path)};
+    return (struct auth_files){
+        .keys = file_stamp(auth->keys_path),
+        .jwt_keys = file_stamp(auth->tokens == NULL ? NULL : auth->config->access_jwt_keys)};
 }
 
 bool auth_files_same(const struct auth_files *a, const struct auth_files *b)
 {
-    return file_stamp_same(&a->keys, &b->keys);
+    return file_stamp_same(&a->keys, &b->keys) && file_stamp_same(&a->jwt_keys, &b->jwt_keys);
 }
 
 /* -- Checking -- */
@@ -308,29 +329,42 @@ static void identify(const struct auth_key *key, struct auth_identity *ret)
     memcpy(ret->tenant, key->tenant, count + 1);
 }
 
-enum auth_outcome auth_check(const struct auth *auth, const char *authorization, unsigned scope,
-                             int64_t now_unix, struct auth_identity *ret)
+static enum auth_outcome check_filed(const struct auth_key *key, int64_t now_unix,
+                                     struct auth_identity *ret)
 {
-    if (scope == SCOPE_INFERENCE && !auth->asks) {
-        *ret = auth->nobody;
-        return AUTH_GRANTED;
-    }
-    if (authorization == NULL)
-        return AUTH_ABSENT;
-    const char *token = bearer(authorization);
-    if (token == NULL)
-        return AUTH_UNKNOWN;
-    uint8_t digest[KEY_DIGEST_BYTES];
-    key_digest(token, digest);
-    const struct auth_key *key = find(auth, digest);
-    if (key == NULL)
-        return AUTH_UNKNOWN;
     if (key->revoked)
         return AUTH_REVOKED;
     if (key->expires_unix != 0 && now_unix >= key->expires_unix)
         return AUTH_EXPIRED;
     identify(key, ret);
-    return (key->scopes & scope) == scope ? AUTH_GRANTED : AUTH_SCOPE;
+    return AUTH_GRANTED;
+}
+
+enum auth_outcome auth_check(const struct auth *auth, struct auth_cache *cache,
+                             const struct auth_question *question, struct auth_identity *ret)
+{
+    if (question->scope == SCOPE_INFERENCE && !auth->asks) {
+        *ret = auth->nobody;
+        return AUTH_GRANTED;
+    }
+    if (question->authorization == NULL)
+        return AUTH_ABSENT;
+    const char *token = bearer(question->authorization);
+    if (token == NULL)
+        return AUTH_UNKNOWN;
+    uint8_t digest[KEY_DIGEST_BYTES];
+    key_digest(token, digest);
+    const struct auth_key *key = find(auth, digest);
+    enum auth_outcome outcome = AUTH_UNKNOWN;
+    if (key != NULL)
+        outcome = check_filed(key, question->now_unix, ret);
+    else if (auth->tokens != NULL && strchr(token, '.') != NULL)
+        outcome = auth_tokens_check(auth->tokens, cache, token, digest, question->now_unix, ret)
+                      ? AUTH_GRANTED
+                      : AUTH_TOKEN;
+    if (outcome == AUTH_GRANTED && (ret->scopes & question->scope) != question->scope)
+        return AUTH_SCOPE;
+    return outcome;
 }
 
 bool auth_has_admin(const struct auth *auth)

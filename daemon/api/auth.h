@@ -3,7 +3,8 @@
  * any thread.
  *
  * Keys come from three places: access.api_keys (scope inference), access.admin_keys (admin and
- * usage), and the keys file, where each names its scopes. */
+ * usage), and the keys file, where each names its scopes. Beside them tokens that access.jwt.keys
+ * verify (auth_tokens.h). */
 #ifndef WEIR_DAEMON_API_AUTH_H
 #define WEIR_DAEMON_API_AUTH_H
 
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 struct auth;
+struct auth_cache;
 
 /* Reads the files that the configuration names. config: borrowed, outlives it. ERROR_INVALID,
  * ERROR_REFUSED and their like name the file, and the line where it is one. */
@@ -24,16 +26,19 @@ void auth_free(struct auth *auth); /* NULL is fine */
 
 /* What the files were when they were read, and what they are now. */
 struct auth_files {
-    struct file_stamp keys;
+    struct file_stamp keys, jwt_keys;
 };
 struct auth_files auth_files_read(const struct auth *auth);
 struct auth_files auth_files_now(const struct auth *auth);
 bool auth_files_same(const struct auth_files *a, const struct auth_files *b);
 
+#define AUTH_SUBJECT_BYTES 24u
+
 struct auth_identity {
     const char *key;    /* stands for the key in counts of users; NULL without; borrowed: auth */
     const char *key_id; /* of the keys file, which the log may tell; NULL; borrowed: auth */
     char tenant[KEY_TENANT_BYTES_MAX + 1]; /* "" for none */
+    char subject[AUTH_SUBJECT_BYTES];      /* of a token, in place of a key: a digest; "" else */
     uint64_t tenant_id;                    /* of the name; 0 for none */
     const char *admin; /* the name of an admin key; NULL for everyone else; borrowed: auth */
     unsigned scopes;
@@ -46,17 +51,27 @@ enum auth_outcome {
     AUTH_UNKNOWN, /* none that we know */
     AUTH_EXPIRED,
     AUTH_REVOKED,
+    AUTH_TOKEN, /* a token that does not hold */
     AUTH_SCOPE, /* a good key, for something else */
     AUTH_OUTCOME_COUNT
 };
 
-/* authorization: the header's value, NULL when absent. scope: what is asked for, one bit. *ret is
- * set when it is granted, and for AUTH_SCOPE, so that the log can tell whose key it was. Without
- * any key for inference in the configuration, that is granted to all. */
-enum auth_outcome auth_check(const struct auth *auth, const char *authorization, unsigned scope,
-                             int64_t now_unix, struct auth_identity *ret);
+struct auth_question {
+    const char *authorization; /* the header's value, NULL when absent */
+    unsigned scope;            /* what is asked for, one bit */
+    int64_t now_unix;
+};
+
+/* *ret is set when it is granted, and for AUTH_SCOPE, so that the log can tell whose key it was.
+ * Where the configuration has nothing that would be good for inference, that is granted to all.
+ * cache: the calling thread's, NULL is fine. */
+enum auth_outcome auth_check(const struct auth *auth, struct auth_cache *cache,
+                             const struct auth_question *question, struct auth_identity *ret);
 /* Whether anything at all could open the admin door. */
 bool auth_has_admin(const struct auth *auth);
+
+/* The number by which a tenant is known below; 0 for none. */
+uint64_t auth_tenant_id(const char *tenant);
 
 struct auth_counts {
     uint32_t configured, filed, revoked; /* keys in weir.yaml, in the file; of these revoked */

@@ -5,9 +5,11 @@
 
 #include "daemon/api/api.h"
 #include "daemon/api/auth.h"
+#include "daemon/api/auth_tokens.h"
 #include "daemon/api/claims.h"
 #include "daemon/api/refusals.h"
 #include "daemon/api/tenant_limits.h"
+#include "daemon/api/trace_context.h"
 #include "daemon/live.h"
 
 #include <stdint.h>
@@ -24,6 +26,7 @@ struct api {
     struct exchange_handler handler;
     struct live *live; /* one reference: what calls go by */
     struct refusals refusals;
+    struct auth_cache tokens; /* that held, under live */
     /* random bytes, drawn many at a time */
     unsigned char entropy[512];
     size_t entropy_left;
@@ -50,6 +53,9 @@ struct call {
     struct tenant_view limits;   /* how the tenant stood; no rates: it has no limits */
     uint64_t started_us, now_us; /* monotonic; now: as the callback began */
     char request_id[REQUEST_ID_BYTES_MAX + 1];
+    struct trace_parent trace; /* ours: whoever we ask, and whoever asked, knows us by it; its ids
+                                  are "" for probes that came without one */
+    char parent_span_id[SPAN_ID_DIGITS + 1]; /* of who asked; "" when the trace begins here */
 };
 
 #endif

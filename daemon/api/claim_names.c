@@ -77,6 +77,7 @@ int claim_names_init(struct claim_names *names, const struct config *config, str
     assert(used == bytes);
     for (size_t i = 0; i < bytes; i++)
         names->text[i] = (char)tolower((unsigned char)names->text[i]);
+    names->certificate = config->tls.user;
     names->gateway = copies[2];
     names->token = copies[3];
     int result = names->gateway[0] == '\0' ? 0 : check_name("users.gateway_header", copies[2], err);

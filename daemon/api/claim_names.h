@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* claim_names.h -- the headers that may name a user, as the configuration has them. */
+/* claim_names.h -- what may name a user: headers, a certificate; as the configuration has them. */
 #ifndef WEIR_DAEMON_API_CLAIM_NAMES_H
 #define WEIR_DAEMON_API_CLAIM_NAMES_H
 
@@ -15,6 +15,7 @@ struct claim_names {
     const char *users[POLICY_HEADERS_MAX];
     uint32_t user_count;
     const char *gateway, *token; /* "" for none */
+    enum certificate_user certificate;
 };
 
 /* users.header goes before users.headers. ERROR_INVALID for what is no header's name, and for more

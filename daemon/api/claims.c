@@ -5,6 +5,7 @@
 #include "daemon/api/fault.h"
 #include "daemon/api/request.h"
 #include "daemon/http/exchange.h"
+#include "daemon/http/tls_client.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,29 @@ static const char *token(const struct call *call, const char *name)
         return strcmp(name, "authorization") == 0 ? NULL : value;
     value += sizeof scheme - 1;
     return value + strspn(value, " ");
+}
+
+static void read_certificate(const struct call *call, struct policy_claims *claims)
+{
+    const struct tls_client *client = NULL;
+    if (call->live->claims.certificate != CERTIFICATE_USER_OFF)
+        client = exchange_tls_client(call->exchange);
+    if (client == NULL)
+        return;
+    switch (call->live->claims.certificate) {
+    case CERTIFICATE_USER_SPIFFE:
+        claims->certificate_issuer = client->trust_domain;
+        claims->certificate_subject = client->spiffe;
+        break;
+    case CERTIFICATE_USER_SAN:
+        claims->certificate_issuer = client->issuer;
+        claims->certificate_subject = client->alternative;
+        break;
+    default:
+        claims->certificate_issuer = client->issuer;
+        claims->certificate_subject = client->subject;
+        break;
+    }
 }
 
 static int check_single(const struct call *call, const char *name, struct fault *fault)
@@ -59,11 +83,13 @@ void claims_read(const struct call *call, const struct request *request, struct 
         .safety_identifier = request->safety_identifier,
         .user = request->user,
         .metadata_user_id = request->metadata_user_id,
-        .api_key = identity->key,
+        .api_key = identity->key == NULL && identity->subject[0] != '\0' ? identity->subject
+                                                                         : identity->key,
         .address = exchange_client(call->exchange),
         .request_id = ret->request_id,
         .worker = call->api->worker,
     };
+    read_certificate(call, &ret->policy);
     for (uint32_t i = 0; i < names->user_count; i++)
         ret->policy.headers[i] = header(call, names->users[i]);
     /* Not x-request-id, which clients choose: with one for all, their requests would be one. */

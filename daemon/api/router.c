@@ -84,6 +84,12 @@ const char *router_route_name(enum http_route route)
     return "other";
 }
 
+bool router_is_probe(enum http_route route)
+{
+    return route == ROUTE_HEALTH || route == ROUTE_READY || route == ROUTE_METRICS ||
+           route == ROUTE_VERSION;
+}
+
 /* Metrics and log take only these, so that clients cannot make up label values. */
 static const char *method_name(const char *method)
 {
@@ -131,6 +137,29 @@ static void choose_request_id(struct call *call)
     call->request_id[36] = '\0';
 }
 
+/* The asker's trace goes on where it sent one traceparent, and a sound one; else one begins here,
+ * but for probes, which come a million times a day. */
+static void choose_trace(struct call *call)
+{
+    struct api *api = call->api;
+    struct trace_parent parent;
+    uint32_t at = 0;
+    const char *value = exchange_header_next(call->exchange, "traceparent", &at);
+    if (value == NULL && router_is_probe(call->route))
+        return;
+    if (value != NULL && exchange_header_next(call->exchange, "traceparent", &at) == NULL &&
+        trace_parent_read(value, &parent)) {
+        call->trace = parent;
+        memcpy(call->parent_span_id, parent.span_id, sizeof call->parent_span_id);
+    } else {
+        uint64_t high = api_random_u64(api);
+        trace_id_of(high, api_random_u64(api), call->trace.trace_id);
+        call->trace.sampled = api->server->tracing != NULL &&
+                              trace_draw(call->trace.trace_id) < call->live->config->trace_sample;
+    }
+    span_id_of(api_random_u64(api), call->trace.span_id);
+}
+
 static const struct route *call_init(struct call *call, struct api *api, struct exchange *exchange)
 {
     const struct route *route = find_route(exchange_path(exchange));
@@ -144,6 +173,7 @@ static const struct route *call_init(struct call *call, struct api *api, struct 
         .now_us = clock_monotonic_us(),
     };
     choose_request_id(call);
+    choose_trace(call);
     return route;
 }
 
@@ -169,7 +199,9 @@ static int refuse_key(const struct route *route, enum auth_outcome outcome, stru
         [AUTH_ABSENT] = "No API key: send it as 'Authorization: Bearer KEY'",
         [AUTH_UNKNOWN] = "The API key is not known to this server",
         [AUTH_EXPIRED] = "The API key has expired",
-        [AUTH_REVOKED] = "The API key was revoked"};
+        [AUTH_REVOKED] = "The API key was revoked",
+        [AUTH_TOKEN] = "The token does not hold here: its signature, issuer, audience, times or "
+                       "tenant"};
     const char *scope = access_scope_name(route->scope);
     if (outcome != AUTH_SCOPE)
         return fault_code(fault, 401, is_admin(route) ? "invalid_admin_key" : "invalid_api_key",
@@ -187,8 +219,11 @@ static int check_key(const struct route *route, struct call *call, struct fault 
         return fault_code(fault, 400, "ambiguous_header", "send 'Authorization' once");
     if (route->scope == OPEN)
         return 0;
-    enum auth_outcome outcome = auth_check(call->live->auth, authorization, route->scope,
-                                           clock_unix_us() / 1000000, &call->identity);
+    const struct auth_question question = {.authorization = authorization,
+                                           .scope = route->scope,
+                                           .now_unix = clock_unix_us() / 1000000};
+    enum auth_outcome outcome =
+        auth_check(call->live->auth, &call->api->tokens, &question, &call->identity);
     if (outcome == AUTH_GRANTED)
         return 0;
     metrics_key_refused(call->api->server->metrics, outcome);
@@ -309,4 +344,11 @@ void router_on_gone(void *application, struct exchange *exchange)
     struct call call; /* it went while its body came, or while it waited for the disk */
     (void)call_init(&call, application, exchange);
     answer_gone(&call, NULL);
+}
+
+void router_on_refused(void *application, struct exchange *exchange)
+{
+    struct call call;
+    (void)call_init(&call, application, exchange);
+    answer_refused(&call);
 }

@@ -9,7 +9,9 @@
 void router_on_headers(void *application, struct exchange *exchange);
 void router_on_request(void *application, struct exchange *exchange);
 void router_on_gone(void *application, struct exchange *exchange);
+void router_on_refused(void *application, struct exchange *exchange);
 
+bool router_is_probe(enum http_route route);          /* asked by machines, many times a minute */
 const char *router_route_name(enum http_route route); /* "/v1/chat/completions" */
 
 #endif

@@ -9,6 +9,9 @@
 /* 0 nothing to do, 1 obligations, 2 breach, 3 unknown or review; sysexits.h for what went wrong. */
 int command_check(int argc, char **argv);
 
+/* 0 for a daemon that is well; 1 for one that is not or does not answer; EX_USAGE. */
+int command_health(int argc, char **argv);
+
 /* 0; EX_USAGE, EX_DATAERR for an unsound file, EX_NOINPUT for a file or an id that is not there,
  * EX_CANTCREAT, EX_NOPERM for a file that others can read, EX_CONFIG. */
 int command_keys(int argc, char **argv);
@@ -28,5 +31,8 @@ int command_simulate(int argc, char **argv);
 /* 0, Ctrl-C during --watch too; EX_USAGE, EX_NOINPUT for the key's file, EX_UNAVAILABLE where no
  * daemon answers or has an admin door, EX_PROTOCOL for what is no weir, EX_NOPERM for the key. */
 int command_usage(int argc, char **argv);
+
+/* As command_usage(); a key is not needed. */
+int command_top(int argc, char **argv);
 
 #endif

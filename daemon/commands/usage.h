@@ -15,7 +15,7 @@
 
 struct usage_source {
     const char *url;     /* of the daemon: scheme, host, port */
-    const char *key;     /* an admin key */
+    const char *key;     /* an admin key; "" for what needs none */
     const char *ca_file; /* NULL: the system's authorities */
     const char *month;   /* NULL: the running one */
     /* Asked whenever a signal came meanwhile, which wakes signal_fd; true ends the wait. */
@@ -30,6 +30,11 @@ struct usage_source {
  * take, ERROR_INVALID for what is no weir. curl_global_init() was called. */
 int usage_fetch(const struct usage_source *source, json_t **ret, struct text *ret_bytes,
                 struct error *err);
+
+/* GET path of the daemon, whatever its status; the body is the caller's. Errors as above, but for
+ * those that a status tells. */
+int usage_get(const struct usage_source *source, const char *path, struct text *ret_body,
+              long *ret_status, struct error *err);
 
 struct usage_look {
     uint32_t columns, lines; /* of the terminal; 0: without bounds */

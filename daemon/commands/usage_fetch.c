@@ -117,47 +117,26 @@ static int fail_status(long status, const json_t *answer, const char *url, struc
     }
 }
 
-static int read_answer(CURL *easy, const struct usage_source *source, const struct text *body,
-                       json_t **ret, struct error *err)
-{
-    long status = 0;
-    json_t *answer = json_loadb(text_string(body), body->count, JSON_REJECT_DUPLICATES, NULL);
-    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    const char *object = json_string_value(json_object_get(answer, "object"));
-    int result = 0;
-    if (status != 200)
-        result = fail_status(status, answer, source->url, err);
-    else if (object == NULL || strcmp(object, "usage") != 0)
-        result = error_set(err, ERROR_INVALID, "%.200s: answers, but is no weir", source->url);
-    if (result == 0)
-        *ret = answer;
-    else
-        json_decref(answer);
-    return result;
-}
-
-static int ask(CURL *easy, CURLM *multi, const struct usage_source *source, struct text *ret_bytes,
-               json_t **ret, struct error *err)
+/* One question and its whole answer, of whatever status. */
+static int transfer_all(CURL *easy, CURLM *multi, const struct usage_source *source,
+                        const char *path, struct answer *answer, struct error *err)
 {
     struct text url, authorization;
-    struct answer answer = {.too_long = false};
     text_init(&url);
     text_init(&authorization);
-    text_init(&answer.body);
-    text_append_format(&url, "%s/admin/v1/usage", source->url);
-    if (source->month != NULL)
-        text_append_format(&url, "?month=%s", source->month);
-    text_append_format(&authorization, "authorization: Bearer %s", source->key);
+    text_append_format(&url, "%s%s", source->url, path);
+    text_append_format(&authorization, "authorization:%s%s",
+                       source->key[0] == '\0' ? "" : " Bearer ", source->key);
     struct curl_slist *headers = curl_slist_append(NULL, text_string(&authorization));
     int result = 0;
     if (url.failed || authorization.failed ||
-        !prepare(easy, source, text_string(&url), headers, &answer) ||
+        !prepare(easy, source, text_string(&url), headers, answer) ||
         curl_multi_add_handle(multi, easy) != CURLM_OK)
         result = error_no_memory(err);
     if (result == 0) {
         CURLcode code = transfer(multi, source);
-        result = code == CURLE_OK ? read_answer(easy, source, &answer.body, ret, err)
-                                  : fail_transfer(code, source, &answer, err);
+        if (code != CURLE_OK)
+            result = fail_transfer(code, source, answer, err);
         (void)curl_multi_remove_handle(multi, easy);
     }
     curl_slist_free_all(headers);
@@ -165,22 +144,57 @@ static int ask(CURL *easy, CURLM *multi, const struct usage_source *source, stru
         explicit_bzero(authorization.bytes, authorization.count);
     text_destroy(&authorization);
     text_destroy(&url);
-    if (result == 0)
-        *ret_bytes = answer.body;
-    else
+    return result;
+}
+
+int usage_get(const struct usage_source *source, const char *path, struct text *ret_body,
+              long *ret_status, struct error *err)
+{
+    struct answer answer = {.too_long = false};
+    CURL *easy = curl_easy_init();
+    CURLM *multi = curl_multi_init();
+    text_init(&answer.body);
+    int result = easy == NULL || multi == NULL
+                     ? error_no_memory(err)
+                     : transfer_all(easy, multi, source, path, &answer, err);
+    if (result == 0) {
+        (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, ret_status);
+        *ret_body = answer.body;
+    } else {
         text_destroy(&answer.body);
+    }
+    curl_easy_cleanup(easy);
+    if (multi != NULL)
+        (void)curl_multi_cleanup(multi);
     return result;
 }
 
 int usage_fetch(const struct usage_source *source, json_t **ret, struct text *ret_bytes,
                 struct error *err)
 {
-    CURL *easy = curl_easy_init();
-    CURLM *multi = curl_multi_init();
-    int result = easy == NULL || multi == NULL ? error_no_memory(err)
-                                               : ask(easy, multi, source, ret_bytes, ret, err);
-    curl_easy_cleanup(easy);
-    if (multi != NULL)
-        (void)curl_multi_cleanup(multi);
+    struct text path, body;
+    long status = 0;
+    text_init(&path);
+    text_append_string(&path, "/admin/v1/usage");
+    if (source->month != NULL)
+        text_append_format(&path, "?month=%s", source->month);
+    int result = path.failed ? error_no_memory(err)
+                             : usage_get(source, text_string(&path), &body, &status, err);
+    text_destroy(&path);
+    if (result != 0)
+        return result;
+    json_t *answer = json_loadb(text_string(&body), body.count, JSON_REJECT_DUPLICATES, NULL);
+    const char *object = json_string_value(json_object_get(answer, "object"));
+    if (status != 200)
+        result = fail_status(status, answer, source->url, err);
+    else if (object == NULL || strcmp(object, "usage") != 0)
+        result = error_set(err, ERROR_INVALID, "%.200s: answers, but is no weir", source->url);
+    if (result == 0) {
+        *ret = answer;
+        *ret_bytes = body;
+        return 0;
+    }
+    json_decref(answer);
+    text_destroy(&body);
     return result;
 }

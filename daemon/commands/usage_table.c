@@ -9,6 +9,7 @@
  * wide: a name in a script of wide ones pushes its row to the right, no more. */
 #include "daemon/commands/usage.h"
 
+#include "daemon/commands/cell.h"
 #include "policy/alerts/alert_json.h"
 
 #include <math.h>
@@ -44,33 +45,6 @@ static double number_at(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
     return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-/* At most `most` characters, padded to as many; what a terminal might obey is '?'. */
-static void append_name(struct text *out, const char *name, uint32_t most)
-{
-    size_t left = strlen(name);
-    uint32_t drawn = 0;
-    while (left > 0 && drawn < most) {
-        uint32_t codepoint;
-        size_t used = utf8_decode(name, left, &codepoint);
-        bool last = drawn + 1 == most && used < left;
-        bool plain = codepoint != UINT32_MAX && codepoint >= 0x20 &&
-                     !(codepoint >= 0x7f && codepoint < 0xa0) &&
-                     !(codepoint >= 0x200b && codepoint <= 0x200f) &&
-                     !(codepoint >= 0x2028 && codepoint <= 0x202e) &&
-                     !(codepoint >= 0x2066 && codepoint <= 0x2069); /* which turn the line around */
-        if (last)
-            text_append_char(out, '~');
-        else if (plain)
-            text_append(out, name, used);
-        else
-            text_append_char(out, '?');
-        name += used;
-        left -= used;
-        drawn++;
-    }
-    text_append_format(out, "%*s", (int)(most - drawn), "");
 }
 
 static void write_users(char cell[CELL_BYTES], double users)
@@ -204,7 +178,7 @@ static void append_heads(struct text *out, const struct layout *layout,
 {
     if (look->color)
         text_append_string(out, "\033[1m");
-    append_name(out, "WHO", layout->name);
+    cell_name(out, "WHO", layout->name);
     append_cells(out, heads, layout, look->columns);
     text_append_string(out, look->color ? "\033[0m\n" : "\n");
 }
@@ -219,8 +193,8 @@ static void append_row(struct text *out, const json_t *group, const struct row *
     if (color != NULL)
         text_append_string(out, color);
     (void)snprintf(kind, sizeof kind, "%s", string_at(group, "kind"));
-    append_name(out, kind, 13);
-    append_name(out, string_at(group, "name"), layout->name - 13);
+    cell_name(out, kind, 13);
+    cell_name(out, string_at(group, "name"), layout->name - 13);
     append_cells(out, cells, layout, look->columns);
     text_append_string(out, color != NULL ? "\033[0m\n" : "\n");
 }
@@ -243,8 +217,8 @@ static void append_title(struct text *out, const json_t *usage, const struct usa
     if (look->failure != NULL && look->failure[0] != '\0')
         text_append_format(&line, "  OLD FIGURES: %s", look->failure);
     uint32_t most = (uint32_t)line.count;
-    append_name(out, text_string(&line),
-                look->columns > 0 && most > look->columns ? look->columns : most);
+    cell_name(out, text_string(&line),
+              look->columns > 0 && most > look->columns ? look->columns : most);
     text_append_char(out, '\n');
     out->failed = out->failed || line.failed;
     text_destroy(&line);
@@ -274,6 +248,6 @@ void usage_table(const json_t *usage, const struct usage_look *look, struct text
     if (!insufficient)
         return;
     uint32_t most = sizeof doubt - 1;
-    append_name(out, doubt, look->columns > 0 && most > look->columns ? look->columns : most);
+    cell_name(out, doubt, look->columns > 0 && most > look->columns ? look->columns : most);
     text_append_char(out, '\n');
 }

@@ -7,8 +7,11 @@
  *     flush    ->  protocol builds -> [TLS] -> one send                           (writes, closes)
  *
  * The first half only fills buffers and marks connections dirty; the flush event is activated by
- * the first mark, so it runs behind every readable connection of the same turn. 32 streams
- * answered in a turn, or a batch of tokens from the engine, therefore leave in one system call.
+ * the first mark, so it runs behind what made the turn. 32 streams answered in a turn, or a batch
+ * of tokens from the engine, therefore leave in one system call. When LISTENER_DIRTY_MAX readable
+ * connections are dirty they are flushed there and then: what they have to say is still in the
+ * processor's cache (a third of a small request's cost), and their clients have work while we go
+ * on.
  *
  * A connection is freed in one place, connection_flush(), never under a protocol's or the
  * application's feet: connection_break() only marks it.
@@ -60,6 +63,7 @@ void connection_touch(struct connection *connection)
     else
         listener->dirty_head = connection;
     listener->dirty_tail = connection;
+    listener->dirty_count++;
     if (!listener->flushing)
         event_active(&listener->flush, EV_TIMEOUT, 0);
 }
@@ -270,6 +274,8 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         if (connection->linger_bytes > CONNECTION_LINGER_BYTES)
             connection_break(connection);
     }
+    if (listener->dirty_count >= LISTENER_DIRTY_MAX)
+        listener_flush(listener); /* may free this one */
 }
 
 /* -- Writing -- */
@@ -506,7 +512,7 @@ struct connection *connection_new(struct door *door, int fd, const struct sockad
             goto fail;
     }
     if (door->is.tls) {
-        connection->tls = tls_new(listener->tls);
+        connection->tls = tls_new(listener->tls, listener->counters.handshakes);
         if (connection->tls == NULL)
             goto fail;
     }

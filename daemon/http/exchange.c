@@ -385,6 +385,14 @@ static const char *refusal_code(uint32_t status)
     }
 }
 
+/* Of a request that the application was never shown. */
+static void tell_refused(struct exchange *exchange)
+{
+    const struct exchange_handler *handler = exchange->connection->listener->handler;
+    if (handler->on_refused != NULL)
+        handler->on_refused(handler->application, exchange);
+}
+
 void exchange_refuse(struct exchange *exchange, uint32_t status, const char *message)
 {
     struct listener *listener = exchange->connection->listener;
@@ -396,6 +404,9 @@ void exchange_refuse(struct exchange *exchange, uint32_t status, const char *mes
     else if (status == 413)
         COUNTER_ADD(listener->counters.bodies_refused, 1);
     bool begun = exchange->answer_state != ANSWER_NONE;
+    exchange->refusal = begun ? 0 : status;
+    if (!begun && !exchange->owed)
+        tell_refused(exchange);
     exchange_vanish(exchange);
     exchange->broken = false;
     if (begun) {
@@ -600,6 +611,12 @@ bool exchange_is_tls(const struct exchange *exchange)
     return exchange->connection->tls != NULL;
 }
 
+const struct tls_client *exchange_tls_client(const struct exchange *exchange)
+{
+    struct tls *tls = exchange->connection->tls;
+    return tls == NULL ? NULL : tls_client_of(tls);
+}
+
 uint64_t exchange_started_us(const struct exchange *exchange)
 {
     return exchange->started_us;
@@ -618,6 +635,11 @@ void *exchange_owner(const struct exchange *exchange)
 bool exchange_answered(const struct exchange *exchange)
 {
     return exchange->answer_state != ANSWER_NONE;
+}
+
+uint32_t exchange_refusal(const struct exchange *exchange)
+{
+    return exchange->refusal;
 }
 
 uint64_t exchange_answer_bytes(const struct exchange *exchange)

@@ -32,6 +32,7 @@
 #define EXCHANGE_BUFFER_LOW       (64u * 1024u)
 
 struct exchange;
+struct tls_client;
 
 enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
 
@@ -52,6 +53,9 @@ struct exchange_handler {
     void (*on_request)(void *application, struct exchange *exchange);
     void (*on_writable)(void *application, struct exchange *exchange); /* may be NULL */
     void (*on_gone)(void *application, struct exchange *exchange);
+    /* The protocol refuses a request that was never shown (exchange_refusal()): to be noted, and
+     * nothing else. Of its head there is what was sound. May be NULL. */
+    void (*on_refused)(void *application, struct exchange *exchange);
     void *application;
 };
 
@@ -75,14 +79,19 @@ const char *exchange_client(const struct exchange *exchange);
 unsigned exchange_door(const struct exchange *exchange);
 enum http_version exchange_version(const struct exchange *exchange);
 bool exchange_is_tls(const struct exchange *exchange);
+/* Of the certificate that the client proved to hold (tls_client.h); NULL for none. */
+const struct tls_client *exchange_tls_client(const struct exchange *exchange);
 uint64_t exchange_started_us(const struct exchange *exchange); /* monotonic: head complete */
 
 void exchange_set_owner(struct exchange *exchange, void *owner);
 void *exchange_owner(const struct exchange *exchange);
 
 /* -- The answer -- */
-bool exchange_answered(const struct exchange *exchange);         /* a head was given */
-uint32_t exchange_status(const struct exchange *exchange);       /* of the given head, else 0 */
+bool exchange_answered(const struct exchange *exchange);   /* a head was given */
+uint32_t exchange_status(const struct exchange *exchange); /* of the given head, else 0 */
+/* In on_gone and on_refused: the status by which the protocol itself refuses the request (a body
+ * too large or too late), 0 when the client went. */
+uint32_t exchange_refusal(const struct exchange *exchange);
 uint64_t exchange_answer_bytes(const struct exchange *exchange); /* of its body, given so far */
 
 /* Whole answer; content-length is added. headers may be NULL when header_count is 0; bytes are

@@ -57,8 +57,10 @@ struct exchange {
     bool bodyless;     /* the answer has no body: HEAD, 204, 304 */
     bool deferred;     /* HTTP/2: the stream sleeps until there are bytes */
     bool writable_due; /* on_writable is to be called */
+    bool request_due;  /* HTTP/2: on_request is to be called */
     enum answer_state answer_state;
     uint32_t status;
+    uint32_t refusal;      /* of our own, which the application hears of as on_gone; or 0 */
     uint64_t answer_given; /* bytes of its body, waiting or sent */
     struct text answer;    /* bytes waiting for the client ... */
     size_t answer_taken;   /* ... from here on */
@@ -67,6 +69,7 @@ struct exchange {
 
     struct exchange *previous, *next; /* in the connection */
     struct exchange *writable_next;   /* among those whose on_writable is due */
+    struct exchange *request_next;    /* likewise on_request */
 };
 
 /* The head of an answer on its way to a protocol. */

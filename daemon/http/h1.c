@@ -230,7 +230,10 @@ static size_t parse_chunked_body(struct connection *connection, const char *byte
         take_body(connection, run.bytes, run.count);
     if (h1->phase != H1_BODY_CHUNKED)
         return used;
-    if (h1->chunks.state == H1_CHUNK_BAD) {
+    if (h1->chunks.state == H1_CHUNK_DATA &&
+        h1->chunks.left > connection->listener->limits.body_bytes_max) {
+        refuse(connection, 413, "the request body is larger than this server takes");
+    } else if (h1->chunks.state == H1_CHUNK_BAD) {
         COUNTER_ADD(connection->listener->counters.abuse[HTTP_ABUSE_AMBIGUOUS], 1);
         refuse(connection, 400, "the chunked request body is malformed");
     } else if (h1->chunks.state == H1_CHUNK_DONE)

@@ -16,6 +16,10 @@
  * exchange->answer, exchange_stream_write() says how many, and the others go on. Past
  * write_timeout_ms without a byte taken it is reset.
  *
+ * A request that is whole is begun when all that was read with it has been looked at, not before:
+ * one that is reset in the same breath (by its client, or by us for what the client sends next)
+ * costs no work at all.
+ *
  * Received body bytes are copied and their windows opened again at once; what bounds memory are
  * body_bytes_max a stream and H2_BODIES_PER_MAX times that a connection, beyond which new bytes are
  * refused rather than left waiting, for the streams that hold the memory may run for minutes.
@@ -54,6 +58,7 @@ struct h2 {
     bool ending;             /* with this code, as soon as nghttp2 returns */
     uint32_t ending_code;
     struct h2_guard guard;
+    struct exchange *request_head, *request_tail; /* on_request due, in the order they came */
 };
 
 static struct exchange *exchange_of(nghttp2_session *frames, int32_t stream_id)
@@ -79,6 +84,43 @@ static int weigh(struct connection *connection, enum http_abuse kind)
         return 0;
     COUNTER_ADD(connection->listener->counters.abuse[kind], 1);
     return end_with(connection, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void put_request(struct h2 *h2, struct exchange *exchange)
+{
+    exchange->request_due = true;
+    exchange->request_next = NULL;
+    if (h2->request_tail != NULL)
+        h2->request_tail->request_next = exchange;
+    else
+        h2->request_head = exchange;
+    h2->request_tail = exchange;
+}
+
+static void drop_request(struct h2 *h2, struct exchange *exchange)
+{
+    if (!exchange->request_due)
+        return;
+    exchange->request_due = false;
+    struct exchange *before = NULL;
+    for (struct exchange *each = h2->request_head; each != exchange; each = each->request_next)
+        before = each;
+    if (before != NULL)
+        before->request_next = exchange->request_next;
+    else
+        h2->request_head = exchange->request_next;
+    if (h2->request_tail == exchange)
+        h2->request_tail = before;
+}
+
+/* No nghttp2 is on the stack. */
+static void begin_requests(struct h2 *h2)
+{
+    while (h2->request_head != NULL) {
+        struct exchange *exchange = h2->request_head;
+        drop_request(h2, exchange);
+        exchange_tell_request(exchange);
+    }
 }
 
 /* The exchanges stay, deaf and mute, until the connection is freed. */
@@ -250,7 +292,7 @@ static int on_frame_recv(nghttp2_session *frames, const nghttp2_frame *frame, vo
         if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
             end_head(exchange);
         if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
-            exchange_tell_request(exchange);
+            put_request(h2, exchange);
         break;
     }
     case NGHTTP2_SETTINGS:
@@ -263,6 +305,21 @@ static int on_frame_recv(nghttp2_session *frames, const nghttp2_frame *frame, vo
     default:
         break;
     }
+    return 0;
+}
+
+/* nghttp2 resets the stream, with the next it sends: whoever provoked that has no work begun. */
+static int on_invalid_frame(nghttp2_session *frames, const nghttp2_frame *frame, int error,
+                            void *argument)
+{
+    (void)error;
+    struct connection *connection = argument;
+    struct exchange *exchange = exchange_of(frames, frame->hd.stream_id);
+    if (exchange == NULL)
+        return 0;
+    drop_request(connection->session, exchange);
+    exchange_vanish(exchange);
+    exchange->broken = true;
     return 0;
 }
 
@@ -308,6 +365,8 @@ static void h2_receive(struct connection *connection, const char *bytes, size_t 
     if (used == 0)
         used = nghttp2_session_mem_recv(h2->frames, (const uint8_t *)bytes, count);
     h2->exhausted |= used == NGHTTP2_ERR_NOMEM;
+    if (used >= 0 && !h2->ending)
+        begin_requests(h2);
     if (used == NGHTTP2_ERR_FLOODED ||
         nghttp2_session_get_outbound_queue_size(h2->frames) > H2_OUTBOUND_MAX)
         (void)weigh(connection, HTTP_ABUSE_UNREAD);
@@ -366,9 +425,16 @@ static void h2_answer_begin(struct exchange *exchange, const struct answer_head 
     (void)snprintf(status, sizeof status, "%u", head->status);
     headers[count++] = header_of(":status", status);
     headers[count++] = header_of("date", connection->listener->date);
-    for (size_t i = 0; i < head->header_count; i++)
-        if (exchange_header_may_pass(&head->headers[i]))
-            headers[count++] = header_of(head->headers[i].name, head->headers[i].value);
+    for (size_t i = 0; i < head->header_count; i++) {
+        if (!exchange_header_may_pass(&head->headers[i]))
+            continue;
+        headers[count] = header_of(head->headers[i].name, head->headers[i].value);
+        /* Ids and counts are new in each answer: in HPACK's table they would only push out what
+         * comes again, at the price of an entry made and thrown away. */
+        if (strcmp(head->headers[i].name, "content-type") != 0)
+            headers[count].flags = NGHTTP2_NV_FLAG_NO_INDEX;
+        count++;
+    }
     if (head->whole && head->status != 204 && head->status != 304) {
         (void)snprintf(length, sizeof length, "%zu", head->body_count);
         headers[count++] = header_of("content-length", length);
@@ -456,6 +522,7 @@ static int on_stream_close(nghttp2_session *frames, int32_t stream_id, uint32_t 
     if (exchange == NULL)
         return 0;
     h2->head_since_us = 0;
+    drop_request(h2, exchange);
     exchange_vanish(exchange);
     (void)nghttp2_session_set_stream_user_data(frames, stream_id, NULL);
     exchange_close(exchange);
@@ -607,6 +674,7 @@ int h2_prepare(struct listener *listener, struct error *err)
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);

@@ -5,6 +5,7 @@
 #include "daemon/http/connection.h"
 #include "daemon/http/h2.h"
 #include "daemon/http/listener_inner.h"
+#include "daemon/http/tls_set.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -136,14 +137,11 @@ static uint64_t shortest_limit(const struct listener_limits *limits)
 
 /* -- The flush: the end of every turn -- */
 
-static void on_flush(evutil_socket_t fd, short what, void *argument)
+void listener_flush(struct listener *listener)
 {
-    (void)fd;
-    (void)what;
-    struct listener *listener = argument;
-    listener_tick(listener);
     struct connection *connection = listener->dirty_head;
     listener->dirty_head = listener->dirty_tail = NULL;
+    listener->dirty_count = 0;
     listener->flushing = true;
     while (connection != NULL) {
         struct connection *next = connection->dirty_next;
@@ -155,6 +153,15 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     const struct timeval at_once = {0, 0};
     if (listener->dirty_head != NULL && event_add(&listener->flush_later, &at_once) != 0)
         event_active(&listener->flush, EV_TIMEOUT, 0);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct listener *listener = argument;
+    listener_tick(listener);
+    listener_flush(listener);
 }
 
 /* -- Accepting -- */
@@ -290,8 +297,8 @@ struct listener *listener_new(const struct listener_config *config, struct error
     }
     listener->base = config->base;
     listener->doors = doors;
-    listener->tls = config->tls;
     listener->addresses = config->addresses;
+    listener->tls = config->tls == NULL ? NULL : tls_set_ref(config->tls);
     listener->limits = config->limits;
     listener->trust = config->trust;
     listener->handler = config->handler;
@@ -319,6 +326,13 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 {
     listener->limits = *limits;
     listener->shortest_us = shortest_limit(limits);
+}
+
+void listener_set_tls(struct listener *listener, struct tls_set *set)
+{
+    assert(listener->tls != NULL);
+    tls_set_unref(listener->tls);
+    listener->tls = tls_set_ref(set);
 }
 
 void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
@@ -351,6 +365,7 @@ void listener_free(struct listener *listener)
     close_doors(listener);
     (void)event_del(&listener->flush);
     (void)event_del(&listener->flush_later);
+    tls_set_unref(listener->tls);
     text_destroy(&listener->spare_out);
     text_destroy(&listener->plain_out);
     free(listener->read_bytes);
@@ -377,6 +392,8 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .proxy_errors = atomic_load_explicit(&from->proxy_errors, memory_order_relaxed),
         .forwarded_errors = atomic_load_explicit(&from->forwarded_errors, memory_order_relaxed),
     };
+    for (uint32_t i = 0; i < TLS_RESULT_COUNT; i++)
+        ret->handshakes[i] = atomic_load_explicit(&from->handshakes[i], memory_order_relaxed);
     for (unsigned kind = 0; kind < HTTP_ABUSE_COUNT; kind++)
         ret->abuse[kind] = atomic_load_explicit(&from->abuse[kind], memory_order_relaxed);
 }

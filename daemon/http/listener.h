@@ -11,14 +11,15 @@
 #include "daemon/http/address_table.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/forwarded.h"
+#include "daemon/http/tls.h"
 
 #include <event2/event.h>
-#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct listener;
+struct tls_set;
 
 #define LISTENER_DOORS_MAX 64u
 
@@ -65,10 +66,6 @@ void listener_limits_default(struct listener_limits *ret);
  * remedy when the port is in use). */
 int listener_bind(const char *address, uint16_t port, uint16_t *ret_port, struct error *err);
 
-/* Context for TLS 1.2 and 1.3 with ALPN h2, http/1.1. NULL and err on failure. */
-SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file,
-                              struct error *err);
-
 struct listener_door {
     unsigned serves;     /* flags of enum exchange_door */
     int fd;              /* listening, non-blocking; the listener closes it, whatever happens */
@@ -88,14 +85,16 @@ struct listener_config {
     struct event_base *base;           /* borrowed: the worker */
     const struct listener_door *doors; /* borrowed for the call */
     uint32_t door_count;               /* 1 to LISTENER_DOORS_MAX */
-    SSL_CTX *tls;                      /* borrowed; NULL when no door speaks it */
     struct address_table *addresses;   /* borrowed, shared; NULL: its own connections are all */
+    struct tls_set *tls; /* the listener takes a reference; NULL when no door speaks it */
     struct listener_limits limits;
     struct listener_trust trust;            /* its networks are borrowed, and so below */
     const struct exchange_handler *handler; /* borrowed */
 };
 /* From the next connection, request and deadline on; streams_max: from the next connection. */
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
+/* From the next connection on; the listener has one already, and takes a reference of this. */
+void listener_set_tls(struct listener *listener, struct tls_set *set);
 /* From the next connection on, but for `by`: from the next request. */
 void listener_set_trust(struct listener *listener, const struct listener_trust *trust);
 struct listener *listener_new(const struct listener_config *config, struct error *err);
@@ -114,6 +113,7 @@ struct listener_stats {
     uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */
     uint64_t forwarded_errors; /* requests whose X-Forwarded-For or Forwarded is not believed */
     uint64_t abuse[HTTP_ABUSE_COUNT];
+    uint64_t handshakes[TLS_RESULT_COUNT];
 };
 /* The worker's thread; counters may be read torn-free from others (atomics inside). */
 void listener_stats(const struct listener *listener, struct listener_stats *ret);

@@ -11,6 +11,7 @@
 #include <nghttp2/nghttp2.h>
 #include <stdatomic.h>
 
+#define LISTENER_DIRTY_MAX          2u   /* touched and readable: flushed without waiting */
 #define LISTENER_ACCEPTS_MAX        64u  /* a turn ... */
 #define LISTENER_SHARED_ACCEPTS_MAX 4u   /* ... and of a queue that other workers take from too */
 #define LISTENER_OPERATORS_MAX      64u  /* connections beyond connections_max, by admin doors */
@@ -24,6 +25,7 @@ struct listener_counters {
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
     _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];
+    _Atomic uint64_t handshakes[TLS_RESULT_COUNT];
 };
 
 /* A plain load, add and store: the worker is the only writer, so no locked instruction. */
@@ -50,8 +52,8 @@ struct listener {
     struct event_base *base; /* borrowed: the worker */
     struct door *doors;
     uint32_t door_count;
-    SSL_CTX *tls;                    /* borrowed, may be NULL */
     struct address_table *addresses; /* borrowed: the server, may be NULL */
+    struct tls_set *tls;             /* a reference, of the newest; NULL when no door speaks it */
     struct listener_limits limits;
     struct listener_trust trust;            /* its networks: borrowed, the worker */
     const struct exchange_handler *handler; /* borrowed */
@@ -79,7 +81,11 @@ struct listener {
     /* links */
     struct connection *connections;
     struct connection *dirty_head, *dirty_tail;
+    uint32_t dirty_count;
 };
+
+/* Flushes every connection that was touched; some are freed. */
+void listener_flush(struct listener *listener);
 
 /* Reads the clocks; at the start of every event's callback. */
 void listener_tick(struct listener *listener);

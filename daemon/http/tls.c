@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/http/tls.h"
 
-#include "daemon/http/listener.h"
+#include "daemon/http/listener_inner.h"
+#include "daemon/http/tls_client.h"
+#include "daemon/http/tls_set.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -15,21 +17,36 @@
 struct tls {
     SSL *ssl;
     BIO *from_wire, *to_wire; /* borrowed: ssl */
+    struct tls_set *set;      /* a reference while hands are shaken, then NULL */
+    _Atomic uint64_t *counts; /* borrowed: the listener; TLS_RESULT_COUNT */
     bool failed;
+    bool client_read;          /* `client` is what there is to know */
+    struct tls_client *client; /* NULL for none */
 };
 
-struct tls *tls_new(SSL_CTX *context)
+/* What came of the handshake is known, once. */
+static void settle(struct tls *tls, enum tls_result result)
+{
+    COUNTER_ADD(tls->counts[result], 1);
+    tls_set_part(tls->ssl);
+    tls_set_unref(tls->set);
+    tls->set = NULL;
+}
+
+struct tls *tls_new(struct tls_set *set, _Atomic uint64_t counts[TLS_RESULT_COUNT])
 {
     struct tls *tls = calloc(1, sizeof *tls);
     if (tls == NULL)
         return NULL;
-    tls->ssl = SSL_new(context);
+    tls->counts = counts;
+    tls->ssl = tls_set_meet(set);
     tls->from_wire = BIO_new(BIO_s_mem());
     tls->to_wire = BIO_new(BIO_s_mem());
     if (tls->ssl == NULL || tls->from_wire == NULL || tls->to_wire == NULL)
         goto fail;
     SSL_set_bio(tls->ssl, tls->from_wire, tls->to_wire);
     SSL_set_accept_state(tls->ssl);
+    tls->set = tls_set_ref(set);
     return tls;
 
 fail:
@@ -45,7 +62,10 @@ void tls_free(struct tls *tls)
 {
     if (tls == NULL)
         return;
+    if (tls->set != NULL)
+        settle(tls, TLS_UNFINISHED);
     SSL_free(tls->ssl); /* and both BIOs */
+    tls_client_free(tls->client);
     free(tls);
 }
 
@@ -62,13 +82,17 @@ ssize_t tls_read(struct tls *tls, void *plain, size_t count)
     size_t got = 0;
     ERR_clear_error(); /* SSL_get_error() looks at the thread's queue */
     int answer = SSL_read_ex(tls->ssl, plain, count, &got);
-    if (answer == 1)
-        return (ssize_t)got;
-    int why = SSL_get_error(tls->ssl, answer);
+    int why = answer == 1 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, answer);
     ERR_clear_error();
+    if (tls->set != NULL && SSL_is_init_finished(tls->ssl))
+        settle(tls, SSL_session_reused(tls->ssl) ? TLS_RESUMED : TLS_FULL);
+    if (why == SSL_ERROR_NONE)
+        return (ssize_t)got;
     if (why == SSL_ERROR_WANT_READ)
         return 0;
     tls->failed = why != SSL_ERROR_ZERO_RETURN; /* after close_notify we may still write */
+    if (tls->set != NULL)
+        settle(tls, TLS_FAILED);
     return -1;
 }
 
@@ -101,73 +125,22 @@ void tls_close(struct tls *tls)
     ERR_clear_error();
 }
 
+const struct tls_client *tls_client_of(struct tls *tls)
+{
+    assert(tls->set == NULL);
+    if (tls->client_read)
+        return tls->client;
+    tls->client_read = true;
+    const X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
+    if (certificate != NULL && SSL_get_verify_result(tls->ssl) == X509_V_OK)
+        tls->client = tls_client_new(certificate);
+    return tls->client;
+}
+
 bool tls_chose_h2(const struct tls *tls)
 {
     const unsigned char *name = NULL;
     unsigned count = 0;
     SSL_get0_alpn_selected(tls->ssl, &name, &count);
     return count == 2 && memcmp(name, "h2", 2) == 0;
-}
-
-/* Our order of preference, whatever theirs: h2, then http/1.1. */
-static int on_alpn(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_count,
-                   const unsigned char *offered, unsigned offered_count, void *argument)
-{
-    (void)ssl;
-    (void)argument;
-    static const unsigned char ours[] = "\x02h2\x08http/1.1";
-    unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, ret_count, ours, sizeof ours - 1, offered, offered_count) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    *ret_name = chosen;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-/* The oldest entry of OpenSSL's queue is the one nearest the cause. */
-static int tls_error(struct error *err, const char *what, const char *file)
-{
-    char reason[256] = "unknown reason";
-    unsigned long code = ERR_get_error();
-    if (code != 0)
-        ERR_error_string_n(code, reason, sizeof reason);
-    ERR_clear_error();
-    return error_set(err, ERROR_INVALID, "%s '%s': %s", what, file, reason);
-}
-
-SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file, struct error *err)
-{
-    ERR_clear_error();
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    if (context == NULL) {
-        (void)error_no_memory(err);
-        return NULL;
-    }
-    (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
-    /* RFC 9113, section 9.2.2: forward secrecy and AEAD are all that HTTP/2 may be spoken with. */
-    if (SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) {
-        (void)tls_error(err, "TLS ciphers for", certificate_file);
-        goto fail;
-    }
-    if (SSL_CTX_use_certificate_chain_file(context, certificate_file) != 1) {
-        (void)tls_error(err, "TLS certificate", certificate_file);
-        goto fail;
-    }
-    if (SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) != 1) {
-        (void)tls_error(err, "TLS key", key_file);
-        goto fail;
-    }
-    if (SSL_CTX_check_private_key(context) != 1) {
-        (void)tls_error(err, "TLS key does not belong to the certificate", key_file);
-        goto fail;
-    }
-    return context;
-
-fail:
-    SSL_CTX_free(context);
-    return NULL;
 }

@@ -140,6 +140,20 @@ static bool proven(const struct identity_rules *rules, const struct policy_claim
     return false;
 }
 
+/* The handshake was the proof. An issuer that is empty or would be cut is none. */
+static bool proven_by_certificate(const struct policy_claims *claims,
+                                  const struct identity_keys *keys, struct identity *ret)
+{
+    const char *issuer = or_empty(claims->certificate_issuer);
+    struct domain domain = {
+        .tenant = or_empty(claims->tenant), .name_space = "user", .issuer = issuer};
+    if (issuer[0] == '\0' || strlen(issuer) > JWT_CLAIM_MAX ||
+        !canonical(claims->certificate_subject, &domain.id, &domain.id_count))
+        return false;
+    identify(&domain, IDENTITY_VERIFIED, keys, ret);
+    return true;
+}
+
 /* -- Everything -- */
 
 struct source {
@@ -164,6 +178,8 @@ struct identity identity_of_keys(const struct identity_rules *rules,
 {
     struct identity identity = {.class = IDENTITY_NONE};
     if (rules != NULL && proven(rules, claims, keys, now_unix, &identity))
+        return identity;
+    if (proven_by_certificate(claims, keys, &identity))
         return identity;
     for (size_t i = 0; i < POLICY_HEADERS_MAX; i++) {
         const struct source header = {claims->headers[i], "user", IDENTITY_ASSERTED};

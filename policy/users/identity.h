@@ -3,7 +3,8 @@
  *
  * In this order, the first usable claim wins:
  *
- *     verified   a token that holds (jwt.h), a header that its gateway signed (gateway.h)
+ *     verified   a token that holds (jwt.h), a header that its gateway signed (gateway.h), a
+ *                certificate that the connection was begun with
  *     asserted   headers by name, safety_identifier, user, metadata.user_id
  *     weak       the API key, the client's address
  *     none       nothing usable
@@ -13,8 +14,9 @@
  *     tenant \0 namespace \0 issuer \0 id
  *
  * All that means "our end user is" shares the namespace "user", so that somebody who is proven in
- * one request and asserted in the next is one in a union of classes. The issuer is the token's,
- * else empty: two issuers' "1001" are two people. "key" and "address" stay apart from people. */
+ * one request and asserted in the next is one in a union of classes. The issuer is the token's or
+ * the certificate's, else empty: two issuers' "1001" are two people. "key" and "address" stay apart
+ * from people. */
 #ifndef WEIR_POLICY_USERS_IDENTITY_H
 #define WEIR_POLICY_USERS_IDENTITY_H
 

@@ -286,14 +286,45 @@ static int check_claims(const struct jwt_keys *keys, const json_t *claims, int64
     return result;
 }
 
-static int verify_parts(const struct jwt_keys *keys, const char *token, const struct parts *parts,
-                        int64_t now_unix, struct jwt_identity *ret, struct error *err)
+/* Each with a blank before it but the first. */
+static int join(const json_t *list, struct jwt_wish *wish, struct error *err)
 {
+    const json_t *entry;
+    size_t i, used = 0;
+    json_array_foreach(list, i, entry)
+    {
+        if (!json_is_string(entry) || json_string_length(entry) == 0 ||
+            !identity_text_is_plain(json_string_value(entry), json_string_length(entry)))
+            return error_set(err, ERROR_REFUSED, "%s: not all of the list are words", wish->name);
+        size_t count = json_string_length(entry), blank = used > 0 ? 1 : 0;
+        if (used + blank + count > JWT_CLAIM_MAX)
+            return error_set(err, ERROR_REFUSED, "%s: more than %u bytes", wish->name,
+                             JWT_CLAIM_MAX);
+        wish->value[used] = ' ';
+        memcpy(wish->value + used + blank, json_string_value(entry), count + 1);
+        used += blank + count;
+    }
+    return 0;
+}
+
+static int fulfil(const json_t *claims, struct jwt_wish *wish, struct error *err)
+{
+    wish->value[0] = '\0';
+    const json_t *value = wish->name[0] == '\0' ? NULL : json_object_get(claims, wish->name);
+    if (json_is_array(value))
+        return join(value, wish, err);
+    return wish->name[0] == '\0' ? 0 : read_string(claims, wish->name, wish->value, err);
+}
+
+static int verify_parts(const struct jwt_keys *keys, const struct jwt_question *question,
+                        const struct parts *parts, struct jwt_identity *ret, struct error *err)
+{
+    struct jwt_identity identity;
     json_t *json = NULL;
     int result = read_part(parts->header, parts->header_count, &json, err);
     if (result != 0)
         return error_wrap(err, "header");
-    result = check_signature(keys, token, parts, json, err);
+    result = check_signature(keys, question->token, parts, json, err);
     json_decref(json);
     if (result != 0)
         return result;
@@ -301,24 +332,36 @@ static int verify_parts(const struct jwt_keys *keys, const char *token, const st
     result = read_part(parts->payload, parts->payload_count, &json, err);
     if (result != 0)
         return error_wrap(err, "claims");
-    result = check_claims(keys, json, now_unix, ret, err);
+    result = check_claims(keys, json, question->now_unix, &identity, err);
+    for (uint32_t i = 0; result == 0 && i < question->wish_count; i++)
+        result = fulfil(json, &question->wishes[i], err);
     json_decref(json);
+    if (result == 0)
+        *ret = identity;
+    return result;
+}
+
+int jwt_ask(const struct jwt_keys *keys, const struct jwt_question *question,
+            struct jwt_identity *ret, struct error *err)
+{
+    struct parts parts;
+    struct error local = {0};
+    if (err == NULL)
+        err = &local; /* error_wrap() answers by what it finds there */
+    if (question->count > JWT_BYTES_MAX)
+        return error_set(err, ERROR_REFUSED, "%zu bytes, at most %u", question->count,
+                         JWT_BYTES_MAX);
+    if (!split(question->token, question->count, &parts))
+        return error_set(err, ERROR_REFUSED, "expected HEADER.CLAIMS.SIGNATURE");
+    (void)ERR_set_mark(); /* a bad signature must not be found in the queue by TLS */
+    int result = verify_parts(keys, question, &parts, ret, err);
+    (void)ERR_pop_to_mark();
     return result;
 }
 
 int jwt_verify(const struct jwt_keys *keys, const char *token, size_t count, int64_t now_unix,
                struct jwt_identity *ret, struct error *err)
 {
-    struct parts parts;
-    struct error local = {0};
-    if (err == NULL)
-        err = &local; /* error_wrap() answers by what it finds there */
-    if (count > JWT_BYTES_MAX)
-        return error_set(err, ERROR_REFUSED, "%zu bytes, at most %u", count, JWT_BYTES_MAX);
-    if (!split(token, count, &parts))
-        return error_set(err, ERROR_REFUSED, "expected HEADER.CLAIMS.SIGNATURE");
-    (void)ERR_set_mark(); /* a bad signature must not be found in the queue by TLS */
-    int result = verify_parts(keys, token, &parts, now_unix, ret, err);
-    (void)ERR_pop_to_mark();
-    return result;
+    const struct jwt_question question = {.token = token, .count = count, .now_unix = now_unix};
+    return jwt_ask(keys, &question, ret, err);
 }

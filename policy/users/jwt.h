@@ -47,4 +47,20 @@ struct jwt_identity {
 int jwt_verify(const struct jwt_keys *keys, const char *token, size_t count, int64_t now_unix,
                struct jwt_identity *ret, struct error *err);
 
+/* A claim that is wanted besides. A list of strings, as scopes may be, is joined by blanks. */
+struct jwt_wish {
+    const char *name;              /* "" for none */
+    char value[JWT_CLAIM_MAX + 1]; /* "" when the token does not say; unset on failure */
+};
+struct jwt_question {
+    const char *token;
+    size_t count;
+    int64_t now_unix;
+    struct jwt_wish *wishes; /* [wish_count] */
+    uint32_t wish_count;
+};
+/* As jwt_verify(). A claim that is wished for and is no string nor list of them is refused. */
+int jwt_ask(const struct jwt_keys *keys, const struct jwt_question *question,
+            struct jwt_identity *ret, struct error *err);
+
 #endif

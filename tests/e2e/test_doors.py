@@ -4,6 +4,7 @@ import http.client
 import os
 import re
 import shlex
+import shutil
 import socket
 import ssl
 import stat
@@ -15,7 +16,9 @@ import time
 
 import pytest
 
-from conftest import BUILD, MODEL
+from conftest import BUILD, MODEL, ROOT
+
+TOOLS = ROOT / "build/tools/usr"
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -236,7 +239,7 @@ def test_the_printed_curl_command_works_over_a_unix_socket(start, tmp_path):
         while not text.rstrip().endswith("'") or "curl" not in text:
             text += process.stdout.readline()
         answer = subprocess.run(["sh", "-c", text[text.index("curl "):]], capture_output=True,
-                                text=True, timeout=120)
+                                text=True, timeout=600)
         assert "choices" in answer.stdout, answer.stderr
     finally:
         process.terminate()
@@ -384,3 +387,84 @@ def test_an_admin_listener_takes_metrics_and_admin_from_the_public_ones(start, t
         connection.request("POST", "/v1/completions", body, {"content-type": "application/json"})
         assert connection.getresponse().status == expected
         connection.close()
+
+
+class HAProxy:
+    """A real one in front of a port, with a line of its own for the server and the defaults."""
+
+    def __init__(self, folder, port, server_words, defaults="", unix=None):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        settings = folder / "haproxy.cfg"
+        settings.write_text(
+            "global\n    maxconn 64\ndefaults\n    mode http\n    timeout connect 5s\n"
+            f"    timeout client 60s\n    timeout server 60s\n    {defaults}\n"
+            f"listen weir\n    bind 127.0.0.1:{self.port}\n    option httpchk\n"
+            "    http-check send meth GET uri /ready ver HTTP/1.1 hdr host weir\n"  # h2 asks for it
+            f"    server weir {unix or f'127.0.0.1:{port}'} check inter 100ms {server_words}\n")
+        libraries = ":".join(str(path) for path in (TOOLS / "lib").glob("*-linux-gnu"))
+        self.process = subprocess.Popen(
+            [shutil.which("haproxy") or TOOLS / "sbin/haproxy", "-db", "-f", settings],
+            env={**os.environ, "LD_LIBRARY_PATH": libraries},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.wait(time.monotonic() + 60)
+        except BaseException:
+            self.end()
+            raise
+
+    def wait(self, deadline):
+        """Until it listens, and its health check has passed."""
+        while True:
+            try:
+                if status_at(self.port, "/health") == 200:
+                    return
+            except OSError:
+                pass
+            assert self.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.mark.parametrize("words", [
+    "send-proxy check-send-proxy",
+    "send-proxy-v2 check-send-proxy",
+    "send-proxy-v2 check-send-proxy proxy-v2-options crc32c,unique-id",
+    "send-proxy-v2 check-send-proxy proto h2",
+])
+def test_haproxy_speaks_the_proxy_protocol_to_weir(start, tmp_path, words):
+    server = start("--config", config_file(
+        tmp_path, "server:\n  proxy_protocol: on\n  trusted_proxies: [127.0.0.1]\n"))
+    balancer = HAProxy(tmp_path, server.port, words, "unique-id-format %rt")
+    try:
+        for _ in range(5):
+            assert status_at(balancer.port, "/v1/models") == 200
+    finally:
+        balancer.end()
+    assert proxied_metric(server.port, "weir_proxy_protocol_errors_total") == 0
+
+
+def test_haproxy_says_by_a_header_whose_request_it_is(start, tmp_path):
+    """Clients of three addresses, one of which writes a header of its own."""
+    path = tmp_path / "weir.sock"
+    server = start("--config", config_file(
+        tmp_path, f"server:\n  trusted_proxies: [unix]\n  trusted_header: x-forwarded-for\n"
+        f"  listeners:\n    - unix: {path}\n"))
+    balancer = HAProxy(tmp_path, 0, "", "option forwardfor", unix=f"unix@{path}")
+    body = b'{"prompt": "a", "max_tokens": 1}'
+    try:
+        for address in ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.2"):
+            connection = http.client.HTTPConnection("127.0.0.1", balancer.port, timeout=60,
+                                                    source_address=(address, 0))
+            connection.request("POST", "/v1/completions", body, {
+                "content-type": "application/json", "x-forwarded-for": "203.0.113.9",
+                "forwarded": "for=203.0.113.10"})
+            assert connection.getresponse().status == 200
+            connection.close()
+    finally:
+        balancer.end()
+    assert server.metric("weir_forwarded_errors_total") == 0
+    assert addresses(server) == 3

@@ -145,8 +145,7 @@ def test_a_slow_reader_gets_the_rest_of_its_answer(start):
                       "stream": True, "logprobs": 5}).encode()
     link.sendall(b"POST /v1/completions HTTP/1.0\r\ncontent-type: application/json\r\n"
                  b"content-length: %d\r\n\r\n" % len(ask) + ask)
-    server.wait_metric(1, "vllm:num_requests_running")
-    server.wait_metric(0, "vllm:num_requests_running", PATIENCE_S)
+    server.wait_metric(1, "vllm:request_success_total", PATIENCE_S)
     server.process.send_signal(signal.SIGTERM)
     server.wait_for("event=draining", PATIENCE_S)
     received = b""
@@ -155,4 +154,18 @@ def test_a_slow_reader_gets_the_rest_of_its_answer(start):
         time.sleep(0.0005)
     link.close()
     assert received.endswith(b"data: [DONE]\n\n")
+    assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_balancer_has_time_to_notice(start, tmp_path):
+    """For drain_delay /ready says 503, and whoever comes all the same is served."""
+    server = start("--config", configured(tmp_path, "drain_delay: 1h"), model=False)
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_for("event=leaving delay_ms=3600000", PATIENCE_S)
+    assert server.get("/ready")[0] == 503
+    assert server.get("/health")[0] == 200
+    assert server.post("/v1/completions", {"prompt": "A", "max_tokens": 2})[0] == 200
+    assert server.process.poll() is None
+    server.process.send_signal(signal.SIGTERM)  # enough
+    server.wait_for("event=draining", PATIENCE_S)
     assert server.process.wait(PATIENCE_S) == 0

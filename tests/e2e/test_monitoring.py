@@ -8,7 +8,9 @@ within a test: WeirLicenseLevel at 100%, WeirAlertsUndelivered, WeirUsersLeftOut
 waited for here; promtool sees to all of them, hours included (test_prometheus_rules.py).
 """
 import collections
+import contextlib
 import http.server
+import itertools
 import json
 import re
 import socket
@@ -25,6 +27,7 @@ from test_alerts import CHAT, RULES, pretend_days
 from test_alerts import config, receiver  # fixtures
 
 WAIT_S = 120
+API_KEY = "sk-monitored"
 THRESHOLD = 20  # of the licence in test_alerts.py
 SHARED, OWN_A, OWN_B = 25, 6, 4  # users of both replicas, and of each alone
 FILES = ROOT / "config"
@@ -179,18 +182,53 @@ def other_replica(config, folder):
     return path
 
 
+@pytest.fixture
+def keyed(config):
+    """The configuration with a tenant, whose tokens are told apart."""
+    text = json.loads(config.read_text())
+    text["access"] = {"api_keys": [{"key": API_KEY, "tenant": "acme"}]}
+    config.write_text(json.dumps(text))
+    return config
+
+
+def chat(server, name, **changes):
+    return server.post("/v1/chat/completions", {**CHAT, "user": name, **changes},
+                       {"authorization": f"Bearer {API_KEY}"})[0]
+
+
 def send_users(server, *names):
     for name in names:
-        assert server.post("/v1/chat/completions", {**CHAT, "user": name})[0] == 200
+        assert chat(server, name) == 200
 
 
-def test_an_alert_goes_all_the_way(start, config, receiver, pager, alertmanager, prometheus,
+@contextlib.contextmanager
+def traffic(*servers):
+    """Somebody who was counted before asks on and on: rates have something to show."""
+    ended = threading.Event()
+
+    def ask_on(server):
+        prompts = itertools.count()
+        while not ended.is_set():
+            chat(server, "user-0", max_tokens=8, messages=[
+                {"role": "user", "content": f"Number {next(prompts)}, and a few words to compute"}])
+    threads = [threading.Thread(target=ask_on, args=(server,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_an_alert_goes_all_the_way(start, keyed, receiver, pager, alertmanager, prometheus,
                                    tmp_path):
     # A replica that looks back on days over the threshold, so that it has a forecast, too.
-    start("--config", config, model=False).stop()
+    start("--config", keyed, model=False).stop()
     pretend_days(tmp_path / "state", 5, users=30)
-    a = start("--config", config, model=False)
-    b = start("--config", other_replica(config, tmp_path), model=False)
+    a = start("--config", keyed, model=False)
+    b = start("--config", other_replica(keyed, tmp_path), model=False)
     shared = [f"user-{i}" for i in range(SHARED)]
     send_users(a, *shared, *(f"a-{i}" for i in range(OWN_A)))
     send_users(b, *shared, *(f"b-{i}" for i in range(OWN_B)))
@@ -244,7 +282,8 @@ def test_an_alert_goes_all_the_way(start, config, receiver, pager, alertmanager,
                 believes.verify(wrong, headers)
     assert set(heard) == RULES
 
-    every_panel_has_data(seen)
+    with traffic(a, b):
+        every_panel_has_data(seen)
 
 
 def states_of_rules(seen):
@@ -260,7 +299,8 @@ def states_of_rules(seen):
 
 def every_panel_has_data(seen):
     """The dashboard's own queries, asked of Prometheus as Grafana would with all models chosen.
-    None is left out: none of them needs a fleet or a GPU."""
+    None is left out: none of them needs a fleet or a GPU. Data is a number: of a rate over nothing,
+    NaN, there is none."""
     dashboard = json.loads((FILES / "grafana/weir.json").read_text())
     for variable in dashboard["templating"]["list"]:
         if variable["type"] != "query":
@@ -268,15 +308,18 @@ def every_panel_has_data(seen):
         metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()
         match = urllib.parse.urlencode({"match[]": metric})
         assert ask(f"{seen.base}/api/v1/label/{label}/values?{match}")["data"] == ["m"]
-    asked = 0
-    for panel in dashboard["panels"]:
+    asked, panels = 0, [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    for panel in panels:
         for target in panel["targets"]:
-            expression = target["expr"].replace("$model", ".*")
-            found = wait(f"data of '{panel['title']}'", lambda: seen.query(expression))
+            expression = target["expr"].replace("$model", ".*").replace("$__rate_interval", "1m")
+            assert "$" not in expression
+            found = wait(f"data of '{panel['title']}'", lambda: [
+                each for each in seen.query(expression) if each["value"][1] != "NaN"])
             for name in re.findall(r"{{\s*(\w+)\s*}}", target.get("legendFormat", "")):
                 assert all(name in each["metric"] for each in found), (panel["title"], name)
             asked += 1
-    assert asked >= len(dashboard["panels"]) > 0
+    assert asked >= len(panels) > 0
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
 def test_the_highest_level_speaks_for_those_below(alertmanager, pager):

@@ -18,6 +18,11 @@ SERIES = {
     "weir_mau_stale_seconds": set(),
     "weir_alert_messages": {"state"},
     "weir_users_left_out_total": set(),
+    "weir_config_last_reload_successful": set(),
+    "weir_engine_stalled": {"model"},
+    "weir_workers_stalled": set(),
+    "weir_tls_certificate_expiry_seconds": {"name"},
+    "weir_tls_reloads_total": {"result"},
 }
 
 
@@ -107,6 +112,7 @@ def test_dashboard_and_rules_ask_for_series_that_exist():
     assert queries
     for text in [*queries, (CONFIG / "prometheus" / "weir.rules.yml").read_text()]:
         assert set(re.findall(r"\bweir_[a-z_]+", text)) - {
-            "weir_joined", "weir_license_levels", "weir_license_lead_times", "weir_counting"
+            "weir_joined", "weir_license_levels", "weir_license_lead_times", "weir_counting",
+            "weir_life", "weir_tls"
         } <= set(SERIES)
         assert "sum" not in text.replace("summary", "").replace("never by sum", "")

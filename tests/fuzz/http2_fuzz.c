@@ -103,7 +103,10 @@ static void feed(struct listener *listener, int ends[2], const uint8_t *bytes, s
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     struct record record = {0};
-    const struct exchange_handler handler = {on_headers, on_request, NULL, on_gone, &record};
+    const struct exchange_handler handler = {.on_headers = on_headers,
+                                             .on_request = on_request,
+                                             .on_gone = on_gone,
+                                             .application = &record};
     int ends[2], unused[2];
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, unused) == 0);
@@ -113,6 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     listener_limits_default(&config.limits);
     config.limits.body_bytes_max = 256;
     config.limits.streams_max = 8;
+    config.limits.resets_max = 3; /* the guards are within reach of a small input */
+    config.limits.control_frames_max = 6;
     struct listener *listener = listener_new(&config, NULL);
     require(listener != NULL);
     feed(listener, ends, bytes, count);

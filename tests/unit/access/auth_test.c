@@ -83,12 +83,20 @@ static struct auth *make(struct place *place)
     return auth;
 }
 
+static enum auth_outcome ask_for(const struct auth *auth, const char *header, unsigned scope,
+                                 struct auth_identity *ret)
+{
+    const struct auth_question question = {
+        .authorization = header, .scope = scope, .now_unix = NOW};
+    return auth_check(auth, NULL, &question, ret);
+}
+
 static enum auth_outcome ask(const struct auth *auth, const char *key, unsigned scope)
 {
     char header[256];
     struct auth_identity identity;
     (void)snprintf(header, sizeof header, "Bearer %s", key);
-    return auth_check(auth, header, scope, NOW, &identity);
+    return ask_for(auth, header, scope, &identity);
 }
 
 static void configure_file(struct place *place)
@@ -135,10 +143,9 @@ static void each_key_has_its_scopes_and_its_end(void **state)
         assert_int_equal(ask(auth, rows[i].key, SCOPE_ADMIN), rows[i].admin);
     }
     struct auth_identity identity;
-    assert_int_equal(auth_check(auth, NULL, SCOPE_INFERENCE, NOW, &identity), AUTH_ABSENT);
-    assert_int_equal(auth_check(auth, "Basic good", SCOPE_INFERENCE, NOW, &identity), AUTH_UNKNOWN);
-    assert_int_equal(auth_check(auth, "Bearer good", SCOPE_INFERENCE, NOW, &identity),
-                     AUTH_GRANTED);
+    assert_int_equal(ask_for(auth, NULL, SCOPE_INFERENCE, &identity), AUTH_ABSENT);
+    assert_int_equal(ask_for(auth, "Basic good", SCOPE_INFERENCE, &identity), AUTH_UNKNOWN);
+    assert_int_equal(ask_for(auth, "Bearer good", SCOPE_INFERENCE, &identity), AUTH_GRANTED);
     assert_string_equal(identity.tenant, "acme");
     assert_string_equal(identity.key_id, "g");
     assert_string_equal(identity.key, "g"); /* what stands for it elsewhere is never the key */
@@ -161,12 +168,12 @@ static void an_empty_file_lets_nobody_in(void **state)
     configure(place, rest);
     struct auth *auth = make(place);
     struct auth_identity identity;
-    assert_int_equal(auth_check(auth, NULL, SCOPE_INFERENCE, NOW, &identity), AUTH_ABSENT);
+    assert_int_equal(ask_for(auth, NULL, SCOPE_INFERENCE, &identity), AUTH_ABSENT);
     assert_false(auth_has_admin(auth));
     auth_free(auth);
     configure(place, "  admin_keys: [{key: an-admin-key-0123}]\n"); /* as it always was */
     auth = make(place);
-    assert_int_equal(auth_check(auth, NULL, SCOPE_INFERENCE, NOW, &identity), AUTH_GRANTED);
+    assert_int_equal(ask_for(auth, NULL, SCOPE_INFERENCE, &identity), AUTH_GRANTED);
     assert_string_equal(identity.tenant, "");
     assert_non_null(identity.rules);
     assert_int_equal(ask(auth, "an-admin-key-0123", SCOPE_ADMIN), AUTH_GRANTED);

@@ -45,6 +45,7 @@ static void a_generation_says_all(void **state)
     record.version = HTTP_2;
     record.tls = true;
     record.tenant = "acme";
+    record.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
     record.address = "192.0.2.1";
     record.bytes_in = 40;
     record.model = "m \"1\"";
@@ -57,7 +58,8 @@ static void a_generation_says_all(void **state)
     record.ttft_us = 1000;
     expect(&record, LOG_FORMAT_JSON,
            "{\"ts\":\"2026-12-01T00:00:00.123Z\",\"level\":\"info\",\"event\":\"request\","
-           "\"request_id\":\"req_1\",\"method\":\"GET\",\"route\":\"/health\",\"status\":200,"
+           "\"request_id\":\"req_1\",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\","
+           "\"method\":\"GET\",\"route\":\"/health\",\"status\":200,"
            "\"duration_ms\":1.5,\"protocol\":\"HTTP/2\",\"tls\":\"yes\",\"bytes_in\":40,"
            "\"bytes_out\":15,\"tenant\":\"acme\",\"address\":\"192.0.2.1\","
            "\"model\":\"m \\\"1\\\"\",\"prompt_tokens\":7,\"completion_tokens\":9,"

@@ -11,6 +11,7 @@
 #include "daemon/api/claims.h"
 #include "daemon/api/fault.h"
 #include "daemon/api/request.h"
+#include "daemon/http/tls_client.h"
 #include "tests/unit/api/doubles.h"
 
 static struct claim_names names_of(const char *header, const char *headers)
@@ -137,6 +138,41 @@ static void claims_are_what_the_request_says(void **state)
     end(&fixture);
 }
 
+static void certificate_is_read_as_it_is_set(void **state)
+{
+    (void)state;
+    static const struct tls_client client = {.subject = (char *)"CN=alice",
+                                             .issuer = (char *)"CN=Root",
+                                             .alternative = (char *)"alice@acme.example",
+                                             .spiffe = (char *)"spiffe://acme.example/web",
+                                             .trust_domain = (char *)"acme.example"};
+    static const struct {
+        const char *issuer, *subject;
+    } expected[] = {
+        [CERTIFICATE_USER_SUBJECT] = {"CN=Root", "CN=alice"},
+        [CERTIFICATE_USER_SAN] = {"CN=Root", "alice@acme.example"},
+        [CERTIFICATE_USER_SPIFFE] = {"acme.example", "spiffe://acme.example/web"},
+    };
+    struct fixture fixture;
+    begin(&fixture);
+    const struct policy_claims *claims = &fixture.claims.policy;
+    for (int kind = CERTIFICATE_USER_OFF; kind <= CERTIFICATE_USER_SPIFFE; kind++) {
+        fixture.world.api->live->claims.certificate = (enum certificate_user)kind;
+        fixture.world.exchange.tls_client = NULL;
+        claims_read(&fixture.call, &fixture.request, &fixture.claims);
+        assert_null(claims->certificate_subject);
+        fixture.world.exchange.tls_client = &client;
+        claims_read(&fixture.call, &fixture.request, &fixture.claims);
+        if (kind == CERTIFICATE_USER_OFF) {
+            assert_null(claims->certificate_subject);
+            continue;
+        }
+        assert_string_equal(claims->certificate_issuer, expected[kind].issuer);
+        assert_string_equal(claims->certificate_subject, expected[kind].subject);
+    }
+    end(&fixture);
+}
+
 static void bearer_is_what_follows_the_scheme(void **state)
 {
     (void)state;
@@ -204,6 +240,7 @@ int main(void)
         cmocka_unit_test(list_of_headers_follows_the_first),
         cmocka_unit_test(what_is_no_header_is_refused),
         cmocka_unit_test(claims_are_what_the_request_says),
+        cmocka_unit_test(certificate_is_read_as_it_is_set),
         cmocka_unit_test(bearer_is_what_follows_the_scheme),
         cmocka_unit_test(request_id_is_never_the_clients),
     };

@@ -119,6 +119,11 @@ bool exchange_is_tls(const struct exchange *exchange)
     return false;
 }
 
+const struct tls_client *exchange_tls_client(const struct exchange *exchange)
+{
+    return exchange->tls_client;
+}
+
 uint64_t exchange_started_us(const struct exchange *exchange)
 {
     return exchange->started_us;
@@ -137,6 +142,11 @@ void *exchange_owner(const struct exchange *exchange)
 bool exchange_answered(const struct exchange *exchange)
 {
     return exchange->status != 0;
+}
+
+uint32_t exchange_refusal(const struct exchange *exchange)
+{
+    return exchange->refusal;
 }
 
 uint64_t exchange_answer_bytes(const struct exchange *exchange)

@@ -25,6 +25,7 @@
 
 struct exchange {
     const char *method, *path, *client;
+    const struct tls_client *tls_client; /* NULL for none */
     struct http_header request[DOUBLE_HEADERS_MAX];
     size_t request_count;
     const char *body;
@@ -35,6 +36,7 @@ struct exchange {
     void *owner;
     /* the answer */
     uint32_t status;
+    uint32_t refusal;    /* the protocol's own, of a request that goes */
     struct text headers; /* "name: value\n" a line */
     struct text bytes;   /* whole or streamed */
     uint32_t writes;
@@ -124,7 +126,7 @@ struct policy_model {
 };
 
 struct metrics {
-    uint32_t first_tokens, next_tokens, generations, answers;
+    uint32_t first_tokens, next_tokens, generations, answers, tenant_answers;
     uint32_t limited[LIMITED_COUNT];
     uint32_t keys_refused[AUTH_OUTCOME_COUNT];
     enum http_route route;

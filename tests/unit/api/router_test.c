@@ -19,6 +19,14 @@ static struct world *setup(bool with_keys)
     return world;
 }
 
+static enum auth_outcome ask_for(const struct auth *auth, const char *header,
+                                 struct auth_identity *ret)
+{
+    const struct auth_question question = {
+        .authorization = header, .scope = SCOPE_INFERENCE, .now_unix = 1};
+    return auth_check(auth, NULL, &question, ret);
+}
+
 static void teardown(struct world *world)
 {
     world_destroy(world);
@@ -107,8 +115,8 @@ static void tenants_do_not_share_salts(void **state)
     struct world *world = setup(true);
     struct auth *auth = auth_new(&world->config, NULL);
     struct auth_identity one, two;
-    assert_int_equal(auth_check(auth, "Bearer sk-one", SCOPE_INFERENCE, 1, &one), AUTH_GRANTED);
-    assert_int_equal(auth_check(auth, "Bearer sk-two", SCOPE_INFERENCE, 1, &two), AUTH_GRANTED);
+    assert_int_equal(ask_for(auth, "Bearer sk-one", &one), AUTH_GRANTED);
+    assert_int_equal(ask_for(auth, "Bearer sk-two", &two), AUTH_GRANTED);
     assert_true(one.tenant_id != two.tenant_id);
     assert_true(auth_cache_salt(&one, NULL) == one.tenant_id);
     assert_true(auth_cache_salt(&one, "x") != auth_cache_salt(&two, "x"));
@@ -348,6 +356,83 @@ static void each_door_has_its_routes(void **state)
     teardown(world);
 }
 
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
+#define SPAN  "00f067aa0ba902b7"
+
+/* The answer's traceparent, or "". */
+static void traceparent_of(struct world *world, char ret[TRACE_PARENT_BYTES + 1])
+{
+    static const char name[] = "traceparent: ";
+    const char *line = strstr(text_string(&world->exchange.headers), name);
+    ret[0] = '\0';
+    if (line == NULL)
+        return;
+    memcpy(ret, line + sizeof name - 1, TRACE_PARENT_BYTES);
+    ret[TRACE_PARENT_BYTES] = '\0';
+    assert_int_equal(line[sizeof name - 1 + TRACE_PARENT_BYTES], '\n');
+}
+
+static void a_trace_goes_on_under_a_span_of_ours(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    char value[TRACE_PARENT_BYTES + 1];
+    struct trace_parent ours;
+    ask_head(world, "GET", "/v1/models", "traceparent", "00-" TRACE "-" SPAN "-01");
+    traceparent_of(world, value);
+    assert_true(trace_parent_read(value, &ours));
+    assert_string_equal(ours.trace_id, TRACE);
+    assert_string_not_equal(ours.span_id, SPAN);
+    assert_true(ours.sampled);
+    ask_head(world, "GET", "/health", "traceparent", "00-" TRACE "-" SPAN "-00"); /* probes too */
+    traceparent_of(world, value);
+    assert_true(trace_parent_read(value, &ours));
+    assert_string_equal(ours.trace_id, TRACE);
+    assert_false(ours.sampled);
+    teardown(world);
+}
+
+static void a_trace_begins_where_none_or_none_that_is_sound_comes(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    char value[TRACE_PARENT_BYTES + 1], before[TRACE_ID_DIGITS + 1] = "";
+    static const char *const values[] = {NULL, "ff-" TRACE "-" SPAN "-01", "00-" TRACE "-x-01"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct trace_parent ours;
+        if (values[i] == NULL)
+            world_get(world, "/v1/models");
+        else
+            ask_head(world, "GET", "/v1/models", "traceparent", values[i]);
+        traceparent_of(world, value);
+        assert_true(trace_parent_read(value, &ours));
+        assert_string_not_equal(ours.trace_id, TRACE);
+        assert_string_not_equal(ours.trace_id, before);
+        memcpy(before, ours.trace_id, sizeof before);
+    }
+    world_get(world, "/health");
+    traceparent_of(world, value);
+    assert_string_equal(value, "");
+    teardown(world);
+}
+
+static void two_traceparents_are_none(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    char value[TRACE_PARENT_BYTES + 1];
+    struct trace_parent ours;
+    exchange_double_destroy(&world->exchange);
+    exchange_double_init(&world->exchange, "GET", "/v1/models");
+    for (int i = 0; i < 2; i++)
+        exchange_double_header(&world->exchange, "traceparent", "00-" TRACE "-" SPAN "-01");
+    exchange_double_ask(world->api, &world->exchange, "");
+    traceparent_of(world, value);
+    assert_true(trace_parent_read(value, &ours));
+    assert_string_not_equal(ours.trace_id, TRACE);
+    teardown(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +445,9 @@ int main(void)
         cmocka_unit_test(a_draining_server_serves_what_still_comes_and_is_not_ready),
         cmocka_unit_test(health_is_an_engine_that_makes_progress),
         cmocka_unit_test(a_request_id_that_can_be_no_person_comes_back_and_no_other),
+        cmocka_unit_test(a_trace_goes_on_under_a_span_of_ours),
+        cmocka_unit_test(a_trace_begins_where_none_or_none_that_is_sound_comes),
+        cmocka_unit_test(two_traceparents_are_none),
         cmocka_unit_test(a_model_says_its_licence),
         cmocka_unit_test(unknown_models_are_404),
         cmocka_unit_test(a_licence_is_told_in_full_on_a_path_of_its_own),

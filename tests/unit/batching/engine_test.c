@@ -355,6 +355,27 @@ static void an_idle_engine_that_begins_has_not_stood_still(void **state)
     free(got);
 }
 
+static void a_stop_need_not_wait_for_a_step_that_hangs(void **state)
+{
+    (void)state;
+    struct client client;
+    struct collected *got = new_collected(1);
+    client_start(&client, (struct engine_config){.max_sequences = 1});
+    fake_model_hold(client.model);
+    struct generation_request request = client_request(1, 10, 5);
+    assert_int_equal(client_submit(&client, &request, &got[0]), 0);
+    fake_model_await_step(client.model);
+    assert_false(engine_stop_until(client.engine, clock_unix_us() + 1000));
+    assert_int_equal(engine_admission(client.engine, NULL, NULL), ERROR_CLOSED);
+    fake_model_run_freely(client.model);
+    assert_true(engine_stop_until(client.engine, clock_unix_us() + 3600 * INT64_C(1000000)));
+    assert_true(engine_stop_until(client.engine, 0)); /* it has */
+    client_await(&client, &got[0]);
+    assert_int_equal(got[0].choices[0].finish, FINISH_ABORT);
+    client_stop(&client);
+    free(got);
+}
+
 static void queue_is_bounded_in_tokens_but_takes_one_long_prompt(void **state)
 {
     (void)state;
@@ -756,6 +777,7 @@ int main(void)
         cmocka_unit_test(prompt_logprobs_come_once_a_token_before_the_first),
         cmocka_unit_test(full_queue_is_busy_and_loses_nothing),
         cmocka_unit_test(an_idle_engine_that_begins_has_not_stood_still),
+        cmocka_unit_test(a_stop_need_not_wait_for_a_step_that_hangs),
         cmocka_unit_test(queue_is_bounded_in_tokens_but_takes_one_long_prompt),
         cmocka_unit_test(requests_out_of_range_are_refused_by_name),
         cmocka_unit_test(start_needs_blocks_for_one_whole_context),

@@ -99,8 +99,8 @@ static void every_kind_of_value_is_read(void **state)
     assert_int_equal(config->port, 0);
     assert_int_equal(config->drain_timeout_ms, 300000);
     assert_int_equal(config->stall_timeout_ms, 1500);
-    assert_string_equal(config->tls_certificate, "c.pem");
-    assert_string_equal(config->tls_key, "k.pem");
+    assert_string_equal(config->tls.certificate, "c.pem");
+    assert_string_equal(config->tls.key, "k.pem");
     assert_int_equal(config->limits.body_bytes_max, 2000000);
     assert_int_equal(config->model_count, 2);
     assert_string_equal(config->models[0].id, "a.b");
@@ -666,7 +666,7 @@ static void example_holds_every_key_and_its_default(void **state)
     config_free(defaults);
     config_free(example);
     FILE *file = fopen("config/weir.yaml", "re");
-    char text[65536];
+    static char text[65536];
     assert_non_null(file);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     (void)fclose(file);

@@ -159,6 +159,9 @@ static void refusals_have_a_json_body_and_close(void **state)
         assert_non_null(strstr(in, "\"type\":\"invalid_request_error\",\"param\":null,\"code\":"));
         http_client_close(&client);
     }
+    /* each is told once: as refused where it was never shown, else as gone */
+    assert_int_equal(fixture->refused + fixture->gone, sizeof cases / sizeof *cases);
+    assert_int_equal(fixture->gone, 2);
     http_fixture_close(fixture);
 }
 

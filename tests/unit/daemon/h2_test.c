@@ -320,6 +320,30 @@ static void rapid_reset_is_told_to_calm_down(void **state)
     close_both(test);
 }
 
+static void a_request_reset_in_the_same_read_is_never_begun(void **state)
+{
+    struct h2_state *test = *state;
+    struct h2_client *client = &test->client;
+    open_both(test, NULL);
+    for (int i = 0; i < 10; i++)
+        h2_client_pump(client);
+    const char head[] = "\0\0\x0c\1\5\0\0\0\1\x82\x86\x04\5/keep\x41\1a";
+    const char calm[] = "\0\0\4\3\0\0\0\0\1\0\0\0\x8";         /* RST_STREAM */
+    const char past[] = "\0\0\4\x8\0\0\0\0\3\x7f\xff\xff\xff"; /* its window past the end */
+    char bytes[sizeof head + sizeof past];
+    for (int way = 0; way < 2; way++) {
+        memcpy(bytes, head, sizeof head - 1);
+        bytes[8] = (char)(1 + 2 * way);
+        memcpy(bytes + sizeof head - 1, way == 0 ? calm : past, sizeof past - 1);
+        http_client_send(&client->wire, bytes, sizeof head + sizeof past - 2);
+        http_fixture_await_gone(&test->fixture, (unsigned)way + 1);
+        assert_int_equal(test->fixture.seen[way].requests, 0);
+    }
+    assert_int_equal(test->fixture.seen_count, 2);
+    h2_client_close(client);
+    http_fixture_close(&test->fixture);
+}
+
 static void streams_beyond_the_limit_are_not_opened(void **state)
 {
     struct h2_state *test = *state;
@@ -415,6 +439,7 @@ int main(void)
         TEST(a_header_flood_ends_the_connection),
         TEST(malformed_requests_are_reset_unseen),
         TEST(rapid_reset_is_told_to_calm_down),
+        TEST(a_request_reset_in_the_same_read_is_never_begun),
         TEST(streams_beyond_the_limit_are_not_opened),
         TEST(drain_tells_twice_and_lets_open_streams_end),
         TEST(time_limits_hold_for_heads_bodies_and_idle_connections),

@@ -101,6 +101,16 @@ static void on_gone(void *application, struct exchange *exchange)
     fixture->gone++;
 }
 
+/* Only of what was never shown, and with a status. */
+static void on_refused(void *application, struct exchange *exchange)
+{
+    struct http_fixture *fixture = application;
+    assert_false(fixture->inside_call);
+    assert_null(exchange_owner(exchange));
+    assert_true(exchange_refusal(exchange) >= 400);
+    fixture->refused++;
+}
+
 void http_seen_respond(struct http_fixture *fixture, struct http_seen *seen, const char *body)
 {
     fixture->inside_call = true;
@@ -144,13 +154,13 @@ static void on_tick(evutil_socket_t fd, short what, void *argument)
 }
 
 void http_fixture_open(struct http_fixture *fixture, const struct listener_limits *limits,
-                       SSL_CTX *tls)
+                       struct tls_set *tls)
 {
     http_fixture_open_door(fixture, limits, tls, &(struct listener_door){.tls = tls != NULL});
 }
 
 void http_fixture_open_door(struct http_fixture *fixture, const struct listener_limits *limits,
-                            SSL_CTX *tls, const struct listener_door *is)
+                            struct tls_set *tls, const struct listener_door *is)
 {
     memset(fixture, 0, sizeof *fixture);
     struct error err = {0};
@@ -161,8 +171,12 @@ void http_fixture_open_door(struct http_fixture *fixture, const struct listener_
     else
         listener_limits_default(&fixture->limits);
     fixture->tls = tls;
-    fixture->handler =
-        (struct exchange_handler){on_headers, on_request, on_writable, on_gone, fixture};
+    fixture->handler = (struct exchange_handler){.on_headers = on_headers,
+                                                 .on_request = on_request,
+                                                 .on_writable = on_writable,
+                                                 .on_gone = on_gone,
+                                                 .on_refused = on_refused,
+                                                 .application = fixture};
     struct listener_door door = *is;
     door.fd = listener_bind("127.0.0.1", 0, &fixture->port, &err);
     assert_true(door.fd >= 0);

@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "daemon/http/listener.h"
+#include "daemon/http/tls_set.h"
 
 #include <event2/event.h>
 #include <nghttp2/nghttp2.h>
@@ -33,19 +34,19 @@ struct http_fixture {
     struct listener *listener;
     struct listener_limits limits;
     struct exchange_handler handler;
-    SSL_CTX *tls;
+    struct tls_set *tls;
     uint16_t port;
     struct http_seen seen[HTTP_FIXTURE_SEEN_MAX];
-    unsigned seen_count, gone;
+    unsigned seen_count, gone, refused;
     bool inside_call; /* the test or application is in an exchange_*() call: no callback may come */
 };
 
 /* limits NULL: the defaults. tls may be NULL; borrowed. */
 void http_fixture_open(struct http_fixture *fixture, const struct listener_limits *limits,
-                       SSL_CTX *tls);
+                       struct tls_set *tls);
 /* As above, with `is` for all of the door but its socket. */
 void http_fixture_open_door(struct http_fixture *fixture, const struct listener_limits *limits,
-                            SSL_CTX *tls, const struct listener_door *is);
+                            struct tls_set *tls, const struct listener_door *is);
 void http_fixture_close(struct http_fixture *fixture);
 void http_fixture_turn(struct http_fixture *fixture); /* waits for an event, at most a tick */
 
@@ -105,6 +106,6 @@ void h2_client_await_closed(struct h2_client *client, int32_t id); /* a stream *
 void h2_client_await_seen(struct h2_client *client, unsigned count);
 
 /* A self-signed certificate for localhost, new each time: server and client context. */
-void http_fixture_tls(SSL_CTX **ret_server, SSL_CTX **ret_client);
+void http_fixture_tls(struct tls_set **ret_server, SSL_CTX **ret_client);
 
 #endif

@@ -194,7 +194,7 @@ static void write_pem(char path[], EVP_PKEY *key, X509 *certificate)
     assert_int_equal(fclose(file), 0);
 }
 
-void http_fixture_tls(SSL_CTX **ret_server, SSL_CTX **ret_client)
+void http_fixture_tls(struct tls_set **ret_server, SSL_CTX **ret_client)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *certificate = X509_new();
@@ -215,10 +215,14 @@ void http_fixture_tls(SSL_CTX **ret_server, SSL_CTX **ret_client)
     write_pem(certificate_file, key, certificate);
     write_pem(key_file, key, NULL);
     struct error err = {0};
-    *ret_server = listener_tls_context(certificate_file, key_file, &err);
+    const struct tls_pair pair = {.certificate = certificate_file, .key = key_file};
+    const struct tls_pair swapped = {.certificate = key_file, .key = certificate_file};
+    struct tls_settings settings = {.pairs = &pair, .pair_count = 1};
+    *ret_server = tls_set_new(&settings, &err);
     assert_non_null(*ret_server);
     /* Key and certificate changed over: an error that names the file, and no context. */
-    assert_null(listener_tls_context(key_file, certificate_file, &err));
+    settings.pairs = &swapped;
+    assert_null(tls_set_new(&settings, &err));
     assert_non_null(strstr(err.text, key_file));
     (void)unlink(certificate_file);
     (void)unlink(key_file);

@@ -15,7 +15,7 @@ static const char proxy_v2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"
 static const char local_v2[] = "\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
 static void open_proxied(struct http_fixture *fixture, const struct listener_limits *limits,
-                         SSL_CTX *tls)
+                         struct tls_set *tls)
 {
     http_fixture_open_door(fixture, limits, tls,
                            &(struct listener_door){.tls = tls != NULL, .proxy_protocol = true});
@@ -79,7 +79,8 @@ static void the_proxy_header_may_come_in_pieces(void **state)
 static void the_proxy_header_goes_before_tls(void **state)
 {
     (void)state;
-    SSL_CTX *server_tls, *client_tls;
+    struct tls_set *server_tls;
+    SSL_CTX *client_tls;
     http_fixture_tls(&server_tls, &client_tls);
     struct http_fixture *fixture = test_calloc(1, sizeof *fixture);
     struct http_client client;
@@ -98,7 +99,7 @@ static void the_proxy_header_goes_before_tls(void **state)
     http_client_close(&client);
     http_fixture_close(fixture);
     test_free(fixture);
-    SSL_CTX_free(server_tls);
+    tls_set_unref(server_tls);
     SSL_CTX_free(client_tls);
 }
 

@@ -30,6 +30,14 @@ static struct live *make(const char *yaml)
     return live;
 }
 
+static enum auth_outcome ask_for(const struct auth *auth, const char *header,
+                                 struct auth_identity *ret)
+{
+    const struct auth_question question = {
+        .authorization = header, .scope = SCOPE_INFERENCE, .now_unix = 1};
+    return auth_check(auth, NULL, &question, ret);
+}
+
 static void what_began_under_a_set_keeps_it(void **state)
 {
     (void)state;
@@ -39,15 +47,13 @@ static void what_began_under_a_set_keeps_it(void **state)
     live_shelf_init(&shelf);
     live_shelf_put(&shelf, make("access: {api_keys: [{key: sk-first-key, tenant: one}]}"));
     assert_true(live_shelf_renew(&shelf, &held));
-    assert_int_equal(auth_check(held->auth, "Bearer sk-first-key", SCOPE_INFERENCE, 1, &identity),
-                     AUTH_GRANTED);
+    assert_int_equal(ask_for(held->auth, "Bearer sk-first-key", &identity), AUTH_GRANTED);
     struct live *generation = live_ref(held);
     live_shelf_put(&shelf, make("access: {api_keys: [{key: sk-other-key, tenant: two}]}"));
     assert_true(live_shelf_renew(&shelf, &held));
     assert_int_equal(held->number, 2);
     struct auth_identity other;
-    assert_int_equal(auth_check(held->auth, "Bearer sk-first-key", SCOPE_INFERENCE, 1, &other),
-                     AUTH_UNKNOWN);
+    assert_int_equal(ask_for(held->auth, "Bearer sk-first-key", &other), AUTH_UNKNOWN);
     assert_string_equal(identity.tenant, "one"); /* ASan watches */
     live_unref(generation);
     live_unref(held);

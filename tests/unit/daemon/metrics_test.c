@@ -13,6 +13,7 @@
 
 #include "daemon/metrics.h"
 #include "daemon/server.h"
+#include "daemon/tenant_names.h"
 #include "daemon/worker.h"
 #include "policy/license/assessment.h"
 #include "policy/policy_enforce.h"
@@ -161,6 +162,22 @@ bool worker_stats(const struct server *server, uint32_t index, struct listener_s
     return true;
 }
 
+/* Two workers: what both saw adds up, whatever the order of their tables. */
+void policy_tokens_each(const struct policy *policy,
+                        void (*on_row)(void *argument, const struct token_row *row), void *argument)
+{
+    static const struct token_row rows[] = {
+        {"a", "plain", {1, 10, 4, 5}},    {"b", "plain", {1, 20, 0, 6}},
+        {"b", "plain", {2, 100, 1, 50}},  {"b", "q\"uo\\te\nline", {2, 7, 0, 8}},
+        {"", "plain", {1, 3, 0, 0}},      {TOKENS_REST, "plain", {1, 1, 0, 1}},
+        {"other", "plain", {1, 2, 0, 2}}, /* a tenant that is called so */
+        {"b", "barred", {1, 1, 1, 1}},
+    };
+    (void)policy;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        on_row(argument, &rows[i]);
+}
+
 struct fixture {
     struct config config;
     struct policy_model licenses[3];
@@ -276,8 +293,13 @@ static void engine_figures_carry_vllm_names(void **state)
         fixture,
         "vllm:iteration_tokens_total_bucket{model_name=\"plain\",engine=\"0\",le=\"+Inf\"} 10");
     expect_line(fixture, "vllm:iteration_tokens_total_sum{model_name=\"plain\",engine=\"0\"} 170");
+    expect_line(fixture, "vllm:num_requests_waiting_by_reason{model_name=\"plain\",engine=\"0\","
+                         "reason=\"capacity\"} 4");
+    expect_line(fixture, "vllm:engine_sleep_state{model_name=\"plain\",engine=\"0\","
+                         "sleep_state=\"awake\"} 1");
     expect_line(fixture, "weir_monthly_active_users{model=\"plain\"} 42");
     expect_line(fixture, "weir_connections 11");
+    expect_absent(fixture, "build_id=\"\"");
 }
 
 static void users_are_told_by_window_and_bound(void **state)
@@ -354,6 +376,7 @@ static void generation_fills_the_phases_it_reached(void **state)
     struct fixture *fixture = *state;
     const struct generation_record whole = {
         .prompt_tokens = 100,
+        .cached_tokens = 30,
         .output_tokens = 11,
         .max_tokens = 64,
         .choices = 1,
@@ -376,6 +399,7 @@ static void generation_fills_the_phases_it_reached(void **state)
     expect_line(fixture, "vllm:request_decode_time_seconds_sum" PLAIN "} 1");
     expect_line(fixture, "vllm:request_time_per_output_token_seconds_sum" PLAIN "} 0.1");
     expect_line(fixture, "vllm:request_prompt_tokens_count" PLAIN "} 2");
+    expect_line(fixture, "vllm:request_prefill_kv_computed_tokens_sum" PLAIN "} 170");
     expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"stop\"} 1");
     expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"abort\"} 1");
     expect_line(fixture, "vllm:request_success_total" PLAIN ",finished_reason=\"length\"} 0");
@@ -405,6 +429,50 @@ static void strange_methods_and_statuses_share_a_label(void **state)
     expect_line(fixture,
                 "weir_http_requests_total{route=\"other\",method=\"OTHER\",status=\"other\"} 1");
     expect_absent(fixture, "BREW");
+}
+
+static void tenants_are_summed_over_workers(void **state)
+{
+    struct fixture *fixture = *state;
+    render(fixture);
+#define TOKENS_OF(tenant) "{tenant=\"" tenant "\",model=\"plain\"} "
+    expect_line(fixture, "weir_tenant_prompt_tokens_total" TOKENS_OF("a") "10");
+    expect_line(fixture, "weir_tenant_cached_tokens_total" TOKENS_OF("a") "4");
+    expect_line(fixture, "weir_tenant_generation_tokens_total" TOKENS_OF("a") "5");
+    expect_line(fixture, "weir_tenant_prompt_tokens_total" TOKENS_OF("b") "120");
+    expect_line(fixture, "weir_tenant_generation_tokens_total" TOKENS_OF("b") "56");
+    expect_line(fixture, "weir_tenant_prompt_tokens_total{tenant=\"b\","
+                         "model=\"q\\\"uo\\\\te\\nline\"} 7");
+    expect_line(fixture, "weir_tenant_prompt_tokens_total" TOKENS_OF("") "3");
+    expect_line(fixture, "weir_tenant_prompt_tokens_total" TOKENS_OF("other") "3");
+    expect_absent(fixture, "tenant=\"b\",model=\"barred\"");
+    expect_absent(fixture, TOKENS_REST);
+}
+
+static void tenants_past_the_limit_share_a_label_and_keep_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct metrics *metrics = fixture->server.metrics;
+    char name[32];
+    for (uint32_t i = 0; i < 2 * TENANT_NAMES_MAX; i++) {
+        (void)snprintf(name, sizeof name, "t%u", i);
+        metrics_tenant(metrics, name, 200);
+    }
+    metrics_tenant(metrics, "t0", 404);
+    metrics_tenant(metrics, "t0", 499);
+    metrics_tenant(metrics, "t0", 503);
+    metrics_tenant(metrics, "t0", 700);
+    render(fixture);
+    expect_line(fixture, "weir_tenant_requests_total{tenant=\"t0\",class=\"2xx\"} 1");
+    expect_line(fixture, "weir_tenant_requests_total{tenant=\"t0\",class=\"4xx\"} 2");
+    expect_line(fixture, "weir_tenant_requests_total{tenant=\"t0\",class=\"5xx\"} 1");
+    (void)snprintf(name, sizeof name, "\"t%u\"", TENANT_NAMES_MAX - 2);
+    assert_non_null(strstr(text_string(&fixture->out), name));
+    (void)snprintf(name, sizeof name, "\"t%u\"", TENANT_NAMES_MAX - 1);
+    expect_absent(fixture, name);
+    expect_line(fixture, "weir_tenant_requests_total{tenant=\"other\",class=\"2xx\"} 257");
+    /* tokens of a tenant that comes too late are the rest's, too */
+    expect_line(fixture, "weir_tenant_prompt_tokens_total" TOKENS_OF("other") "136");
 }
 
 static void licences_are_told_of_refused_models_too(void **state)
@@ -461,6 +529,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(generation_fills_the_phases_it_reached, setup, teardown),
         cmocka_unit_test_setup_teardown(token_buckets_end_at_the_context, setup, teardown),
         cmocka_unit_test_setup_teardown(strange_methods_and_statuses_share_a_label, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(tenants_are_summed_over_workers, setup, teardown),
+        cmocka_unit_test_setup_teardown(tenants_past_the_limit_share_a_label_and_keep_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(licences_are_told_of_refused_models_too, setup, teardown),
         cmocka_unit_test_setup_teardown(every_sample_follows_its_own_type, setup, teardown),

@@ -14,7 +14,8 @@
 struct tls_state {
     struct http_fixture fixture;
     struct h2_client client;
-    SSL_CTX *server_tls, *client_tls;
+    struct tls_set *server_tls;
+    SSL_CTX *client_tls;
 };
 
 static int setup(void **state)
@@ -30,7 +31,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct tls_state *test = *state;
-    SSL_CTX_free(test->server_tls);
+    tls_set_unref(test->server_tls);
     SSL_CTX_free(test->client_tls);
     free(test);
     return 0;
@@ -157,7 +158,10 @@ static void missing_files_are_named(void **state)
 {
     (void)state;
     struct error err = {0};
-    assert_null(listener_tls_context("/nonexistent/cert.pem", "/nonexistent/key.pem", &err));
+    const struct tls_pair pair = {(char *)"/nonexistent/cert.pem", (char *)"/nonexistent/key.pem",
+                                  NULL, 0};
+    const struct tls_settings settings = {.pairs = &pair, .pair_count = 1};
+    assert_null(tls_set_new(&settings, &err));
     assert_int_equal(err.code, ERROR_INVALID);
     assert_non_null(strstr(err.text, "/nonexistent/cert.pem"));
     assert_int_equal(listener_bind("not an address", 0, NULL, &err), -1);

@@ -270,6 +270,62 @@ static void proof_of_a_placeholder_proves_nobody(void **state)
     release_proofs(&proofs);
 }
 
+static void certificate_is_a_proof_behind_the_others(void **state)
+{
+    (void)state;
+    static const char domain[] = "acme\0user\0CN=Root\0CN=alice";
+    struct proofs proofs;
+    make_proofs(&proofs);
+    struct policy_claims claims = {.tenant = "acme",
+                                   .certificate_issuer = "CN=Root",
+                                   .certificate_subject = "CN=alice",
+                                   .user = "carol"};
+    for (int i = 0; i < 2; i++) { /* it needs no rules */
+        struct identity found = identity_of(i == 0 ? NULL : &proofs.rules, &claims, key, NOW);
+        assert_int_equal(found.class, IDENTITY_VERIFIED);
+        assert_true(found.hash == siphash(key, domain, sizeof domain - 1));
+        assert_false(found.proof_refused);
+    }
+    claims.gateway = header_of(&proofs, "bob", NOW);
+    assert_true(identity_of(&proofs.rules, &claims, key, NOW).hash == of_user("acme", "bob").hash);
+    claims.gateway = header_of(&proofs, "bob", NOW - GATEWAY_WINDOW_S - 1);
+    struct identity found = identity_of(&proofs.rules, &claims, key, NOW);
+    assert_true(found.hash == siphash(key, domain, sizeof domain - 1));
+    assert_true(found.proof_refused);
+    release_proofs(&proofs);
+}
+
+/* Who came by a certificate and is fed as a login is one. */
+static void certificate_is_bound_to_its_issuer(void **state)
+{
+    (void)state;
+    struct policy_claims claims = {.certificate_issuer = "acme.example",
+                                   .certificate_subject = "spiffe://acme.example/web"};
+    uint64_t hash = identity_of(NULL, &claims, key, NOW).hash, fed;
+    const struct identity_user user = {
+        .tenant = "", .issuer = "acme.example", .id = "spiffe://acme.example/web"};
+    assert_true(identity_user_hash(&user, key, &fed));
+    assert_true(hash == fed);
+    claims.certificate_issuer = "other.example";
+    assert_true(identity_of(NULL, &claims, key, NOW).hash != hash);
+    /* What is missing, or would be cut, is no proof. */
+    char huge[JWT_CLAIM_MAX + 2];
+    memset(huge, 'a', sizeof huge - 1);
+    huge[sizeof huge - 1] = '\0';
+    const struct {
+        const char *issuer, *subject;
+    } none[] = {{"", "CN=alice"},   {NULL, "CN=alice"}, {"CN=Root", ""},         {"CN=Root", NULL},
+                {huge, "CN=alice"}, {"CN=Root", huge},  {"CN=Root", "anonymous"}};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        claims = (struct policy_claims){.certificate_issuer = none[i].issuer,
+                                        .certificate_subject = none[i].subject};
+        assert_int_equal(identity_of(NULL, &claims, key, NOW).class, IDENTITY_NONE);
+    }
+    huge[JWT_CLAIM_MAX] = '\0'; /* as long as it may be */
+    claims = (struct policy_claims){.certificate_issuer = huge, .certificate_subject = huge};
+    assert_int_equal(identity_of(NULL, &claims, key, NOW).class, IDENTITY_VERIFIED);
+}
+
 static void bearer_that_is_no_token_is_not_tried(void **state)
 {
     (void)state;
@@ -436,6 +492,8 @@ int main(void)
         cmocka_unit_test(union_of_classes_counts_a_person_once),
         cmocka_unit_test(refused_proof_is_told_and_falls_through),
         cmocka_unit_test(proof_of_a_placeholder_proves_nobody),
+        cmocka_unit_test(certificate_is_a_proof_behind_the_others),
+        cmocka_unit_test(certificate_is_bound_to_its_issuer),
         cmocka_unit_test(bearer_that_is_no_token_is_not_tried),
         cmocka_unit_test(request_of_nobody_has_a_hash_of_its_own),
         cmocka_unit_test(api_keys_are_told_apart_by_tenant_and_key),

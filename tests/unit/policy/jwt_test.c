@@ -675,6 +675,61 @@ static void base64url_has_one_spelling(void **state)
     text_destroy(&spelled);
 }
 
+static void claims_that_are_wished_for_come_as_words(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        const char *claims, *value; /* NULL: refused */
+    } rows[] = {
+        {"\"scope\":\"inference usage\"", "inference usage"},
+        {"\"scope\":[\"inference\",\"usage\"]", "inference usage"},
+        {"\"scope\":[]", ""},
+        {"\"other\":1", ""},
+        {"\"scope\":7", NULL},
+        {"\"scope\":\"\"", NULL},
+        {"\"scope\":[\"inference\",7]", NULL},
+        {"\"scope\":[\"\"]", NULL},
+        {"\"scope\":[\"a\\u0001b\"]", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char claims[256];
+        struct jwt_wish wishes[2] = {{.name = "scope", .value = "unset"}, {.name = ""}};
+        (void)snprintf(claims, sizeof claims, "{\"sub\":\"alice\",%s}", rows[i].claims);
+        token_make(&fixture->secret, "{\"alg\":\"HS256\"}", claims, &fixture->token);
+        const struct jwt_question question = {.token = text_string(&fixture->token),
+                                              .count = fixture->token.count,
+                                              .now_unix = NOW,
+                                              .wishes = wishes,
+                                              .wish_count = 2};
+        struct jwt_identity identity = {.subject = "untouched"};
+        struct error err = {0};
+        int result = jwt_ask(fixture->keys, &question, &identity, &err);
+        assert_int_equal(result, rows[i].value == NULL ? ERROR_REFUSED : 0);
+        assert_string_equal(identity.subject, rows[i].value == NULL ? "untouched" : "alice");
+        if (rows[i].value != NULL)
+            assert_string_equal(wishes[0].value, rows[i].value);
+        if (rows[i].value != NULL)
+            assert_string_equal(wishes[1].value, "");
+    }
+    /* a list that is too long in all is refused, not cut */
+    struct text claims;
+    text_init(&claims);
+    text_append_string(&claims, "{\"sub\":\"alice\",\"scope\":[");
+    for (uint32_t i = 0; i < 60; i++)
+        text_append_format(&claims, "%s\"scope-%u\"", i == 0 ? "" : ",", i);
+    text_append_string(&claims, "]}");
+    token_make(&fixture->secret, "{\"alg\":\"HS256\"}", text_string(&claims), &fixture->token);
+    struct jwt_wish wish = {.name = "scope"};
+    const struct jwt_question question = {.token = text_string(&fixture->token),
+                                          .count = fixture->token.count,
+                                          .now_unix = NOW,
+                                          .wishes = &wish,
+                                          .wish_count = 1};
+    struct jwt_identity identity;
+    assert_int_equal(jwt_ask(fixture->keys, &question, &identity, NULL), ERROR_REFUSED);
+    text_destroy(&claims);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +758,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_keys_of_one_kind_have_two_kids, setup, teardown),
         cmocka_unit_test_setup_teardown(json_without_memory_proves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(rules_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(claims_that_are_wished_for_come_as_words, setup, teardown),
         cmocka_unit_test(base64url_has_one_spelling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,42 @@ static void workers_and_days_add_up_by_tenant_and_model(void **state)
     assert_int_equal(sum_of(fixture, NOVEMBER + 1, NULL, NULL).rows, 0);
 }
 
+struct live_sum {
+    const char *tenant, *model;
+    uint32_t rows;
+    struct token_counts counts;
+};
+
+static void on_live_row(void *argument, const struct token_row *row)
+{
+    struct live_sum *sum = argument;
+    if (strcmp(sum->tenant, row->tenant) != 0 || strcmp(sum->model, row->model) != 0)
+        return;
+    sum->rows++;
+    sum->counts.requests += row->counts.requests;
+    sum->counts.generated += row->counts.generated;
+}
+
+/* What metrics show: it does not wait for the disk, and what is taken over stays in it. */
+static void counts_since_the_start_need_no_fold(void **state)
+{
+    struct fixture *fixture = *state;
+    add(fixture, 0, "acme", 0, 5);
+    add(fixture, 0, "acme", 7, 6);
+    add(fixture, 1, "acme", 0, 100);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct live_sum sum = {.tenant = "acme", .model = "alpha"};
+        policy_tokens_each(fixture->policy, on_live_row, &sum);
+        assert_int_equal(sum.rows, 2); /* a worker each */
+        assert_int_equal(sum.counts.requests, 2);
+        assert_int_equal(sum.counts.generated, 11);
+        turns(fixture, noon(NOV_15));
+    }
+    struct live_sum none = {.tenant = "nobody", .model = "alpha"};
+    policy_tokens_each(fixture->policy, on_live_row, &none);
+    assert_int_equal(none.rows, 0);
+}
+
 static void nothing_is_taken_twice_and_a_stop_takes_the_rest(void **state)
 {
     struct fixture *fixture = *state;
@@ -299,6 +335,7 @@ static void workers_do_not_wait_and_lose_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(counts_since_the_start_need_no_fold, setup, teardown),
         cmocka_unit_test_setup_teardown(workers_and_days_add_up_by_tenant_and_model, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nothing_is_taken_twice_and_a_stop_takes_the_rest, setup,

@@ -113,7 +113,11 @@ static void what_is_cut_ends_before_the_listeners(void **state)
     struct server *server = stage_start(fixture);
     stage.cut = true;
     server_drain(server);
-    server_cut(server);
+    stage.stuck = true;
+    assert_false(server_cut(server));
+    assert_int_equal(stage.engines_stopped, 0);
+    stage.stuck = false;
+    assert_true(server_cut(server));
     assert_int_equal(stage.engines_stopped, MODELS);
     assert_int_equal(stage.listeners, WORKERS);
     server_stop(server);

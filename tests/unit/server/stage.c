@@ -44,14 +44,6 @@ int listener_bind(const char *address, uint16_t port, uint16_t *ret_port, struct
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-SSL_CTX *listener_tls_context(const char *certificate_file, const char *key_file, struct error *err)
-{
-    (void)certificate_file;
-    (void)key_file;
-    (void)step_fails("tls", err);
-    return NULL;
-}
-
 struct listener {
     int fd;
 };
@@ -72,6 +64,12 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 {
     (void)listener;
     stage.connections_max = limits->connections_max;
+}
+
+void listener_set_tls(struct listener *listener, struct tls_set *set)
+{
+    (void)listener;
+    assert_non_null(set);
 }
 
 void listener_set_trust(struct listener *listener, const struct listener_trust *trust)
@@ -338,6 +336,14 @@ void engine_stop(struct engine *engine)
     ended('s');
     for (uint32_t i = 0; i < stage.engine.workers; i++)
         stage.engine.wake(stage.engine.wake_argument, i); /* last events, to whoever is left */
+}
+
+bool engine_stop_until(struct engine *engine, int64_t end_unix_us)
+{
+    assert_true(end_unix_us > 0);
+    if (!stage.stuck)
+        engine_stop(engine);
+    return !stage.stuck;
 }
 
 void engine_free(struct engine *engine)

@@ -23,6 +23,7 @@ extern struct stage {
     int listeners, apis, backends, models, engines, files;
     uint32_t engines_stopped;
     _Atomic bool hang, hanging; /* the next api_wake() is to; one does until this is cleared */
+    bool stuck;                 /* no engine's step ends */
     bool cut;                   /* engines may stop while listeners live */
     _Atomic uint32_t wakes, drains, exchanges;
     _Atomic uint32_t generations;
