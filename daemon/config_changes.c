@@ -17,6 +17,7 @@ static const struct {
     {"server.limits", NULL},
     {"server.tls", NULL},
     {"limits", NULL},
+    {"users", "certificate"},
     {"users", "header"},
     {"users", "headers"},
     {"users", "jwt_header"},
