@@ -19,6 +19,7 @@ SERIES = {
     "weir_alert_messages": {"state"},
     "weir_users_left_out_total": set(),
     "weir_config_last_reload_successful": set(),
+    "weir_access_keys_stale": set(),
     "weir_engine_stalled": {"model"},
     "weir_workers_stalled": set(),
     "weir_tls_certificate_expiry_seconds": {"name"},
