@@ -22,6 +22,7 @@ static const struct {
     {"users", "headers"},
     {"users", "jwt_header"},
     {"users", "gateway_header"},
+    {"users", "certificate"},
     {"licenses", "folder"},
     {"log", NULL},
     {"access", NULL},

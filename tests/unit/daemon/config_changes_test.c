@@ -49,10 +49,12 @@ static void what_is_live_waits_for_nothing(void **state)
            "server: {drain_timeout: 1s, stall_timeout: 1s, limits: {connections: 7}}\n"
            "limits: {requests_per_minute: 9}\n"
            "log: {level: debug, format: json}\n"
-           "users: {header: x-me}\n"
+           "users: {header: x-me, certificate: san}\n"
            "access: {api_keys: [{key: sk-0123456789, tenant: a}]}\n"
            "operator: {production: true}\n",
            "");
+    expect("server: {tls: {certificate: a, key: b}}",
+           "server: {tls: {certificates: [{certificate: c, key: d}], client_auth: optional}}", "");
 }
 
 static void what_waits_is_named_in_the_tables_order(void **state)
@@ -60,6 +62,7 @@ static void what_waits_is_named_in_the_tables_order(void **state)
     (void)state;
     expect("", "engine: {device: cpu, prefix_cache: false}\nserver: {port: 9, workers: 3}\n",
            "server.port,server.workers,engine.device,engine.prefix_cache");
+    expect("", "server: {tls: {certificate: a, key: b}}", "server.tls");
     expect("users: {jwt_issuer: a}", "users: {jwt_issuer: b}", "users.jwt_issuer");
     expect("models: [{path: a.gguf}]", "models: [{path: a.gguf}, {path: b.gguf}]", "models");
     expect("models: [{path: a.gguf}]", "models: [{path: a.gguf, license: mit}]", "models");
