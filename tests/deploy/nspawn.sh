@@ -24,6 +24,7 @@ install -D -m 644 "$package" "$machine/test/weir.deb"
 install -m 644 "$newer" "$machine/test/newer.deb"
 install -m 644 "$model" "$machine/test/model.gguf"
 install -m 755 tests/deploy/machine-life "$machine/test/machine-life"
+gcc -O1 -static -o "$machine/test/stop-thread" tests/deploy/stop_thread.c
 cat >"$machine/etc/systemd/system/machine-life.service" <<'UNIT'
 [Unit]
 After=multi-user.target
