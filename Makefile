@@ -115,7 +115,7 @@ bench: deps-test build/venv/.ready model
 	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/http_peer.py
 
 install: $(BUILD)/weir
-	@DESTDIR="$(DESTDIR)" packaging/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
+	@DESTDIR="$(DESTDIR)" systemd/package/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
 # What is shipped: hardened, and the same bytes in whatever folder it was built. A cast to void does
 # not satisfy gcc where the library, hardened, wants a result looked at.
 release:
@@ -125,11 +125,11 @@ release:
 deb:
 	@tests/install-deps build package
 	@$(MAKE) --no-print-directory release
-	@packaging/deb build/release/weir $(VERSION) build/packages
+	@systemd/package/deb build/release/weir $(VERSION) build/packages
 # Boots a real systemd that installs the package, builds the image and runs it: minutes, as root.
 deploy-test: deb model
 	@tests/install-deps deploy
-	@packaging/deb build/release/weir $(VERSION)+newer build/packages
+	@systemd/package/deb build/release/weir $(VERSION)+newer build/packages
 	@lintian --fail-on error,warning build/packages/weir_$(VERSION)_*.deb
 	@tests/deploy/nspawn.sh build/packages/weir_$(VERSION)_*.deb build/packages/weir_$(VERSION)+newer_*.deb "$(MODEL)"
 	@tests/deploy/image.sh "$(MODEL)"

@@ -10,7 +10,7 @@ from conftest import BUILD, MODEL, ROOT
 
 
 def install(folder, prefix="/usr", sysconfdir="/etc"):
-    subprocess.run([ROOT / "packaging/install", BUILD / "weir", prefix, sysconfdir], check=True,
+    subprocess.run([ROOT / "systemd/package/install", BUILD / "weir", prefix, sysconfdir], check=True,
                    env={**os.environ, "DESTDIR": str(folder)})
 
 

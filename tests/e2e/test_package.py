@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def package(folder, version="9.8.7"):
-    built = subprocess.run([ROOT / "packaging/deb", BUILD / "weir", version, folder], check=True,
+    built = subprocess.run([ROOT / "systemd/package/deb", BUILD / "weir", version, folder], check=True,
                            capture_output=True, text=True,
                            env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"})
     return built.stdout.strip()

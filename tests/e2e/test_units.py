@@ -17,7 +17,7 @@ needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze")
 def units(tmp_path):
     """As `make install` writes them, for a prefix where the binary really is."""
     prefix = tmp_path / "usr"
-    subprocess.run([ROOT / "packaging/install", BUILD / "weir", prefix, tmp_path / "etc"],
+    subprocess.run([ROOT / "systemd/package/install", BUILD / "weir", prefix, tmp_path / "etc"],
                    check=True, env={**os.environ, "DESTDIR": ""})
     return sorted((prefix / "lib/systemd/system").iterdir())
 
