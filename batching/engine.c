@@ -135,6 +135,13 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
     uint64_t layer_us = atomic_load_explicit(&engine->layer_us, memory_order_relaxed);
     if (layer_us > ret->last_progress_us)
         ret->last_progress_us = layer_us;
+    /* An engine that hangs while it sleeps says nothing of the mail that it does not take. */
+    uint64_t mail_us = mailbox_mail_us(engine->mailbox);
+    if (mail_us != 0 && !ret->busy) {
+        ret->busy = true;
+        if (mail_us > ret->last_progress_us)
+            ret->last_progress_us = mail_us;
+    }
     (void)mailbox_waiting(engine->mailbox, &ret->waiting_tokens);
 }
 

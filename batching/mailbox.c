@@ -49,6 +49,7 @@ struct mailbox {
     _Atomic uint32_t pace_a_ks;  /* pace.h */
     _Atomic uint32_t posting;    /* threads inside mailbox_post() */
     _Atomic uint32_t mail_count; /* in `posted`, or about to be */
+    _Atomic uint64_t mail_us;    /* when what lies longest there came, or something since */
     _Atomic bool closed, cancels, asleep;
 };
 
@@ -163,6 +164,11 @@ uint32_t mailbox_waiting(const struct mailbox *mailbox, uint32_t *ret_tokens)
     return atomic_load_explicit(&mailbox->waiting, memory_order_relaxed);
 }
 
+uint64_t mailbox_mail_us(const struct mailbox *mailbox)
+{
+    return atomic_load(&mailbox->mail_count) > 0 ? atomic_load(&mailbox->mail_us) : 0;
+}
+
 void mailbox_set_pace(struct mailbox *mailbox, uint32_t a_ks)
 {
     atomic_store_explicit(&mailbox->pace_a_ks, a_ks, memory_order_relaxed);
@@ -208,6 +214,8 @@ static int post(struct mailbox *mailbox, struct generation *generation, uint64_t
     atomic_store(&slot->word, word);
     uint64_t id = word | (uint64_t)(slot - mailbox->slots);
     generation->id = id;
+    if (atomic_load(&mailbox->mail_count) == 0) /* before it counts: no reader sees an older time */
+        atomic_store(&mailbox->mail_us, generation->times.submitted_us);
     atomic_fetch_add(&mailbox->mail_count, 1);
     bool pushed = ring_push(mailbox->posted, generation); /* no longer ours */
     assert(pushed);

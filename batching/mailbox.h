@@ -36,6 +36,9 @@ void mailbox_cancel(struct mailbox *mailbox, uint64_t id, uint32_t choices);
 /* Nothing is accepted any more. */
 void mailbox_close(struct mailbox *mailbox);
 uint32_t mailbox_waiting(const struct mailbox *mailbox, uint32_t *ret_tokens);
+/* Since when a generation lies here that the engine has not taken (its times.submitted_us); 0 while
+ * none does. Any thread. */
+uint64_t mailbox_mail_us(const struct mailbox *mailbox);
 
 /* -- the engine thread -- */
 

@@ -72,6 +72,21 @@ def ask_on(server):
     threading.Thread(target=ask, daemon=True).start()
 
 
+def test_an_engine_that_stops_while_it_sleeps_is_told_of_when_it_is_asked(start, tmp_path):
+    server, manager = watched(start, tmp_path)
+    with Stopped(server, "engine-0"):
+        for _ in range(3):  # nothing to do is no stall
+            manager.await_line("WATCHDOG=1")
+        assert server.get("/health")[0] == 200
+        ask_on(server)
+        server.wait_for(f"level=error event=stall model={MODEL_ID}", PATIENCE_S)
+        assert server.get("/health")[0] == 503
+        assert_not_fed(manager)
+    server.wait_for(f"event=stall_over model={MODEL_ID}", PATIENCE_S)
+    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(signal.SIGTERM)
+
+
 def test_an_engine_that_stops_is_told_of_everywhere(start, tmp_path):
     server, manager = watched(start, tmp_path)
     ask_on(server)
