@@ -221,7 +221,8 @@ const char *config_usage(void)
            "  --check                read the configuration, say what is wrong, and leave\n"
            "  --version, --help\n"
            "\n"
-           "SIGHUP reads settings, keys, certificates and licences again; SIGUSR1 writes a state dump.\n"
+           "SIGHUP reads settings, keys, certificates and licences again; SIGUSR1 dumps the "
+           "state.\n"
            "Exit status: 0 fine, 64 wrong command line, 78 wrong configuration or no model that "
            "its\n"
            "licence allows, 1 anything else; the others say theirs under --help.\n";
