@@ -37,8 +37,11 @@ class Stopped:
 
     def __exit__(self, *_):
         if self.ptrace(DETACH, self.thread, None, None) != 0:  # it has died meanwhile: it is ours to reap
+            deadline = time.monotonic() + PATIENCE_S
             try:
-                os.waitpid(self.thread, 0x40000000 | os.WNOHANG)
+                while os.waitpid(self.thread, 0x40000000 | os.WNOHANG)[0] == 0:
+                    assert time.monotonic() < deadline, "it neither runs nor dies"
+                    time.sleep(0.01)
             except ChildProcessError:
                 pass
 
