@@ -3,9 +3,8 @@
  *
  * Signals are blocked before any thread is made, so that all threads inherit the block and only
  * this one, inside ppoll(), ever sees one. The first SIGTERM or SIGINT drains, the second ends
- * at once; SIGHUP has the declaration and the licences read again; SIGUSR1 has the state written
- * down. Exit codes are those of
- * sysexits.h where a supervisor can use the difference. */
+ * at once; SIGHUP has settings, keys, certificates and licences read again; SIGUSR1 has the state
+ * written down. Exit codes are those of sysexits.h where a supervisor can use the difference. */
 #include "base/build_id.h"
 #include "base/clock.h"
 #include "base/text.h"

@@ -75,17 +75,29 @@ uint64_t memory_total(void)
     return total;
 }
 
-uint64_t memory_used(void)
+bool memory_read(struct memory_use *ret)
 {
     unsigned long long virtual_pages, resident_pages, file_pages;
     FILE *file = fopen("/proc/self/statm", "re");
     if (file == NULL)
-        return 0;
+        return false;
     int got = fscanf(file, "%llu %llu %llu", &virtual_pages, &resident_pages, &file_pages);
     (void)fclose(file);
-    if (got != 3 || file_pages > resident_pages)
+    if (got != 3)
+        return false;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret = (struct memory_use){.virtual_bytes = virtual_pages * page,
+                               .resident_bytes = resident_pages * page,
+                               .file_bytes = file_pages * page};
+    return true;
+}
+
+uint64_t memory_used(void)
+{
+    struct memory_use use;
+    if (!memory_read(&use) || use.file_bytes > use.resident_bytes)
         return 0;
-    return (resident_pages - file_pages) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return use.resident_bytes - use.file_bytes;
 }
 
 bool memory_is_over(bool was_over, uint64_t used_bytes, uint64_t watermark_bytes)

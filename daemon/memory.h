@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.h -- how much memory there is, and how much of it the KV cache gets. Main thread. */
+/* memory.h -- how much memory there is, and how much of it the KV cache gets. Main thread, but
+ * memory_read() any. */
 #ifndef WEIR_DAEMON_MEMORY_H
 #define WEIR_DAEMON_MEMORY_H
 
@@ -16,8 +17,13 @@ uint64_t memory_available(void);
 /* Bytes that this process may have: the least of the machine's and what the control group (v2)
  * allows. 0 when neither can be read. */
 uint64_t memory_total(void);
-/* Bytes of this process that the kernel cannot drop: resident, less what files back. 0 when it
- * cannot be read. */
+/* What this process has, in bytes. False when it cannot be read. */
+struct memory_use {
+    uint64_t virtual_bytes, resident_bytes;
+    uint64_t file_bytes; /* of the resident: the kernel can drop them */
+};
+bool memory_read(struct memory_use *ret);
+/* Of that, what the kernel cannot drop. 0 when it cannot be read. */
 uint64_t memory_used(void);
 /* Whether requests are to be refused. It ends a thirty-second below the watermark, so that it does
  * not flicker. Pure; watermark 0: none. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/memory.h"
 #include "daemon/metrics_state.h"
 
 #include <dirent.h>
-#include <stdio.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 void render_family(struct text *out, const char *name, const char *type, const char *help)
 {
@@ -27,19 +26,13 @@ static double seconds(const struct timeval *time)
 
 static void render_memory(struct text *out)
 {
-    unsigned long virtual_pages, resident_pages;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
+    struct memory_use use;
+    if (!memory_read(&use))
         return;
-    int got = fscanf(file, "%lu %lu", &virtual_pages, &resident_pages);
-    (void)fclose(file);
-    if (got != 2)
-        return;
-    double page = (double)sysconf(_SC_PAGESIZE);
     render_value(out, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
-                 (double)virtual_pages * page);
+                 (double)use.virtual_bytes);
     render_value(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
-                 (double)resident_pages * page);
+                 (double)use.resident_bytes);
 }
 
 static void render_files(struct text *out)

@@ -3,6 +3,7 @@
 
 #include "base/build_id.h"
 #include "daemon/access_log.h"
+#include "daemon/memory.h"
 #include "daemon/server.h"
 #include "daemon/tracing.h"
 #include "daemon/worker.h"
@@ -40,29 +41,19 @@ static void write_part(struct sink *sink, const char *part, const struct log_fie
 
 #define PART(sink, part, ...) write_part(sink, part, (const struct log_field[]){__VA_ARGS__, {0}})
 
-static uint64_t resident_bytes(void)
-{
-    unsigned long whole, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%lu %lu", &whole, &resident) != 2)
-        resident = 0;
-    (void)fclose(file);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void write_process(struct sink *sink)
 {
     const struct server *server = sink->server;
     char build[BUILD_ID_TEXT_BYTES];
     struct access_log_stats lines;
     struct tracing_stats spans;
+    struct memory_use memory = {0};
     build_id_read(build);
+    (void)memory_read(&memory); /* else it is 0 */
     access_log_stats(server->access_log, &lines);
     tracing_stats(server->tracing, &spans);
     PART(sink, "state_process", LOG_STRING("version", WEIR_VERSION), LOG_STRING("build_id", build),
-         LOG_U64("pid", (uint64_t)getpid()), LOG_U64("resident_bytes", resident_bytes()),
+         LOG_U64("pid", (uint64_t)getpid()), LOG_U64("resident_bytes", memory.resident_bytes),
          LOG_U64("ready", atomic_load(&server->ready)),
          LOG_U64("draining", atomic_load(&server->draining)),
          LOG_U64("models", server->model_count), LOG_U64("refused_models", server->refused_count),

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define SLOTS 1024u /* a power of two, at most a quarter of it in use */
 
@@ -38,19 +39,10 @@ void tenant_names_free(struct tenant_names *names)
     free(names);
 }
 
-/* FNV-1a: names are the operator's own, and they are few. */
-static uint32_t hash_of(const char *name)
-{
-    uint32_t hash = 2166136261u;
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash;
-}
-
 /* The number, or 0 and the slot where it would stand. */
 static uint32_t find(const struct tenant_names *names, const char *tenant, uint32_t *ret_slot)
 {
-    uint32_t at = hash_of(tenant) & (SLOTS - 1), number;
+    uint32_t at = (uint32_t)XXH3_64bits(tenant, strlen(tenant)) & (SLOTS - 1), number;
     for (;; at = (at + 1) & (SLOTS - 1)) {
         number = atomic_load_explicit(&names->slots[at], memory_order_acquire);
         if (number == 0 || strcmp(names->names[number], tenant) == 0)

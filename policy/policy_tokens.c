@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define SLOTS   512u /* a power of two, at most half of it in use */
 #define TENANTS (TOKENS_TENANTS_MAX + 1)
@@ -107,21 +108,12 @@ static struct table *table_new(uint32_t model_count)
     return NULL;
 }
 
-/* FNV-1a: names are the operator's own, and they are few. */
-static uint32_t hash_of(const char *name, size_t count)
-{
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < count; i++)
-        hash = (hash ^ (unsigned char)name[i]) * 16777619u;
-    return hash;
-}
-
 static uint32_t tenant_of(struct table *table, const char *name)
 {
     size_t bytes = strnlen(name, TOKENS_TENANT_BYTES_MAX + 1);
     if (bytes > TOKENS_TENANT_BYTES_MAX)
         return 0;
-    uint32_t at = hash_of(name, bytes) & (SLOTS - 1);
+    uint32_t at = (uint32_t)XXH3_64bits(name, bytes) & (SLOTS - 1);
     for (; table->slots[at] != 0; at = (at + 1) & (SLOTS - 1))
         if (strcmp(table->names[table->slots[at]], name) == 0)
             return table->slots[at];

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/commands/flag_value.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 bool flag_value(const char *flag, int argc, char **argv, int *at, const char **ret)
 {
@@ -16,4 +18,11 @@ bool flag_value(const char *flag, int argc, char **argv, int *at, const char **r
     else
         return false;
     return true;
+}
+
+int flag_misused(const char *command, const char *message, const char *what)
+{
+    (void)fprintf(stderr, "weir %s: %.200s%.200s; weir %s --help tells the rest\n", command,
+                  message, what, command);
+    return EX_USAGE;
 }

@@ -9,4 +9,7 @@
  * that was read, and *ret borrowed from argv. */
 bool flag_value(const char *flag, int argc, char **argv, int *at, const char **ret);
 
+/* Says what is wrong with the command line of "weir COMMAND", and where to read on: EX_USAGE. */
+int flag_misused(const char *command, const char *message, const char *what);
+
 #endif

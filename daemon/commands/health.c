@@ -38,9 +38,7 @@ struct health_command {
 
 static int fail_usage(const char *message, const char *what)
 {
-    (void)fprintf(stderr, "weir health: %.200s%.200s; weir health --help tells the rest\n", message,
-                  what);
-    return EX_USAGE;
+    return flag_misused("health", message, what);
 }
 
 static int parse(struct health_command *command, int argc, char **argv)

@@ -74,9 +74,7 @@ static int complain(const struct error *err)
 
 static int fail_usage(const char *message, const char *what)
 {
-    (void)fprintf(stderr, "weir keys: %.200s%.200s; weir keys --help tells the rest\n", message,
-                  what);
-    return EX_USAGE;
+    return flag_misused("keys", message, what);
 }
 
 /* -- The command line -- */

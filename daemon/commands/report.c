@@ -67,8 +67,7 @@ int report_complain(const struct error *err)
 
 static int fail_usage(const char *message)
 {
-    (void)fprintf(stderr, "weir report: %.200s; weir report --help tells the rest\n", message);
-    return EX_USAGE;
+    return flag_misused("report", message, "");
 }
 
 static bool set_values(struct report_command *command, int argc, char **argv, int *at)

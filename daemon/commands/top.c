@@ -65,11 +65,7 @@ struct top {
 
 static int fail_usage(const char *what)
 {
-    (void)fprintf(stderr,
-                  "weir top: unknown, or without a value that will do: %.200s; weir top --help "
-                  "tells the rest\n",
-                  what);
-    return EX_USAGE;
+    return flag_misused("top", "unknown, or without a value that will do: ", what);
 }
 
 static bool set_interval(struct top_command *command, const char *value)

@@ -70,9 +70,7 @@ static int complain(const struct error *err)
 
 static int fail_usage(const char *message, const char *what)
 {
-    (void)fprintf(stderr, "weir usage: %.200s%.200s; weir usage --help tells the rest\n", message,
-                  what);
-    return EX_USAGE;
+    return flag_misused("usage", message, what);
 }
 
 static bool set_value(const char *flag, int argc, char **argv, int *at, const char **ret)
