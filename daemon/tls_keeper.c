@@ -10,41 +10,34 @@
  *                         silently, for TLS_KEEPER_GRACE_US; then one line in the log, and no more
  *                         until a file changes again
  *
- * stat() comes before the reading: what changes in between is seen as a change the next time.
- * Times of change, sizes and inodes are enough, for tools write a new file and rename it, or turn a
- * link, as Kubernetes does; inotify would need a watch on every folder of a chain of links. */
+ * Stamps are taken before the reading: what changes in between is seen as a change the next time.
+ * They are enough, for tools write a new file and rename it, or turn a link, as Kubernetes does;
+ * inotify would need a watch on every folder of a chain of links. */
 #include "daemon/tls_keeper.h"
+
+#include "base/file_stamp.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SOON_S    (14 * 86400) /* before it expires: weir.rules.yml has the same */
 #define DAY_S     86400
 #define FILES_MAX (2 * TLS_CERTIFICATES_MAX + 3)
 #define AGAIN_US  60000000u /* after there was no memory, or no randomness, for new keys */
 
-struct file_look {
-    bool there;
-    dev_t device;
-    ino_t inode;
-    off_t bytes;
-    struct timespec changed;
-};
-
 struct tls_reading {
     struct config *config; /* one reference */
     struct tls_set *set;   /* one reference */
-    struct file_look looks[FILES_MAX];
+    struct file_stamp looks[FILES_MAX];
 };
 
 struct tls_keeper {
     struct tls_reading *current;
-    struct file_look tried[FILES_MAX]; /* as of the last reading, held or not */
-    bool failing;                      /* the last one did not hold */
-    bool told;                         /* and the log has said so */
+    struct file_stamp tried[FILES_MAX]; /* as of the last reading, held or not */
+    bool failing;                       /* the last one did not hold */
+    bool told;                          /* and the log has said so */
     uint64_t failing_since_us;
     struct tls_tickets tickets; /* of its own */
     uint64_t rotated_us;        /* 0: not yet */
@@ -73,22 +66,20 @@ static void list_files(const struct config *config, const char *ret[FILES_MAX])
         ret[count++] = "";
 }
 
-/* All zero where there is none: looks are compared as bytes. */
-static void look(const struct config *config, struct file_look ret[FILES_MAX])
+static void look(const struct config *config, struct file_stamp ret[FILES_MAX])
 {
     const char *files[FILES_MAX];
-    struct stat found;
-    memset(ret, 0, FILES_MAX * sizeof *ret);
     list_files(config, files);
-    for (uint32_t i = 0; i < FILES_MAX; i++) {
-        if (files[i][0] == '\0' || stat(files[i], &found) != 0)
-            continue;
-        ret[i].there = true;
-        ret[i].device = found.st_dev;
-        ret[i].inode = found.st_ino;
-        ret[i].bytes = found.st_size;
-        ret[i].changed = found.st_mtim;
-    }
+    for (uint32_t i = 0; i < FILES_MAX; i++)
+        ret[i] = file_stamp(files[i]);
+}
+
+static bool is_same(const struct file_stamp a[FILES_MAX], const struct file_stamp b[FILES_MAX])
+{
+    for (uint32_t i = 0; i < FILES_MAX; i++)
+        if (!file_stamp_same(&a[i], &b[i]))
+            return false;
+    return true;
 }
 
 static struct tls_set *read_set(const struct config *config, const struct tls_tickets *own,
@@ -282,10 +273,10 @@ static bool rotate(struct tls_keeper *keeper, struct log *log, uint64_t now_us)
 static bool read_again(struct tls_keeper *keeper, struct log *log, uint64_t now_us,
                        int64_t now_unix)
 {
-    struct file_look now[FILES_MAX];
+    struct file_stamp now[FILES_MAX];
     struct error err = {0};
     look(keeper->current->config, now);
-    bool changed = memcmp(now, keeper->tried, sizeof now) != 0;
+    bool changed = !is_same(now, keeper->tried);
     if (!changed && (!keeper->failing || keeper->told))
         return false;
     memcpy(keeper->tried, now, sizeof now);
