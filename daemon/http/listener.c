@@ -215,6 +215,14 @@ static void welcome(struct door *door, int fd, const struct sockaddr_storage *fr
     }
 }
 
+/* Whether accept(2) failed for what the client, or its way here, did: the next one may be well. */
+static bool client_changed_its_mind(int number)
+{
+    return number == ECONNABORTED || number == EINTR || number == EPROTO || number == EPERM ||
+           number == ENETDOWN || number == ENETUNREACH || number == EHOSTDOWN ||
+           number == EHOSTUNREACH || number == ENONET || number == ENOPROTOOPT;
+}
+
 static void accept_some(struct door *door, unsigned most)
 {
     for (unsigned accepts = 0; accepts < most; accepts++) {
@@ -224,13 +232,12 @@ static void accept_some(struct door *door, unsigned most)
             accept4(door->is.fd, (struct sockaddr *)&address, &count, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             welcome(door, fd, &address);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            pause_accepting(door);
-            return;
         } else if (errno == EAGAIN) {
             return;
+        } else if (!client_changed_its_mind(errno)) { /* no descriptor, no memory */
+            pause_accepting(door);
+            return;
         }
-        /* else the client changed its mind in the queue: the next one */
     }
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define PIECES 3 /* the input arrives in so many reads */
@@ -71,6 +72,16 @@ static void on_gone(void *application, struct exchange *exchange)
     record->open--;
 }
 
+/* A socket that listens, at a name of the kernel's choice. */
+static int listening(void)
+{
+    const struct sockaddr_un any = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    require(fd >= 0 && bind(fd, (const struct sockaddr *)&any, sizeof any.sun_family) == 0 &&
+            listen(fd, 1) == 0);
+    return fd;
+}
+
 static void drop_input(int fd)
 {
     char bytes[4096];
@@ -107,10 +118,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
                                              .on_request = on_request,
                                              .on_gone = on_gone,
                                              .application = &record};
-    int ends[2], unused[2];
+    int ends[2];
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, unused) == 0);
-    const struct listener_door door = {.fd = unused[0]};
+    const struct listener_door door = {.fd = listening()};
     struct listener_config config = {
         .base = event_base_new(), .doors = &door, .door_count = 1, .handler = &handler};
     listener_limits_default(&config.limits);
@@ -127,7 +137,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     (void)event_base_loop(config.base, EVLOOP_NONBLOCK);
     listener_free(listener);
     require(record.open == 0);
-    (void)close(unused[1]);
     event_base_free(config.base);
     return 0;
 }
