@@ -35,26 +35,21 @@
  * candidate. */
 #include "batching/sampler.h"
 
+#include "batching/row_passes.h"
+
 #include <assert.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GREEDY_BELOW 1e-5f /* a temperature that float arithmetic can't tell from 0 */
-#define BLOCK        64u   /* logits that one inner loop handles */
-#define LANES        4u
-
-/* Vectors as gcc and clang spell them, for any processor: left to find them in plain loops, the one
- * makes good ones and the other none. */
-#define FLOATS float __attribute__((vector_size(LANES * sizeof(float))))
-#define BITS   uint32_t __attribute__((vector_size(LANES * sizeof(uint32_t))))
 
 struct sampler {
+    const struct row_passes *passes;
     uint32_t vocabulary;
     uint32_t block_count;
     float *highest;   /* [block_count] finite logit, or -INFINITY */
-    float *weights;   /* [block_count, BLOCK] unnormalised probabilities; the highest has 1 */
+    float *weights;   /* [block_count, ROW_BLOCK] unnormalised probabilities; the highest has 1 */
     double *sums;     /* [block_count] of weights */
     uint64_t *keys;   /* [vocabulary] candidates */
     float *raw;       /* [vocabulary] the row as it came, when log-probabilities are wanted */
@@ -125,10 +120,11 @@ struct sampler *sampler_new(uint32_t vocabulary, struct error *err)
     struct sampler *sampler = calloc(1, sizeof *sampler);
     if (sampler == NULL)
         goto fail;
+    sampler->passes = row_passes_best();
     sampler->vocabulary = vocabulary;
-    sampler->block_count = (vocabulary + BLOCK - 1) / BLOCK;
+    sampler->block_count = (vocabulary + ROW_BLOCK - 1) / ROW_BLOCK;
     sampler->highest = malloc(sampler->block_count * sizeof *sampler->highest);
-    sampler->weights = malloc((size_t)sampler->block_count * BLOCK * sizeof *sampler->weights);
+    sampler->weights = malloc((size_t)sampler->block_count * ROW_BLOCK * sizeof *sampler->weights);
     sampler->sums = malloc(sampler->block_count * sizeof *sampler->sums);
     sampler->keys = malloc(vocabulary * sizeof *sampler->keys);
     sampler->raw = malloc(vocabulary * sizeof *sampler->raw);
@@ -158,114 +154,42 @@ void sampler_free(struct sampler *sampler)
 
 /* -- passes over a row -- */
 
-/* A block of the row; the last one is copied and filled up with what never wins. */
-static const float *row_block(const struct sampler *sampler, const float *row, uint32_t block,
-                              float last[BLOCK])
+/* The last block, where the row ends within it: a copy, filled up with what never wins. */
+static const float *fill_last(const struct sampler *sampler, const float *row,
+                              float last[ROW_BLOCK])
 {
-    uint32_t first = block * BLOCK;
-    if (first + BLOCK <= sampler->vocabulary)
-        return row + first;
-    for (uint32_t i = 0; i < BLOCK; i++)
+    const uint32_t first = sampler->vocabulary / ROW_BLOCK * ROW_BLOCK;
+    for (uint32_t i = 0; i < ROW_BLOCK; i++)
         last[i] = first + i < sampler->vocabulary ? row[first + i] : -INFINITY;
     return last;
-}
-
-static inline FLOATS load(const float *from)
-{
-    FLOATS floats;
-    memcpy(&floats, from, sizeof floats);
-    return floats;
-}
-
-static inline FLOATS all(float value)
-{
-    return (FLOATS){value, value, value, value};
-}
-
-/* Where mask is not set, 0. */
-static inline FLOATS masked(FLOATS floats, BITS mask)
-{
-    return (FLOATS)((BITS)floats & mask);
-}
-
-/* NaN fails every comparison, so it is passed over here as infinity is. */
-static float block_highest(const float *logits)
-{
-    const FLOATS most = all(FLT_MAX);
-    FLOATS lanes = all(-INFINITY);
-    for (uint32_t i = 0; i < BLOCK; i += LANES) {
-        FLOATS some = load(logits + i);
-        BITS higher = (BITS)(some > lanes) & (BITS)(some <= most);
-        lanes = (FLOATS)(((BITS)some & higher) | ((BITS)lanes & ~higher));
-    }
-    float highest = lanes[0];
-    for (uint32_t j = 1; j < LANES; j++)
-        highest = lanes[j] > highest ? lanes[j] : highest;
-    return highest;
 }
 
 /* The highest finite logit of the row, -INFINITY if there is none; and of each block. */
 static float find_highest(struct sampler *sampler, const float *row)
 {
-    float last[BLOCK], highest = -INFINITY;
-    for (uint32_t b = 0; b < sampler->block_count; b++) {
-        sampler->highest[b] = block_highest(row_block(sampler, row, b, last));
+    float last[ROW_BLOCK], highest = -INFINITY;
+    const uint32_t whole = sampler->vocabulary / ROW_BLOCK;
+    sampler->passes->highest(row, whole, sampler->highest);
+    if (whole < sampler->block_count)
+        sampler->passes->highest(fill_last(sampler, row, last), 1, sampler->highest + whole);
+    for (uint32_t b = 0; b < sampler->block_count; b++)
         highest = sampler->highest[b] > highest ? sampler->highest[b] : highest;
-    }
     return highest;
-}
-
-/* exp(x) for -87 < x <= 0 within two units in the last place, else 0 (for NaN too): 2^n times the
- * series of exp(r), |r| <= ln(2)/2. Adding 1.5 * 2^23 rounds to an integer and leaves it in the
- * low bits. */
-static inline FLOATS exp_or_zero(FLOATS x)
-{
-    const FLOATS round = all(12582912.0f);
-    BITS inside = (BITS)(x > all(-87.0f)) & (BITS)(x <= all(0.0f));
-    x = masked(x, inside);
-    FLOATS shifted = x * all(1.44269504f) + round;
-    FLOATS n = shifted - round;
-    FLOATS r = x - n * all(0.693359375f) + n * all(2.12194440e-4f); /* ln(2) in two parts */
-    FLOATS sum = all(1.0f / 5040);
-    sum = sum * r + all(1.0f / 720);
-    sum = sum * r + all(1.0f / 120);
-    sum = sum * r + all(1.0f / 24);
-    sum = sum * r + all(1.0f / 6);
-    sum = sum * r + all(0.5f);
-    sum = sum * r + all(1.0f);
-    sum = sum * r + all(1.0f);
-    return masked((FLOATS)((BITS)sum + ((BITS)shifted << 23)), inside);
-}
-
-/* What turns a logit into a weight; those below `least` become 0. */
-struct softmax {
-    float highest, scale, least;
-};
-
-static double block_weights(const float *logits, const struct softmax *softmax, float *weights)
-{
-    const FLOATS highest = all(softmax->highest), scale = all(softmax->scale);
-    const FLOATS least = all(softmax->least);
-    FLOATS lanes = all(0.0f);
-    for (uint32_t i = 0; i < BLOCK; i += LANES) {
-        FLOATS some = exp_or_zero((load(logits + i) - highest) * scale);
-        some = masked(some, (BITS)(some >= least));
-        memcpy(weights + i, &some, sizeof some);
-        lanes += some;
-    }
-    return ((double)lanes[0] + (double)lanes[1]) + ((double)lanes[2] + (double)lanes[3]);
 }
 
 /* Fills weights and sums; returns the sum of all. */
 static double find_weights(struct sampler *sampler, const float *row, const struct softmax *softmax)
 {
-    float last[BLOCK];
+    float last[ROW_BLOCK];
     double sum = 0.0;
-    for (uint32_t b = 0; b < sampler->block_count; b++) {
-        sampler->sums[b] = block_weights(row_block(sampler, row, b, last), softmax,
-                                         &sampler->weights[(size_t)b * BLOCK]);
+    const uint32_t whole = sampler->vocabulary / ROW_BLOCK;
+    sampler->passes->weights(row, whole, softmax, sampler->weights, sampler->sums);
+    if (whole < sampler->block_count)
+        sampler->passes->weights(fill_last(sampler, row, last), 1, softmax,
+                                 sampler->weights + (size_t)whole * ROW_BLOCK,
+                                 sampler->sums + whole);
+    for (uint32_t b = 0; b < sampler->block_count; b++)
         sum += sampler->sums[b];
-    }
     return sum;
 }
 
@@ -293,8 +217,8 @@ void sampler_logprobs(struct sampler *sampler, const float *logits, uint32_t tok
     uint32_t kept = 0;
     float least = -INFINITY; /* a full list's last logit */
     for (uint32_t i = 0; i < sampler->vocabulary && top_count > 0; i++) {
-        if (i % BLOCK == 0 && kept == top_count && sampler->highest[i / BLOCK] <= least) {
-            i += BLOCK - 1; /* nothing in this block is higher */
+        if (i % ROW_BLOCK == 0 && kept == top_count && sampler->highest[i / ROW_BLOCK] <= least) {
+            i += ROW_BLOCK - 1; /* nothing in this block is higher */
             continue;
         }
         if (!isfinite(logits[i]) || (kept == top_count && logits[i] <= least))
@@ -467,8 +391,8 @@ static uint32_t gather_candidates(struct sampler *sampler, const float *logits, 
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < sampler->vocabulary; i++) {
-        if (i % BLOCK == 0 && sampler->highest[i / BLOCK] < bound) {
-            i += BLOCK - 1;
+        if (i % ROW_BLOCK == 0 && sampler->highest[i / ROW_BLOCK] < bound) {
+            i += ROW_BLOCK - 1;
             continue;
         }
         float weight = sampler->weights[i];
@@ -513,7 +437,7 @@ static uint32_t draw_from_blocks(const struct sampler *sampler, double target)
         sum += sampler->sums[b];
     }
     uint32_t drawn = UINT32_MAX;
-    for (uint32_t i = block * BLOCK; i < (block + 1) * BLOCK && sum <= target; i++) {
+    for (uint32_t i = block * ROW_BLOCK; i < (block + 1) * ROW_BLOCK && sum <= target; i++) {
         if (sampler->weights[i] == 0.0f)
             continue;
         drawn = i;
@@ -558,7 +482,7 @@ static uint32_t first_of(const struct sampler *sampler, const float *logits, flo
     uint32_t block = 0;
     while (sampler->highest[block] < highest)
         block++;
-    uint32_t token = block * BLOCK;
+    uint32_t token = block * ROW_BLOCK;
     while (!(logits[token] == highest))
         token++;
     return token;
