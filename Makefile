@@ -113,6 +113,8 @@ bench: deps-test build/venv/.ready model
 	@$(MAKE) --no-print-directory all $(BENCHES)
 	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/run.py
 	@WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/python tests/bench/http_peer.py
+	@if command -v perf >/dev/null; then build/venv/bin/python tests/bench/completion_cost.py; \
+	  else echo 'completion_cost.py is left out: it wants perf (linux-perf)'; fi
 
 install: $(BUILD)/weir
 	@DESTDIR="$(DESTDIR)" systemd/package/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
