@@ -29,7 +29,6 @@
 #include "batching/pace.h"
 #include "batching/scheduler.h"
 #include "batching/sequence.h"
-#include "batching/wait_estimate.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -52,11 +51,6 @@ struct stats_board {
     _Atomic uint64_t words[STATS_WORDS];
 };
 
-/* What the newest estimate is made from: the engine thread's, read by workers. */
-struct wait_board {
-    _Atomic uint32_t prompt_tokens_per_s, ends_per_1000_s, running;
-};
-
 struct engine {
     /* Fixed at start. */
     struct engine_config config;
@@ -70,24 +64,23 @@ struct engine {
     struct kv_cache *cache;
     struct scheduler *scheduler;
     struct sampler *sampler;
-    struct generation **generations; /* [slots] */
-    uint32_t *tokens, *positions;    /* [max_step_tokens] */
-    struct attention_span *spans;    /* [max_sequences] */
-    uint32_t *output_rows;           /* [outputs_max] */
-    float *logits;                   /* [outputs_max, vocabulary] */
-    uint32_t *event_counts;          /* [workers] of the step being planned */
-    uint64_t dequeued, dequeued_tokens;
-    struct wait_meter wait_meter;
-    uint32_t sequences_ended; /* since the last step that was measured */
+    struct generation **generations;        /* [slots] */
+    uint32_t *tokens, *positions;           /* [max_step_tokens] */
+    struct attention_span *spans;           /* [max_sequences] */
+    uint32_t *output_rows;                  /* [outputs_max] */
+    float *logits;                          /* [outputs_max, vocabulary] */
+    uint32_t *event_counts;                 /* [workers] of the step being planned */
+    uint64_t dequeued;                      /* that the mailbox knows of */
+    struct scheduler_left left[PACE_RANKS]; /* the same by rank */
     struct pace pace;
-    uint64_t paced; /* of dequeued: what pace knows of */
+    uint64_t cached_paced; /* of dequeued_cached_tokens: what pace knows of */
+    uint32_t ended;        /* generations that had begun, since the last step that was measured */
     struct engine_stats stats;
 
     /* Shared: each guards itself. */
     struct mailbox *mailbox;
     struct outbox *outbox;
     struct stats_board board;
-    struct wait_board wait;
     _Atomic uint64_t layer_us; /* written by the model: see model_step.progress_us */
     pthread_t thread;
     bool started; /* the thread is to be joined; owner's */
@@ -101,7 +94,9 @@ static void publish(struct engine *engine, bool busy, uint64_t progress_us)
     struct scheduler_counts counts = scheduler_counts(engine->scheduler);
     stats->running = counts.running;
     stats->waiting = counts.waiting + counts.held;
-    atomic_store_explicit(&engine->wait.running, counts.running, memory_order_relaxed);
+    bool is_short = counts.short_of_blocks && counts.running > 0;
+    mailbox_set_seats(engine->mailbox, counts.running,
+                      is_short ? counts.running : engine->config.max_sequences);
     stats->kv = kv_cache_stats(engine->cache);
     stats->preemptions = counts.preemptions;
     stats->prefix_queries = counts.prefix_queries;
@@ -163,10 +158,15 @@ static void settle_queue(struct engine *engine)
     struct scheduler_counts counts = scheduler_counts(engine->scheduler);
     if (counts.dequeued == engine->dequeued)
         return;
-    mailbox_left_queue(engine->mailbox, (uint32_t)(counts.dequeued - engine->dequeued),
-                       (uint32_t)(counts.dequeued_tokens - engine->dequeued_tokens));
     engine->dequeued = counts.dequeued;
-    engine->dequeued_tokens = counts.dequeued_tokens;
+    const struct scheduler_left *left = scheduler_left(engine->scheduler);
+    for (uint32_t i = 0; i < PACE_RANKS; i++) {
+        uint32_t generations = left[i].generations - engine->left[i].generations;
+        if (generations > 0)
+            mailbox_left_queue(engine->mailbox, i, generations,
+                               left[i].tokens - engine->left[i].tokens);
+        engine->left[i] = left[i];
+    }
 }
 
 /* -- ends -- */
@@ -191,12 +191,12 @@ static void finish(struct engine *engine, struct sequence *sequence, struct gene
 {
     struct generation *generation = sequence->generation;
     scheduler_finish(engine->scheduler, sequence);
-    engine->sequences_ended++;
     event->finish = reason;
     event->last = generation->unfinished == 0;
     event->times.finished_us = now_us;
     if (!event->last)
         return;
+    engine->ended += generation->times.scheduled_us != 0;
     uint64_t id = generation->id;
     engine->generations[mailbox_slot(id)] = NULL;
     generation_free(generation, true);
@@ -430,15 +430,16 @@ static uint32_t count_prefill_rows(const struct plan *plan)
     return rows;
 }
 
-static void measure_wait(struct engine *engine, uint32_t prefill_rows, uint64_t elapsed_us)
+static void measure(struct engine *engine, struct pace_step *step)
 {
-    wait_meter_note(&engine->wait_meter, prefill_rows, engine->sequences_ended, elapsed_us);
-    engine->sequences_ended = 0;
-    struct wait_rates rates = wait_meter_rates(&engine->wait_meter);
-    atomic_store_explicit(&engine->wait.prompt_tokens_per_s, rates.prompt_tokens_per_s,
-                          memory_order_relaxed);
-    atomic_store_explicit(&engine->wait.ends_per_1000_s, rates.ends_per_1000_s,
-                          memory_order_relaxed);
+    uint64_t cached_tokens = scheduler_counts(engine->scheduler).dequeued_cached_tokens;
+    step->prompt_tokens += (uint32_t)(cached_tokens - engine->cached_paced);
+    step->ends = engine->ended;
+    pace_note(&engine->pace, step);
+    engine->cached_paced = cached_tokens;
+    engine->ended = 0;
+    struct pace_costs costs = pace_costs(&engine->pace);
+    mailbox_set_costs(engine->mailbox, &costs);
 }
 
 static void step(struct engine *engine)
@@ -453,7 +454,11 @@ static void step(struct engine *engine)
         mailbox_wait(engine->mailbox, RETRY_WITHOUT_MEMORY_MS);
         return;
     }
-    uint32_t prefill_rows = count_prefill_rows(&plan);
+    struct pace_step paced = {
+        .begun_us = begun_us,
+        .running = scheduler_counts(engine->scheduler).running,
+        .prompt_tokens = count_prefill_rows(&plan),
+    };
     int code = run(engine, &plan);
     uint64_t now_us = clock_monotonic_us();
     if (code == 0)
@@ -461,19 +466,14 @@ static void step(struct engine *engine)
     else
         fail(engine, &plan, now_us);
     count_step(engine, plan.row_count);
-    measure_wait(engine, prefill_rows, now_us - begun_us);
+    paced.ended_us = now_us;
+    measure(engine, &paced);
 }
 
 static void deliver(struct engine *engine)
 {
-    uint32_t tokens;
-    uint64_t now_us = clock_monotonic_us();
     settle_queue(engine);
-    pace_note(&engine->pace, engine->dequeued - engine->paced,
-              mailbox_waiting(engine->mailbox, &tokens), now_us);
-    engine->paced = engine->dequeued;
-    mailbox_set_pace(engine->mailbox, pace_a_ks(&engine->pace));
-    publish(engine, scheduler_has_work(engine->scheduler), now_us);
+    publish(engine, scheduler_has_work(engine->scheduler), clock_monotonic_us());
     outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
 }
 
@@ -722,25 +722,15 @@ static int check_request(const struct engine *engine, const struct generation_re
     return sampling_check(&request->sampling, vocabulary, err);
 }
 
-int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err)
+int engine_admission(const struct engine *engine, int32_t priority, uint32_t *ret_retry_after_s,
+                     struct error *err)
 {
-    return mailbox_admission(engine->mailbox, ret_retry_after_s, err);
+    return mailbox_admission(engine->mailbox, priority, ret_retry_after_s, err);
 }
 
-uint64_t engine_wait_us(const struct engine *engine)
+uint64_t engine_wait_us(const struct engine *engine, int32_t priority)
 {
-    const struct wait_board *board = &engine->wait;
-    struct wait_queue queue = {
-        .running = atomic_load_explicit(&board->running, memory_order_relaxed),
-        .seats = engine->config.max_sequences,
-    };
-    queue.waiting = mailbox_waiting(engine->mailbox, &queue.waiting_tokens);
-    const struct wait_rates rates = {
-        .prompt_tokens_per_s =
-            atomic_load_explicit(&board->prompt_tokens_per_s, memory_order_relaxed),
-        .ends_per_1000_s = atomic_load_explicit(&board->ends_per_1000_s, memory_order_relaxed),
-    };
-    return wait_estimate_us(&queue, &rates);
+    return mailbox_wait_us(engine->mailbox, priority);
 }
 
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,

@@ -111,13 +111,15 @@ void engine_stop(struct engine *engine);
 bool engine_stop_until(struct engine *engine, int64_t end_unix_us);
 void engine_free(struct engine *engine); /* NULL is fine; after engine_stop() */
 
-/* Any worker. Whether a generation would be taken now: the cheap question before JSON is read and
- * text tokenised. 0, or ERROR_BUSY with *ret_retry_after_s, or ERROR_CLOSED when stopping. */
-int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err);
+/* Any worker. Whether a generation of that class would be taken now: the cheap question before
+ * JSON is read and text tokenised. 0, or ERROR_BUSY with *ret_retry_after_s, or ERROR_CLOSED when
+ * stopping. */
+int engine_admission(const struct engine *engine, int32_t priority, uint32_t *ret_retry_after_s,
+                     struct error *err);
 
-/* Any worker. How long a generation that came now would wait for its first token, estimated: see
- * wait_estimate.h. */
-uint64_t engine_wait_us(const struct engine *engine);
+/* Any worker. How long a generation of that class that came now would wait for its first token,
+ * estimated: see pace.h. */
+uint64_t engine_wait_us(const struct engine *engine, int32_t priority);
 
 /* Any worker. 0: request's arrays are the engine's now, and request->owner will get events; the id
  * names it for engine_cancel(). ERROR_BUSY: queue full; ERROR_INVALID: out of range;

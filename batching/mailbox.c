@@ -22,7 +22,6 @@
 #include "batching/mailbox.h"
 
 #include "base/ring.h"
-#include "batching/pace.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,6 +38,10 @@ struct slot {
     _Atomic uint64_t word;
 };
 
+struct rank {
+    _Atomic uint32_t waiting, waiting_tokens;
+};
+
 struct mailbox {
     struct mailbox_limits limits;
     int wake_fd;
@@ -46,7 +49,10 @@ struct mailbox {
     struct ring *unused; /* slots; any thread */
     struct ring *posted; /* generations; pushed by any thread, popped by the engine's */
     _Atomic uint32_t waiting, waiting_tokens;
-    _Atomic uint32_t pace_a_ks;  /* pace.h */
+    struct rank ranks[PACE_RANKS]; /* the same by rank: what is ahead of whom */
+    _Atomic uint32_t token_ns;     /* pace.h */
+    _Atomic uint64_t turn_us;
+    _Atomic uint32_t running, seats;
     _Atomic uint32_t posting;    /* threads inside mailbox_post() */
     _Atomic uint32_t mail_count; /* in `posted`, or about to be */
     _Atomic uint64_t mail_us;    /* when what lies longest there came, or something since */
@@ -106,15 +112,28 @@ void mailbox_free(struct mailbox *mailbox)
 
 /* -- admission -- */
 
-static uint32_t retry_after_s(const struct mailbox *mailbox)
+uint64_t mailbox_wait_us(const struct mailbox *mailbox, int32_t priority)
 {
-    return pace_retry_after_s(atomic_load_explicit(&mailbox->waiting, memory_order_relaxed),
-                              atomic_load_explicit(&mailbox->pace_a_ks, memory_order_relaxed));
+    struct pace_queue ahead = {
+        .running = atomic_load_explicit(&mailbox->running, memory_order_relaxed),
+        .seats = atomic_load_explicit(&mailbox->seats, memory_order_relaxed),
+    };
+    for (uint32_t i = 0; i <= pace_rank(priority); i++) {
+        const struct rank *rank = &mailbox->ranks[i];
+        ahead.waiting += atomic_load_explicit(&rank->waiting, memory_order_relaxed);
+        ahead.waiting_tokens += atomic_load_explicit(&rank->waiting_tokens, memory_order_relaxed);
+    }
+    const struct pace_costs costs = {
+        .token_ns = atomic_load_explicit(&mailbox->token_ns, memory_order_relaxed),
+        .turn_us = atomic_load_explicit(&mailbox->turn_us, memory_order_relaxed),
+    };
+    return pace_wait_us(&ahead, &costs);
 }
 
-static int refuse(const struct mailbox *mailbox, uint32_t *ret_retry_after_s, struct error *err)
+static int refuse(const struct mailbox *mailbox, int32_t priority, uint32_t *ret_retry_after_s,
+                  struct error *err)
 {
-    uint32_t seconds = retry_after_s(mailbox);
+    uint32_t seconds = pace_retry_after_s(mailbox_wait_us(mailbox, priority));
     if (ret_retry_after_s != NULL)
         *ret_retry_after_s = seconds;
     return error_set(err, ERROR_BUSY, "the queue is full: retry in %u s", seconds);
@@ -125,33 +144,39 @@ static int refuse_closed(struct error *err)
     return error_set(err, ERROR_CLOSED, "the engine is stopping");
 }
 
-int mailbox_admission(const struct mailbox *mailbox, uint32_t *ret_retry_after_s, struct error *err)
+int mailbox_admission(const struct mailbox *mailbox, int32_t priority, uint32_t *ret_retry_after_s,
+                      struct error *err)
 {
     if (atomic_load(&mailbox->closed))
         return refuse_closed(err);
     uint32_t waiting = atomic_load_explicit(&mailbox->waiting, memory_order_relaxed);
     uint32_t tokens = atomic_load_explicit(&mailbox->waiting_tokens, memory_order_relaxed);
     if (waiting >= mailbox->limits.max_queue || tokens >= mailbox->limits.max_queue_tokens)
-        return refuse(mailbox, ret_retry_after_s, err);
+        return refuse(mailbox, priority, ret_retry_after_s, err);
     return 0;
 }
 
 /* Counts the generation as waiting, if there is room. A prompt longer than max_queue_tokens is
  * taken when nothing else waits: it would never fit otherwise. */
-static bool enter_queue(struct mailbox *mailbox, uint32_t tokens)
+static bool enter_queue(struct mailbox *mailbox, uint32_t rank, uint32_t tokens)
 {
+    atomic_fetch_add(&mailbox->ranks[rank].waiting, 1);
+    atomic_fetch_add(&mailbox->ranks[rank].waiting_tokens, tokens);
     uint32_t generations_before = atomic_fetch_add(&mailbox->waiting, 1);
     uint32_t tokens_before = atomic_fetch_add(&mailbox->waiting_tokens, tokens);
     if (generations_before < mailbox->limits.max_queue &&
         (tokens_before == 0 ||
          (uint64_t)tokens_before + tokens <= mailbox->limits.max_queue_tokens))
         return true;
-    mailbox_left_queue(mailbox, 1, tokens);
+    mailbox_left_queue(mailbox, rank, 1, tokens);
     return false;
 }
 
-void mailbox_left_queue(struct mailbox *mailbox, uint32_t generations, uint32_t tokens)
+void mailbox_left_queue(struct mailbox *mailbox, uint32_t rank, uint32_t generations,
+                        uint32_t tokens)
 {
+    atomic_fetch_sub(&mailbox->ranks[rank].waiting, generations);
+    atomic_fetch_sub(&mailbox->ranks[rank].waiting_tokens, tokens);
     uint32_t before = atomic_fetch_sub(&mailbox->waiting, generations);
     uint32_t tokens_before = atomic_fetch_sub(&mailbox->waiting_tokens, tokens);
     assert(before >= generations);
@@ -169,9 +194,16 @@ uint64_t mailbox_mail_us(const struct mailbox *mailbox)
     return atomic_load(&mailbox->mail_count) > 0 ? atomic_load(&mailbox->mail_us) : 0;
 }
 
-void mailbox_set_pace(struct mailbox *mailbox, uint32_t a_ks)
+void mailbox_set_costs(struct mailbox *mailbox, const struct pace_costs *costs)
 {
-    atomic_store_explicit(&mailbox->pace_a_ks, a_ks, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->token_ns, costs->token_ns, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->turn_us, costs->turn_us, memory_order_relaxed);
+}
+
+void mailbox_set_seats(struct mailbox *mailbox, uint32_t running, uint32_t seats)
+{
+    atomic_store_explicit(&mailbox->running, running, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->seats, seats, memory_order_relaxed);
 }
 
 /* -- sending -- */
@@ -201,13 +233,14 @@ static int post(struct mailbox *mailbox, struct generation *generation, uint64_t
 {
     if (atomic_load(&mailbox->closed))
         return refuse_closed(err);
-    uint32_t tokens = generation->request.prompt_count;
-    if (!enter_queue(mailbox, tokens))
-        return refuse(mailbox, NULL, err);
+    int32_t priority = generation->request.priority;
+    uint32_t rank = pace_rank(priority), tokens = generation->request.prompt_count;
+    if (!enter_queue(mailbox, rank, tokens))
+        return refuse(mailbox, priority, NULL, err);
     struct slot *slot = ring_pop(mailbox->unused);
     if (slot == NULL) {
-        mailbox_left_queue(mailbox, 1, tokens);
-        return refuse(mailbox, NULL, err);
+        mailbox_left_queue(mailbox, rank, 1, tokens);
+        return refuse(mailbox, priority, NULL, err);
     }
     uint64_t word = next_turn(atomic_load(&slot->word));
     assert(in_use(word));

@@ -8,6 +8,7 @@
 #define WEIR_BATCHING_MAILBOX_H
 
 #include "base/error.h"
+#include "batching/pace.h"
 #include "batching/sequence.h"
 
 #include <stdbool.h>
@@ -26,8 +27,10 @@ void mailbox_free(struct mailbox *mailbox); /* NULL is fine */
 /* -- any thread -- */
 
 /* 0, ERROR_BUSY with *ret_retry_after_s (may be NULL), or ERROR_CLOSED. */
-int mailbox_admission(const struct mailbox *mailbox, uint32_t *ret_retry_after_s,
+int mailbox_admission(const struct mailbox *mailbox, int32_t priority, uint32_t *ret_retry_after_s,
                       struct error *err);
+/* How long a newcomer of that class would wait. */
+uint64_t mailbox_wait_us(const struct mailbox *mailbox, int32_t priority);
 /* Gives the generation its id and hands it over. On failure the caller keeps it. */
 int mailbox_post(struct mailbox *mailbox, struct generation *generation, uint64_t *ret_id,
                  struct error *err);
@@ -48,12 +51,14 @@ struct generation *mailbox_take(struct mailbox *mailbox);
 bool mailbox_has_cancels(struct mailbox *mailbox);
 uint32_t mailbox_cancelled(const struct mailbox *mailbox, uint64_t id); /* bits of choices */
 uint32_t mailbox_slot(uint64_t id);                                     /* below limits.slots */
-/* Generations that wait no longer, with their prompts' tokens. */
-void mailbox_left_queue(struct mailbox *mailbox, uint32_t generations, uint32_t tokens);
+/* Generations of that rank that wait no longer, with their prompts' tokens. */
+void mailbox_left_queue(struct mailbox *mailbox, uint32_t rank, uint32_t generations,
+                        uint32_t tokens);
 /* The id names nothing from now on, and its slot may be used again. */
 void mailbox_retire(struct mailbox *mailbox, uint64_t id);
-/* What Retry-After is reckoned with: pace_a_ks(). */
-void mailbox_set_pace(struct mailbox *mailbox, uint32_t a_ks);
+/* What waits are reckoned with, besides those who wait. */
+void mailbox_set_costs(struct mailbox *mailbox, const struct pace_costs *costs);
+void mailbox_set_seats(struct mailbox *mailbox, uint32_t running, uint32_t seats);
 /* Sleeps until there is mail, a cancellation, or the close; or timeout_ms, unless negative. May
  * return early. */
 void mailbox_wait(struct mailbox *mailbox, int timeout_ms);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pace.h -- how fast an engine gets on with its queue, and whether it gets on at all. Pure.
  *
- * Retry-After wants to know when those who wait now will have begun. Tokens a second do not say it:
- * a step of decodes alone has few rows and takes in nobody. So what is measured is generations that
- * left the queue, over the time in which somebody waited; a machine with time to spare is slow only
- * because few ask. Old measurements fade by half in about 20 seconds. */
+ * One meter for two questions: max_wait asks how long a newcomer would wait for its first token,
+ * and Retry-After when whoever was sent away should come again. */
 #ifndef WEIR_BATCHING_PACE_H
 #define WEIR_BATCHING_PACE_H
 
@@ -14,20 +12,40 @@
 #include <stdint.h>
 
 #define PACE_RETRY_AFTER_MAX_S 60u
+#define PACE_RANKS             64u
 
-/* All zero is: nothing measured yet. The engine thread's. */
+/* What steps have shown of late; all zero: nothing yet. The engine thread's. */
 struct pace {
-    double left, seconds; /* faded sums */
-    uint64_t noted_us;
-    bool somebody_waited; /* when it was last noted */
+    double prompt_tokens, prompt_us; /* of steps that computed prompts */
+    double ends, seat_us;            /* generations that ran to an end; what sequences ran */
 };
 
-/* left: generations that left the queue since the last note; waiting: those that wait now. */
-void pace_note(struct pace *pace, uint64_t left, uint32_t waiting, uint64_t now_us);
-/* Generations that leave the queue in 1000 seconds; 0 until it was measured. */
-uint32_t pace_a_ks(const struct pace *pace);
-/* Until those who wait have begun: 1 to PACE_RETRY_AFTER_MAX_S seconds; 1 where nobody knows. */
-uint32_t pace_retry_after_s(uint32_t waiting, uint32_t a_ks);
+struct pace_step {
+    uint64_t begun_us, ended_us;
+    uint32_t running;       /* sequences that ran meanwhile */
+    uint32_t prompt_tokens; /* computed, and found in the cache */
+    uint32_t ends;          /* of generations that had begun */
+};
+void pace_note(struct pace *pace, const struct pace_step *step);
+
+/* 0 where nothing was measured: who knows nothing sends nobody away. */
+struct pace_costs {
+    uint32_t token_ns; /* of a prompt, while prompts are computed */
+    uint64_t turn_us;  /* of seats: what a generation takes, all its choices together */
+};
+struct pace_costs pace_costs(const struct pace *pace);
+
+struct pace_queue {
+    uint32_t waiting, waiting_tokens; /* generations ahead that never ran, and their prompts */
+    uint32_t running, seats;          /* sequences that run; that can run at once, 1 at least */
+};
+uint64_t pace_wait_us(const struct pace_queue *queue, const struct pace_costs *costs);
+/* For who was told to wait so long: 1 to PACE_RETRY_AFTER_MAX_S seconds. */
+uint32_t pace_retry_after_s(uint64_t wait_us);
+
+/* Below PACE_RANKS. Who waits is counted by rank, and who has a higher one is not ahead. Classes 0,
+ * 1 and -1 have ranks of their own; of others each power of two shares one: 2 and 3, 4 to 7. */
+uint32_t pace_rank(int32_t priority);
 
 /* How long an engine that has something to do has done nothing; 0 while it is idle. */
 uint64_t pace_still_us(const struct engine_stats *stats, uint64_t now_us);

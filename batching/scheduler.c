@@ -58,6 +58,7 @@ struct scheduler {
 
     uint32_t rows_left, echo_left; /* of the step being planned */
     struct scheduler_counts counts;
+    struct scheduler_left left[PACE_RANKS];
 };
 
 struct scheduler *scheduler_new(const struct scheduler_config *config, struct error *err)
@@ -120,11 +121,14 @@ static void dequeue(struct scheduler *scheduler, struct sequence *sequence)
     tenants_dequeue(scheduler->tenants, sequence);
     scheduler->counts.waiting--;
     struct generation *generation = sequence->generation;
-    if (generation->queued) {
-        generation->queued = false;
-        scheduler->counts.dequeued++;
-        scheduler->counts.dequeued_tokens += generation->request.prompt_count;
-    }
+    if (!generation->queued)
+        return;
+    generation->queued = false;
+    scheduler->counts.dequeued++;
+    scheduler->counts.dequeued_cached_tokens += sequence->computed_tokens;
+    struct scheduler_left *left = &scheduler->left[pace_rank(generation->request.priority)];
+    left->generations++;
+    left->tokens += generation->request.prompt_count;
 }
 
 /* Where in the running list the sequence is, or belongs. */
@@ -371,14 +375,19 @@ static bool admit(struct scheduler *scheduler, struct sequence *sequence, struct
 
 static void plan_admissions(struct scheduler *scheduler, uint64_t now_us)
 {
+    scheduler->counts.short_of_blocks = false;
     if (scheduler->counts.waiting == 0)
         return;
     struct prefill_load load = prefill_load(scheduler);
     while (scheduler->counts.running < scheduler->config.max_sequences &&
            (load.count < SCHEDULER_PREFILLS_MAX || load.rows < scheduler->rows_left)) {
         struct sequence *sequence = tenants_peek(scheduler->tenants);
-        if (sequence == NULL || !admit(scheduler, sequence, &load, now_us))
+        if (sequence == NULL)
             return;
+        if (!admit(scheduler, sequence, &load, now_us)) {
+            scheduler->counts.short_of_blocks = true;
+            return;
+        }
     }
 }
 
@@ -569,6 +578,11 @@ bool scheduler_has_work(const struct scheduler *scheduler)
 struct scheduler_counts scheduler_counts(const struct scheduler *scheduler)
 {
     return scheduler->counts;
+}
+
+const struct scheduler_left *scheduler_left(const struct scheduler *scheduler)
+{
+    return scheduler->left;
 }
 
 double scheduler_served(const struct scheduler *scheduler, uint64_t tenant)

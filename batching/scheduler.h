@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "batching/kv_cache.h"
+#include "batching/pace.h"
 #include "batching/sequence.h"
 
 #include <stdbool.h>
@@ -76,12 +77,19 @@ void scheduler_finish(struct scheduler *scheduler, struct sequence *sequence);
 struct scheduler_counts {
     uint32_t running, waiting, held;         /* sequences now */
     uint64_t preemptions;                    /* since the start, as all below */
-    uint64_t dequeued, dequeued_tokens;      /* generations that left the queue; prompts */
+    uint64_t dequeued;                       /* generations that left the queue */
+    uint64_t dequeued_cached_tokens;         /* of their prompts, found in the cache then */
     uint64_t prefix_queries, prefix_hits;    /* tokens */
     uint64_t computed_tokens, cached_tokens; /* of prompts */
+    bool short_of_blocks;                    /* the last plan left somebody waiting for them */
 };
 bool scheduler_has_work(const struct scheduler *scheduler); /* anything runs or waits */
 struct scheduler_counts scheduler_counts(const struct scheduler *scheduler);
+/* Generations of each rank that left the queue since the start, and their prompts, modulo 2^32. */
+struct scheduler_left {
+    uint32_t generations, tokens;
+};
+const struct scheduler_left *scheduler_left(const struct scheduler *scheduler); /* [PACE_RANKS] */
 /* What a tenant was served so far, divided by its weight; 0 for one not known. */
 double scheduler_served(const struct scheduler *scheduler, uint64_t tenant);
 /* Proves the invariants; asserts. For tests. */

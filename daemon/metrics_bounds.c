@@ -71,8 +71,8 @@ void render_bounds(const struct scrape *scrape, struct text *out)
     render_one(out, "weir_memory_over", "gauge", "1 while requests are refused for memory.",
                atomic_load(&server->memory_over));
     render_family(out, "weir_estimated_wait_seconds", "gauge",
-                  "Until the first token of a request that came now.");
+                  "Until the first token of a request that came now, in the last class.");
     for (uint32_t i = 0; i < scrape->model_count; i++)
         render_sample(out, "weir_estimated_wait_seconds", text_string(&scrape->models[i].model),
-                      (double)engine_wait_us(server->models[i].engine) / 1e6);
+                      (double)engine_wait_us(server->models[i].engine, INT32_MAX) / 1e6);
 }

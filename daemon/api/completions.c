@@ -38,7 +38,7 @@ static int prepare(const struct call *call, const struct request *request,
                    struct served_model **ret_model, struct prompts *prompts, struct fault *fault)
 {
     struct served_model *model = prompt_find_model(call, request->model, fault);
-    if (model == NULL || generation_admission(call, model, fault) < 0)
+    if (model == NULL || generation_admission(call, model, request, fault) < 0)
         return -1;
     *ret_model = model;
     uint32_t vocabulary = tokenizer_vocabulary(model_tokenizer(model->model));

@@ -42,11 +42,20 @@
 #define SECOND_US         UINT64_C(1000000)
 #define RETRY_AFTER_MAX_S 600u
 
-static int check_wait(const struct call *call, const struct served_model *model,
+/* Its tenant's class, or as far behind as it wishes. */
+static int32_t class_of(const struct call *call, const struct request *request)
+{
+    int64_t wanted = call->identity.rules->priority;
+    if (request != NULL)
+        wanted += request->priority;
+    return wanted > INT32_MAX ? INT32_MAX : (int32_t)wanted;
+}
+
+static int check_wait(const struct call *call, const struct served_model *model, int32_t priority,
                       struct fault *fault)
 {
     uint64_t max_us = (uint64_t)call->live->config->max_wait_ms * 1000;
-    uint64_t wait_us = max_us == 0 ? 0 : engine_wait_us(model->engine);
+    uint64_t wait_us = max_us == 0 ? 0 : engine_wait_us(model->engine, priority);
     if (wait_us <= max_us)
         return 0;
     (void)fault_code(fault, 429, "wait_too_long",
@@ -61,12 +70,13 @@ static int check_wait(const struct call *call, const struct served_model *model,
 }
 
 int generation_admission(const struct call *call, const struct served_model *model,
-                         struct fault *fault)
+                         const struct request *request, struct fault *fault)
 {
     struct error err = {0};
     uint32_t retry_after_s = 1;
-    if (engine_admission(model->engine, &retry_after_s, &err) == 0)
-        return check_wait(call, model, fault);
+    int32_t priority = class_of(call, request);
+    if (engine_admission(model->engine, priority, &retry_after_s, &err) == 0)
+        return check_wait(call, model, priority, fault);
     (void)fault_from_error(fault, &err);
     fault->retry_after_s = retry_after_s > 0 ? retry_after_s : 1;
     return -1;
@@ -286,13 +296,6 @@ static struct generation *generation_new(const struct generation_plan *plan,
     }
     write_chunk_head(generation);
     return generation;
-}
-
-/* Its tenant's class, or as far behind as it wishes. */
-static int32_t class_of(const struct call *call, const struct request *request)
-{
-    int64_t wanted = (int64_t)call->identity.rules->priority + request->priority;
-    return wanted > INT32_MAX ? INT32_MAX : (int32_t)wanted;
 }
 
 static int submit_part(struct generation *generation, const struct generation_plan *plan,

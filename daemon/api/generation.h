@@ -19,9 +19,9 @@
 struct generation;
 
 /* Whether the model's engine takes a generation now, and would come to it in time: 0, or -1 and 429
- * or 503 with Retry-After. */
+ * or 503 with Retry-After. request: NULL until it is read, as if it did not put itself behind. */
 int generation_admission(const struct call *call, const struct served_model *model,
-                         struct fault *fault);
+                         const struct request *request, struct fault *fault);
 
 struct generation_plan {
     struct call *call; /* copied on success */

@@ -258,7 +258,7 @@ static int check_admission(const struct call *call, struct fault *fault)
 {
     const struct server *server = call->api->server;
     for (uint32_t i = 0; i < server->model_count; i++)
-        if (generation_admission(call, &server->models[i], fault) == 0)
+        if (generation_admission(call, &server->models[i], NULL, fault) == 0)
             return 0;
     return server->model_count == 0 ? fault_code(fault, 503, "not_ready", "no model is loaded")
                                     : -1;

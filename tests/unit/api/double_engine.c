@@ -6,17 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-int engine_admission(const struct engine *engine, uint32_t *ret_retry_after_s, struct error *err)
+int engine_admission(const struct engine *engine, int32_t priority, uint32_t *ret_retry_after_s,
+                     struct error *err)
 {
+    (void)priority;
     if (engine->admission == 0)
         return 0;
     *ret_retry_after_s = engine->retry_after_s;
     return error_set(err, engine->admission, "the queue is full");
 }
 
-uint64_t engine_wait_us(const struct engine *engine)
+uint64_t engine_wait_us(const struct engine *engine, int32_t priority)
 {
-    return engine->wait_us;
+    return priority < engine->wait_class ? 0 : engine->wait_us;
 }
 
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,

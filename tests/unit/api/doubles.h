@@ -69,6 +69,7 @@ struct engine {
     int admission; /* what engine_admission() answers */
     uint32_t retry_after_s;
     uint64_t wait_us;
+    int32_t wait_class;    /* who is in a better one does not wait */
     uint32_t submit_limit; /* submissions before ERROR_BUSY */
     struct submission submissions[DOUBLE_SUBMISSIONS_MAX];
     uint32_t submission_count;

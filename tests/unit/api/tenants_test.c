@@ -122,12 +122,33 @@ static void a_class_is_the_tenant_s_and_a_request_only_stands_back(void **state)
     world->config.tenants[1].models = only_barred;
 }
 
+/* Engines have long queues of class 0: "a" stands behind them, "b" before, unless it steps back. */
+static void the_wait_is_estimated_for_the_class_of_who_asks(void **state)
+{
+    struct world *world = *state;
+    world->config.max_wait_ms = 1000;
+    world->engine.wait_us = 5000000;
+    world->engine.wait_class = 0;
+    world->config.tenants[1].models = only_tiny;
+    ask(world, "POST", "/v1/completions", ONE, "{\"prompt\":\"hi\"}");
+    assert_int_equal(world->exchange.status, 429);
+    assert_true(answer_has(world, "\"code\":\"wait_too_long\""));
+    ask(world, "POST", "/v1/completions", TWO, "{\"prompt\":\"hi\",\"priority\":5}");
+    assert_int_equal(world->exchange.status, 429);
+    ask(world, "POST", "/v1/completions", TWO, "{\"prompt\":\"hi\",\"priority\":4}");
+    assert_int_equal(world->exchange.status, 0);
+    settle(world);
+    world->config.tenants[1].models = only_barred;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_model_that_is_not_allowed_is_not_there, setup, teardown),
         cmocka_unit_test_setup_teardown(a_class_is_the_tenant_s_and_a_request_only_stands_back,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(the_wait_is_estimated_for_the_class_of_who_asks, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -317,14 +317,14 @@ static void full_queue_is_busy_and_loses_nothing(void **state)
         assert_int_equal(client_submit(&client, &request, &got[i]), i < 3 ? 0 : ERROR_BUSY);
     }
     uint32_t retry_after_s = 0;
-    assert_int_equal(engine_admission(client.engine, &retry_after_s, NULL), ERROR_BUSY);
+    assert_int_equal(engine_admission(client.engine, 0, &retry_after_s, NULL), ERROR_BUSY);
     assert_in_range(retry_after_s, 1, 60);
     fake_model_run_freely(client.model);
     for (uint32_t i = 0; i < 3; i++) {
         client_await(&client, &got[i]);
         assert_int_equal(got[i].choices[0].count, 5);
     }
-    assert_int_equal(engine_admission(client.engine, &retry_after_s, NULL), 0);
+    assert_int_equal(engine_admission(client.engine, 0, &retry_after_s, NULL), 0);
     client_stop(&client);
     free(got);
 }
@@ -366,7 +366,7 @@ static void a_stop_need_not_wait_for_a_step_that_hangs(void **state)
     assert_int_equal(client_submit(&client, &request, &got[0]), 0);
     fake_model_await_step(client.model);
     assert_false(engine_stop_until(client.engine, clock_unix_us() + 1000));
-    assert_int_equal(engine_admission(client.engine, NULL, NULL), ERROR_CLOSED);
+    assert_int_equal(engine_admission(client.engine, 0, NULL, NULL), ERROR_CLOSED);
     fake_model_run_freely(client.model);
     assert_true(engine_stop_until(client.engine, clock_unix_us() + 3600 * INT64_C(1000000)));
     assert_true(engine_stop_until(client.engine, 0)); /* it has */
@@ -588,7 +588,7 @@ static void stopping_ends_everything_once(void **state)
     }
     struct generation_request request = client_request(1, 10, 5);
     assert_int_equal(client_submit(&client, &request, &got[0]), ERROR_CLOSED);
-    assert_int_equal(engine_admission(client.engine, NULL, NULL), ERROR_CLOSED);
+    assert_int_equal(engine_admission(client.engine, 0, NULL, NULL), ERROR_CLOSED);
     client_stop(&client);
     free(got);
 }
@@ -704,7 +704,7 @@ static void *submit_until_closed(void *argument)
         struct engine_stats stats;
         engine_stats(engine, &stats);
         assert(stats.kv.block_count == 64);
-        (void)engine_admission(engine, &retry_after_s, NULL);
+        (void)engine_admission(engine, 0, &retry_after_s, NULL);
         engine_cancel(engine, id - roll(&random, 2));
         int code = engine_submit(engine, &request, &id, NULL);
         submitter->accepted += code == 0;

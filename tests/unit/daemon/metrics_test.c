@@ -22,9 +22,10 @@
 #include "policy/policy_lines.h"
 #include "policy/policy_users.h"
 
-uint64_t engine_wait_us(const struct engine *engine)
+uint64_t engine_wait_us(const struct engine *engine, int32_t priority)
 {
     (void)engine;
+    (void)priority;
     return 2500000;
 }
 

@@ -361,9 +361,10 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
     *ret = stage.stats;
 }
 
-uint64_t engine_wait_us(const struct engine *engine)
+uint64_t engine_wait_us(const struct engine *engine, int32_t priority)
 {
     (void)engine;
+    (void)priority;
     return 0;
 }
 
