@@ -213,7 +213,7 @@ static void leave(struct server *server, struct log *log, uint32_t delay_ms)
 /* False when it cannot be taken down in order. */
 static bool drain(struct server *server, struct log *log, const sigset_t *open_mask)
 {
-    struct live *live = live_shelf_newest(&server->live);
+    struct live *live = shelf_newest(&server->live);
     uint32_t timeout_ms = live->config->drain_timeout_ms, delay_ms = live->config->drain_delay_ms;
     live_unref(live);
     notify_stopping(server->notify, ((uint64_t)delay_ms + timeout_ms + STOP_NEEDS_MS) * 1000);

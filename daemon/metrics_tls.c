@@ -21,7 +21,7 @@ static bool sooner_elsewhere(const struct tls_set *set, uint32_t index)
 
 static void render_expiry(struct tls_keeper *keeper, struct text *out)
 {
-    struct tls_set *set = tls_shelf_newest(tls_keeper_shelf(keeper));
+    struct tls_set *set = shelf_newest(tls_keeper_shelf(keeper));
     render_family(out, "weir_tls_certificate_expiry_seconds", "gauge",
                   "When the certificate expires, in seconds since 1970.");
     for (uint32_t i = 0; i < tls_set_count(set); i++) {

@@ -13,7 +13,7 @@ static void put(struct server *server, struct live *live)
     const struct auth_counts keys = auth_counts(live->auth);
     metrics_keys(server->metrics, &keys, false);
     server->keys_refused = false;
-    live_shelf_put(&server->live, live);
+    shelf_put(&server->live, live);
     server_ring(server);
 }
 
@@ -102,7 +102,7 @@ static void take_up_keys(struct server *server, const struct live *before,
 
 void reload_watch(struct server *server)
 {
-    struct live *newest = live_shelf_newest(&server->live);
+    struct live *newest = shelf_newest(&server->live);
     const struct auth_files before = auth_files_read(newest->auth);
     const struct auth_files now = auth_files_now(newest->auth);
     if (!auth_files_same(&now, &before) &&

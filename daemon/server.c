@@ -138,7 +138,7 @@ static void on_durable(void *argument)
 /* The newest limits hold here as well. */
 static void watch_memory(struct server *server)
 {
-    struct live *live = live_shelf_newest(&server->live);
+    struct live *live = shelf_newest(&server->live);
     uint64_t watermark = live->config->memory_watermark, used = memory_used();
     live_unref(live);
     if (watermark == 0)
@@ -272,7 +272,7 @@ static int start_all(struct server *server, struct error *err)
         return err->code;
     const struct auth_counts keys = auth_counts(live->auth);
     metrics_keys(server->metrics, &keys, false);
-    live_shelf_put(&server->live, live);
+    shelf_put(&server->live, live);
     if (open_watchers(server, err) != 0)
         return err->code;
     int result = open_sockets(server, err);
@@ -293,7 +293,7 @@ struct server *server_start(struct config *config, struct log *log, struct error
         return NULL;
     }
     server->config = config;
-    live_shelf_init(&server->live);
+    shelf_init(&server->live);
     server->log = log;
     server->worker_count = config->workers != 0 ? config->workers : auto_workers();
     if (start_all(server, err) != 0) {
@@ -395,7 +395,7 @@ void server_watch(struct server *server, uint64_t now_us, int64_t now_unix)
     log_users(server);
     watch_memory(server);
     rules_watch(server, now_unix);
-    struct live *live = live_shelf_newest(&server->live);
+    struct live *live = shelf_newest(&server->live);
     bool alive = watch_all(server, live->config->stall_timeout_ms, now_us);
     live_unref(live);
     watch_tell_status(server, now_us);
@@ -433,7 +433,7 @@ void server_stop(struct server *server)
     tracing_close(server->tracing);
     metrics_free(server->metrics);
     tls_keeper_free(server->tls);
-    live_shelf_destroy(&server->live);
+    shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);
     free(server->refused);

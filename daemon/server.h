@@ -51,9 +51,9 @@ struct tracing;       /* tracing.h: spans to a collector */
 #define SERVER_STEP_MS 10000u
 
 struct server {
-    struct config *config;  /* borrowed: main; as it was at the start */
-    struct live_shelf live; /* what may change since */
-    struct log *log;        /* borrowed: main */
+    struct config *config; /* borrowed: main; as it was at the start */
+    struct shelf live;     /* of struct live: what may change since */
+    struct log *log;       /* borrowed: main */
     struct policy *policy;
     struct metrics *metrics;
     struct tenant_limits *tenant_limits;

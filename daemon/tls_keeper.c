@@ -43,7 +43,7 @@ struct tls_keeper {
     uint64_t rotated_us;        /* 0: not yet */
     int64_t told_day;           /* since 1970: when expiry was told of last */
     /* shared */
-    struct tls_shelf shelf;
+    struct shelf shelf; /* of struct tls_set */
     _Atomic uint64_t reloads[TLS_RELOAD_COUNT];
 };
 
@@ -150,7 +150,7 @@ struct tls_keeper *tls_keeper_new(struct config *config, struct error *err)
         (void)error_no_memory(err);
         return NULL;
     }
-    tls_shelf_init(&keeper->shelf);
+    shelf_init(&keeper->shelf);
     struct tls_reading *reading = NULL;
     if (tls_tickets_rotate(&keeper->tickets, err) == 0)
         reading = tls_reading_new(config, keeper, err);
@@ -166,7 +166,7 @@ void tls_keeper_free(struct tls_keeper *keeper)
 {
     if (keeper == NULL)
         return;
-    tls_shelf_destroy(&keeper->shelf);
+    shelf_destroy(&keeper->shelf);
     tls_reading_free(keeper->current);
     tls_tickets_wipe(&keeper->tickets);
     free(keeper);
@@ -178,10 +178,10 @@ void tls_keeper_take(struct tls_keeper *keeper, struct tls_reading *reading)
     keeper->current = reading;
     memcpy(keeper->tried, reading->looks, sizeof keeper->tried);
     keeper->failing = keeper->told = false;
-    tls_shelf_put(&keeper->shelf, tls_set_ref(reading->set));
+    shelf_put(&keeper->shelf, tls_set_ref(reading->set));
 }
 
-struct tls_shelf *tls_keeper_shelf(struct tls_keeper *keeper)
+struct shelf *tls_keeper_shelf(struct tls_keeper *keeper)
 {
     return &keeper->shelf;
 }
@@ -265,7 +265,7 @@ static bool rotate(struct tls_keeper *keeper, struct log *log, uint64_t now_us)
     }
     tls_set_unref(current->set);
     current->set = tls_set_ref(set);
-    tls_shelf_put(&keeper->shelf, set);
+    shelf_put(&keeper->shelf, set);
     return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/shelf.h"
 #include "daemon/config.h"
 #include "daemon/http/tls_set.h"
 
@@ -32,7 +33,7 @@ void tls_keeper_free(struct tls_keeper *keeper); /* NULL is fine */
 void tls_keeper_take(struct tls_keeper *keeper, struct tls_reading *reading);
 
 /* Where workers find the newest. Borrowed: keeper. */
-struct tls_shelf *tls_keeper_shelf(struct tls_keeper *keeper);
+struct shelf *tls_keeper_shelf(struct tls_keeper *keeper);
 
 /* What expires when, in the log; a warning where it is soon. */
 void tls_keeper_tell(struct tls_keeper *keeper, struct log *log, int64_t now_unix);

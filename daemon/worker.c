@@ -57,13 +57,18 @@ static struct listener_limits limits_of(const struct worker *worker)
 static void take_up_tls(struct worker *worker)
 {
     struct tls_keeper *keeper = worker->server->tls;
-    if (keeper != NULL && tls_shelf_renew(tls_keeper_shelf(keeper), &worker->tls))
+    bool changed = false;
+    if (keeper != NULL)
+        worker->tls = shelf_renew(tls_keeper_shelf(keeper), worker->tls, &changed);
+    if (changed)
         listener_set_tls(worker->listener, worker->tls);
 }
 
 static void take_up_live(struct worker *worker)
 {
-    if (!live_shelf_renew(&worker->server->live, &worker->live))
+    bool changed;
+    worker->live = shelf_renew(&worker->server->live, worker->live, &changed);
+    if (!changed)
         return;
     const struct listener_limits limits = limits_of(worker);
     listener_set_limits(worker->listener, &limits);
@@ -100,9 +105,9 @@ static void *worker_main(void *argument)
 
 int worker_prepare(struct worker *worker, struct error *err)
 {
-    worker->live = live_shelf_newest(&worker->server->live);
+    worker->live = shelf_newest(&worker->server->live);
     if (worker->server->tls != NULL)
-        worker->tls = tls_shelf_newest(tls_keeper_shelf(worker->server->tls));
+        worker->tls = shelf_newest(tls_keeper_shelf(worker->server->tls));
     worker->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->bell_fd < 0)
         return error_set_errno(err, errno, "worker %u: eventfd", worker->index);

@@ -28,7 +28,7 @@ struct api *api_new(struct server *server, uint32_t worker, struct error *err)
         .on_refused = router_on_refused,
         .application = api,
     };
-    api->live = live_shelf_newest(&server->live);
+    api->live = shelf_newest(&server->live);
     assert(api->live != NULL); /* made before the workers */
     return api;
 }

@@ -13,18 +13,22 @@
  * begins; that is why all contexts have the same. */
 #include "daemon/http/tls_set.h"
 
+#include "base/shelf.h"
+
 #include <assert.h>
 #include <openssl/err.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 struct tls_set {
+    struct shelved shelved;
     struct tls_certificate *certificates;
     uint32_t count;
     struct tls_names names;
     struct tls_tickets tickets;
-    uint64_t number; /* 1 for the first on the shelf, then rising */
-    _Atomic uint32_t references;
 };
+
+static_assert(offsetof(struct tls_set, shelved) == 0, "it lies on a shelf");
 
 /* -- During a handshake -- */
 
@@ -83,6 +87,17 @@ void tls_set_part(SSL *ssl)
 
 /* -- Making one -- */
 
+static void free_set(void *argument)
+{
+    struct tls_set *set = argument;
+    for (uint32_t i = 0; i < set->count; i++)
+        tls_certificate_destroy(&set->certificates[i]);
+    free(set->certificates);
+    tls_tickets_wipe(&set->tickets);
+    tls_names_destroy(&set->names);
+    free(set);
+}
+
 static int set_up(SSL_CTX *context, const struct tls_settings *settings,
                   const struct tls_clients *clients, struct error *err)
 {
@@ -136,7 +151,7 @@ struct tls_set *tls_set_new(const struct tls_settings *settings, struct error *e
         (void)error_no_memory(err);
         return NULL;
     }
-    atomic_init(&set->references, 1);
+    shelved_init(&set->shelved, free_set);
     int result = tls_clients_init(&clients, &settings->clients, err);
     if (settings->tickets != NULL)
         set->tickets = *settings->tickets;
@@ -156,7 +171,7 @@ struct tls_set *tls_set_with_tickets(const struct tls_set *set, const struct tls
     struct tls_set *copy = calloc(1, sizeof *copy);
     if (copy == NULL)
         return NULL;
-    atomic_init(&copy->references, 1);
+    shelved_init(&copy->shelved, free_set);
     copy->certificates = calloc(set->count, sizeof *copy->certificates);
     if (copy->certificates == NULL || !tls_names_copy(&set->names, &copy->names)) {
         tls_set_unref(copy);
@@ -173,25 +188,12 @@ struct tls_set *tls_set_with_tickets(const struct tls_set *set, const struct tls
 
 struct tls_set *tls_set_ref(struct tls_set *set)
 {
-    uint32_t before = atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
-    assert(before > 0);
-    return set;
+    return shelved_ref(set);
 }
 
 void tls_set_unref(struct tls_set *set)
 {
-    if (set == NULL)
-        return;
-    uint32_t before = atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before > 1)
-        return;
-    for (uint32_t i = 0; i < set->count; i++)
-        tls_certificate_destroy(&set->certificates[i]);
-    free(set->certificates);
-    tls_tickets_wipe(&set->tickets);
-    tls_names_destroy(&set->names);
-    free(set);
+    shelved_unref(set);
 }
 
 uint32_t tls_set_count(const struct tls_set *set)
@@ -203,50 +205,4 @@ const struct tls_certificate *tls_set_certificate(const struct tls_set *set, uin
 {
     assert(index < set->count);
     return &set->certificates[index];
-}
-
-/* -- The shelf -- */
-
-void tls_shelf_init(struct tls_shelf *shelf)
-{
-    *shelf = (struct tls_shelf){0};
-    int failed = pthread_mutex_init(&shelf->lock, NULL);
-    assert(failed == 0); /* the default kind takes nothing that could run out */
-}
-
-void tls_shelf_destroy(struct tls_shelf *shelf)
-{
-    tls_set_unref(shelf->newest);
-    shelf->newest = NULL;
-    (void)pthread_mutex_destroy(&shelf->lock);
-}
-
-void tls_shelf_put(struct tls_shelf *shelf, struct tls_set *set)
-{
-    (void)pthread_mutex_lock(&shelf->lock);
-    struct tls_set *before = shelf->newest;
-    set->number = before == NULL ? 1 : before->number + 1;
-    shelf->newest = set;
-    atomic_store_explicit(&shelf->number, set->number, memory_order_release);
-    (void)pthread_mutex_unlock(&shelf->lock);
-    tls_set_unref(before);
-}
-
-struct tls_set *tls_shelf_newest(struct tls_shelf *shelf)
-{
-    (void)pthread_mutex_lock(&shelf->lock);
-    struct tls_set *set = shelf->newest == NULL ? NULL : tls_set_ref(shelf->newest);
-    (void)pthread_mutex_unlock(&shelf->lock);
-    return set;
-}
-
-bool tls_shelf_renew(struct tls_shelf *shelf, struct tls_set **held)
-{
-    uint64_t number = atomic_load_explicit(&shelf->number, memory_order_acquire);
-    if (*held != NULL && (*held)->number == number)
-        return false;
-    struct tls_set *before = *held;
-    *held = tls_shelf_newest(shelf);
-    tls_set_unref(before);
-    return *held != before;
 }

@@ -2,9 +2,9 @@
 /* tls_set.h -- what new connections shake hands by: certificates, each by its names, and the
  * keys of tickets.
  *
- * Immutable once made, and counted: the main thread makes a set whole or not at all and lays it on
- * the shelf; each worker takes up the newest between two turns of its loop, and a connection keeps
- * the one that it began with until hands are shaken. So no connection is cut by a change. */
+ * The main thread makes a set and puts it on the keeper's shelf (shelf.h), from which workers take
+ * it up; a connection keeps the one that it began with until hands are shaken. So no connection is
+ * cut by a change. */
 #ifndef WEIR_DAEMON_HTTP_TLS_SET_H
 #define WEIR_DAEMON_HTTP_TLS_SET_H
 
@@ -14,9 +14,6 @@
 #include "daemon/http/tls_tickets.h"
 
 #include <openssl/ssl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #define TLS_CERTIFICATES_MAX 64u
@@ -31,7 +28,7 @@ struct tls_settings {
     const struct tls_tickets *tickets; /* copied; NULL: a key that nobody else has */
 };
 
-struct tls_set;
+struct tls_set; /* begins with a struct shelved */
 
 /* One reference, the caller's; settings: borrowed for the call. NULL and err, which names the file
  * at fault, on failure. */
@@ -49,19 +46,5 @@ void tls_set_part(SSL *ssl);
 uint32_t tls_set_count(const struct tls_set *set);
 /* Borrowed: set. */
 const struct tls_certificate *tls_set_certificate(const struct tls_set *set, uint32_t index);
-
-/* Where the newest lies. All zero is empty, and may be destroyed. */
-struct tls_shelf {
-    pthread_mutex_t lock;
-    struct tls_set *newest;  /* under lock */
-    _Atomic uint64_t number; /* of the newest: read without the lock, to see whether to look */
-};
-void tls_shelf_init(struct tls_shelf *shelf);
-void tls_shelf_destroy(struct tls_shelf *shelf);                  /* once no thread uses it */
-void tls_shelf_put(struct tls_shelf *shelf, struct tls_set *set); /* takes the reference */
-/* A reference to the newest; NULL while empty. Any thread. */
-struct tls_set *tls_shelf_newest(struct tls_shelf *shelf);
-/* Exchanges *held, a reference or NULL, for the newest, where that is another. Whether it did. */
-bool tls_shelf_renew(struct tls_shelf *shelf, struct tls_set **held);
 
 #endif

@@ -224,7 +224,7 @@ void world_init(struct world *world, bool with_keys)
     world->server.model_count = 1;
     world->server.ready = true;
     world->config.references = 1;
-    live_shelf_init(&world->server.live);
+    shelf_init(&world->server.live);
     world_renew(world);
     exchange_double_init(&world->exchange, "", "");
 }
@@ -233,7 +233,7 @@ void world_renew(struct world *world)
 {
     struct live *live = live_new(&world->config, NULL);
     assert_non_null(live);
-    live_shelf_put(&world->server.live, live);
+    shelf_put(&world->server.live, live);
     api_free(world->api);
     world->api = api_new(&world->server, 0, NULL);
     assert_non_null(world->api);
@@ -245,7 +245,7 @@ void world_destroy(struct world *world)
     for (uint32_t i = 0; i < world->engine.submission_count; i++)
         assert_false(world->engine.submissions[i].open);
     api_free(world->api);
-    live_shelf_destroy(&world->server.live);
+    shelf_destroy(&world->server.live);
     tenant_limits_free(world->server.tenant_limits);
     assert_int_equal(world->config.references, 1);
     exchange_double_destroy(&world->exchange);

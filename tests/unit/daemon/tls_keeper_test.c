@@ -113,7 +113,7 @@ static bool watch(struct desk *desk)
 
 static const char *name(const struct desk *desk)
 {
-    struct tls_set *set = tls_shelf_newest(tls_keeper_shelf(desk->keeper));
+    struct tls_set *set = shelf_newest(tls_keeper_shelf(desk->keeper));
     const char *found = tls_set_certificate(set, 0)->name;
     tls_set_unref(set); /* the shelf has one too */
     return found;
@@ -197,7 +197,7 @@ static void a_reading_is_whole_or_nothing(void **state)
 static void expiry_is_told_of_day_by_day_when_it_is_near(void **state)
 {
     struct desk *desk = *state;
-    struct tls_set *set = tls_shelf_newest(tls_keeper_shelf(desk->keeper));
+    struct tls_set *set = shelf_newest(tls_keeper_shelf(desk->keeper));
     int64_t end = tls_set_certificate(set, 0)->not_after_unix;
     tls_set_unref(set);
     desk->now_unix = end - 15 * DAY_S;

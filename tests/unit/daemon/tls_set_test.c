@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/shelf.h"
 #include "tests/unit/daemon/tls_maker.h"
 
 #define PAIRS 3
@@ -214,19 +215,19 @@ static void only_1_3_where_that_is_asked(void **state)
 static void the_shelf_gives_the_newest(void **state)
 {
     struct files *files = *state;
-    struct tls_shelf shelf;
-    struct tls_set *held = NULL, *first = make(files);
-    tls_shelf_init(&shelf);
-    assert_null(tls_shelf_newest(&shelf));
-    tls_shelf_put(&shelf, first);
-    assert_true(tls_shelf_renew(&shelf, &held));
+    struct shelf shelf;
+    struct tls_set *first = make(files), *second = make(files);
+    bool changed;
+    shelf_init(&shelf);
+    shelf_put(&shelf, first);
+    struct tls_set *held = shelf_newest(&shelf);
     assert_ptr_equal(held, first);
-    assert_false(tls_shelf_renew(&shelf, &held));
-    tls_shelf_put(&shelf, make(files));
-    assert_true(tls_shelf_renew(&shelf, &held));
-    assert_ptr_not_equal(held, NULL);
+    shelf_put(&shelf, second);
+    held = shelf_renew(&shelf, held, &changed);
+    assert_true(changed);
+    assert_ptr_equal(held, second);
     tls_set_unref(held);
-    tls_shelf_destroy(&shelf);
+    shelf_destroy(&shelf);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
