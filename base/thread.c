@@ -3,17 +3,37 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const int thread_fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS, 0};
 
+#define FAULT_MARK UINT64_C(0x77656972666c7401)
+
 struct beginning {
     void *(*run)(void *argument);
     void *argument;
     char name[THREAD_NAME_MAX + 1];
 };
+
+int thread_fault_stack_set(void *storage, stack_t *ret_before)
+{
+    *(struct thread_fault_head *)storage = (struct thread_fault_head){.mark = FAULT_MARK};
+    return sigaltstack(&(const stack_t){.ss_sp = storage, .ss_size = THREAD_FAULT_STACK_BYTES},
+                       ret_before);
+}
+
+struct thread_fault_head *thread_fault_head(void)
+{
+    stack_t stack;
+    if (sigaltstack(NULL, &stack) != 0 || (stack.ss_flags & SS_DISABLE) != 0 ||
+        stack.ss_size != THREAD_FAULT_STACK_BYTES)
+        return NULL;
+    struct thread_fault_head *head = stack.ss_sp;
+    return head->mark == FAULT_MARK ? head : NULL;
+}
 
 /* The fault stack lies at the far end from where this thread's own would overflow. Sanitizers have
  * one of theirs, which they unmap by what they find set: hence back to it. */
@@ -25,10 +45,9 @@ static void *begin(void *argument)
 #ifdef WEIR_SANITIZED
     return beginning.run(beginning.argument);
 #else
-    char storage[THREAD_FAULT_STACK_BYTES];
-    const stack_t fault = {.ss_sp = storage, .ss_size = sizeof storage};
+    _Alignas(max_align_t) char storage[THREAD_FAULT_STACK_BYTES];
     stack_t before;
-    int set = sigaltstack(&fault, &before); /* without it a fault is handled where it happened */
+    int set = thread_fault_stack_set(storage, &before); /* else a fault is handled where it is */
     void *result = beginning.run(beginning.argument);
     if (set == 0)
         (void)sigaltstack(&before, NULL);
@@ -56,6 +75,7 @@ int thread_start(pthread_t *ret, const char *name, size_t stack_bytes, void *(*r
     (void)sigfillset(&blocked);
     for (const int *signal = thread_fault_signals; *signal != 0; signal++)
         (void)sigdelset(&blocked, *signal);
+    (void)sigdelset(&blocked, THREAD_SAMPLE_SIGNAL);
     (void)pthread_sigmask(SIG_SETMASK, &blocked, &before); /* a thread is born with it */
     failed = pthread_create(ret, &attributes, begin, beginning);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

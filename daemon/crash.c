@@ -7,11 +7,12 @@
  * crash_prepare(). It can still hang, where the fault was under the loader's lock: alarm() then
  * ends us. Which library an address lies in is read from /proc/self/maps.
  *
- * The handler is set for once (SA_RESETHAND), raises its signal again and returns: the signal has
- * been blocked meanwhile, so it ends the process where the fault was, registers and all. */
+ * The handler gives the signal its default effect back, raises it again and returns: it has been
+ * blocked meanwhile, so it ends the process where the fault was, registers and all. */
 #include "daemon/crash.h"
 
 #include "base/build_id.h"
+#include "base/stack_walk.h"
 #include "base/thread.h"
 
 #include <execinfo.h>
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #define FRAMES_MAX 48
@@ -144,19 +144,6 @@ static void put_address(struct line *line, uintptr_t address)
 
 /* -- The line -- */
 
-static uintptr_t program_counter(const void *context)
-{
-    const ucontext_t *at = context;
-#if defined(__x86_64__)
-    return (uintptr_t)at->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return (uintptr_t)at->uc_mcontext.pc;
-#else
-    (void)at;
-    return 0;
-#endif
-}
-
 /* From where the fault was: the handler's own frames are left out. */
 static void put_backtrace(struct line *line, uintptr_t at)
 {
@@ -182,12 +169,15 @@ static void write_all(const struct line *line)
     }
 }
 
+/* A fault of the line's own ends us, for it is blocked here. */
 static void on_fault(int number, siginfo_t *cause, void *context)
 {
+    stack_walk_escape(); /* a profile's: it goes on there */
+    (void)signal(number, SIG_DFL);
     struct line line = {.count = 0};
     char build[BUILD_ID_TEXT_BYTES], thread[THREAD_NAME_MAX + 1] = "";
     struct timespec now = {0};
-    uintptr_t at = program_counter(context);
+    uintptr_t at = stack_walk_place(context);
     bool sent = cause->si_code <= 0; /* by kill() or raise(): there is no address */
     (void)alarm(GIVE_UP_S);
     (void)prctl(PR_GET_NAME, thread);
@@ -214,19 +204,17 @@ static void on_fault(int number, siginfo_t *cause, void *context)
     (void)raise(number);
 }
 
-void crash_prepare(void *fault_stack, size_t bytes)
+void crash_prepare(void *fault_stack)
 {
 #ifdef WEIR_SANITIZED
     (void)fault_stack;
-    (void)bytes;
     (void)on_fault;
 #else
     void *frame;
-    const stack_t stack = {.ss_sp = fault_stack, .ss_size = bytes};
-    struct sigaction action = {.sa_sigaction = on_fault,
-                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
-    (void)sigaltstack(&stack, NULL);
+    sigaddset(&action.sa_mask, THREAD_SAMPLE_SIGNAL);
+    (void)thread_fault_stack_set(fault_stack, NULL);
     (void)backtrace(&frame, 1);
     for (const int *number = thread_fault_signals; *number != 0; number++)
         (void)sigaction(*number, &action, NULL);

@@ -11,10 +11,9 @@
 #ifndef WEIR_DAEMON_CRASH_H
 #define WEIR_DAEMON_CRASH_H
 
-#include <stddef.h>
-
 /* For the whole process. fault_stack: the main thread's (thread.h has the others'), which lives as
- * long as the process. Before threads are made, for it loads what backtrace() needs. */
-void crash_prepare(void *fault_stack, size_t bytes);
+ * long as the process: THREAD_FAULT_STACK_BYTES, aligned as malloc()'s. Before threads are made,
+ * for it loads what backtrace() needs. */
+void crash_prepare(void *fault_stack);
 
 #endif

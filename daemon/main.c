@@ -24,6 +24,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,7 +313,7 @@ int main(int argc, char **argv)
         return result == ERROR_UNSUPPORTED ? EX_USAGE : EX_CONFIG;
     }
     int status = EXIT_SUCCESS;
-    char fault_stack[THREAD_FAULT_STACK_BYTES];
+    _Alignas(max_align_t) char fault_stack[THREAD_FAULT_STACK_BYTES];
     if (command == CONFIG_HELP) {
         (void)fputs(config_usage(), stdout);
     } else if (command == CONFIG_VERSION) {
@@ -323,7 +324,7 @@ int main(int argc, char **argv)
         status = check_configuration(config);
     } else {
         struct log *log = log_new(STDERR_FILENO, config->log_level, config->log_format);
-        crash_prepare(fault_stack, sizeof fault_stack);
+        crash_prepare(fault_stack);
         status = serve(config, log);
         log_free(log);
     }

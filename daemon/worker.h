@@ -2,7 +2,8 @@
 /* worker.h -- one network thread: an event loop, a listener, an api, and the bell that wakes it.
  *
  * Made by the main thread, run by its own. Others may only ring (worker_ring) and read what is
- * marked shared. Signals are blocked in every worker: they are the main thread's. */
+ * marked shared. Signals are blocked in every worker, for they are the main
+ * thread's, but for those of faults and profiles (base/thread.h). */
 #ifndef WEIR_DAEMON_WORKER_H
 #define WEIR_DAEMON_WORKER_H
 

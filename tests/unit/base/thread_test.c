@@ -15,6 +15,7 @@
 struct seen {
     sigset_t blocked;
     stack_t fault_stack;
+    struct thread_fault_head *head;
     char name[THREAD_NAME_MAX + 1];
 };
 
@@ -23,6 +24,7 @@ static void *look(void *argument)
     struct seen *seen = argument;
     (void)pthread_sigmask(SIG_BLOCK, NULL, &seen->blocked);
     (void)sigaltstack(NULL, &seen->fault_stack);
+    seen->head = thread_fault_head();
     (void)pthread_getname_np(pthread_self(), seen->name, sizeof seen->name);
     return seen;
 }
@@ -47,6 +49,7 @@ static void a_thread_hears_faults_and_nothing_else(void **state)
         assert_int_equal(sigismember(&seen.blocked, asked_of_the_process[i]), 1);
     for (const int *signal = thread_fault_signals; *signal != 0; signal++)
         assert_int_equal(sigismember(&seen.blocked, *signal), 0);
+    assert_int_equal(sigismember(&seen.blocked, THREAD_SAMPLE_SIGNAL), 0);
 }
 
 static void the_starters_own_mask_stays(void **state)
@@ -86,7 +89,10 @@ static void a_fault_has_a_stack_of_its_own(void **state)
     assert_int_equal(seen.fault_stack.ss_flags & SS_DISABLE, 0);
     assert_int_equal(seen.fault_stack.ss_size, THREAD_FAULT_STACK_BYTES);
     assert_true((long)seen.fault_stack.ss_size >= sysconf(_SC_MINSIGSTKSZ));
+    assert_ptr_equal(seen.head, seen.fault_stack.ss_sp);
 #endif
+    (void)look(&seen); /* of a thread that was begun by somebody else */
+    assert_null(seen.head);
 }
 
 int main(void)

@@ -71,12 +71,12 @@ static void crash(void *(*run)(void *argument), int expected, char report[REPORT
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        char fault_stack[THREAD_FAULT_STACK_BYTES];
+        _Alignas(max_align_t) char fault_stack[THREAD_FAULT_STACK_BYTES];
         const struct rlimit no_core = {0};
         pthread_t thread;
         (void)setrlimit(RLIMIT_CORE, &no_core);
         (void)dup2(pipe_ends[1], STDERR_FILENO);
-        crash_prepare(fault_stack, sizeof fault_stack);
+        crash_prepare(fault_stack);
         if (thread_start_numbered(&thread, "worker", 7, run, NULL) == 0)
             (void)pthread_join(thread, NULL);
         _exit(0);
