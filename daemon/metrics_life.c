@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/metrics_state.h"
+#include "daemon/profile/profiler.h"
 #include "daemon/server.h"
 #include "daemon/worker.h"
 
@@ -20,6 +21,27 @@ static void render_reloads(const struct metrics *metrics, struct text *out)
                        (double)metrics->reloaded_unix_us / 1e6);
 }
 
+static void render_profiles(const struct server *server, struct text *out)
+{
+    static const char *const kinds[PROFILE_KIND_COUNT] = {
+        [PROFILE_CPU] = "kind=\"cpu\"", [PROFILE_HEAP] = "kind=\"heap\""};
+    struct profiler_stats stats;
+    if (server->profiler == NULL)
+        return;
+    profiler_stats(server->profiler, &stats);
+    render_family(out, "weir_profile_running", "gauge", "1 while a profile is being taken.");
+    text_append_format(out, "weir_profile_running %u\n", stats.running);
+    render_family(out, "weir_profiles_total", "counter", "Profiles that were begun, by kind.");
+    for (size_t i = 0; i < PROFILE_KIND_COUNT; i++)
+        render_sample(out, "weir_profiles_total", kinds[i], (double)stats.profiles[i]);
+    render_family(out, "weir_profile_samples_total", "counter", "Samples that profiles have.");
+    text_append_format(out, "weir_profile_samples_total %llu\n", (unsigned long long)stats.samples);
+    render_family(out, "weir_profile_samples_lost_total", "counter",
+                  "Samples that profiles lack, for want of room.");
+    text_append_format(out, "weir_profile_samples_lost_total %llu\n",
+                       (unsigned long long)stats.lost);
+}
+
 void render_life(const struct scrape *scrape, struct text *out)
 {
     const struct server *server = scrape->server;
@@ -35,4 +57,5 @@ void render_life(const struct scrape *scrape, struct text *out)
                   "Network threads whose loop has not turned for server.stall_timeout.");
     text_append_format(out, "weir_workers_stalled %u\n", stalled);
     render_reloads(scrape->metrics, out);
+    render_profiles(server, out);
 }

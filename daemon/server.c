@@ -21,6 +21,7 @@
 #include "daemon/load.h"
 #include "daemon/memory.h"
 #include "daemon/notify.h"
+#include "daemon/profile/profiler.h"
 #include "daemon/rules.h"
 #include "daemon/state_folder.h"
 #include "daemon/tls_keeper.h"
@@ -265,7 +266,8 @@ static int start_all(struct server *server, struct error *err)
         return ERROR_NO_MEMORY;
     server->tenant_limits = tenant_limits_new(err);
     server->addresses = address_table_new(err);
-    if (server->tenant_limits == NULL || server->addresses == NULL)
+    server->profiler = profiler_new(err);
+    if (server->tenant_limits == NULL || server->addresses == NULL || server->profiler == NULL)
         return ERROR_NO_MEMORY;
     struct live *live = live_new(server->config, err);
     if (live == NULL)
@@ -417,6 +419,7 @@ void server_stop(struct server *server)
     }
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_break(&server->workers[i]);
+    profiler_free(server->profiler); /* it may ring a bell, too */
     for (uint32_t i = 0; i < server->model_count; i++)
         if (server->models[i].engine != NULL)
             engine_stop(server->models[i].engine);

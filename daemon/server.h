@@ -39,6 +39,7 @@ struct refused_model {
 
 struct address_table; /* http/address_table.h */
 struct doors;         /* doors.h: the sockets */
+struct profiler;      /* profile/profiler.h: where time and memory go, for operators */
 struct notify;        /* notify.h: what the service manager is told */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
 struct rules;         /* rules.h: what models are weighed against */
@@ -66,6 +67,7 @@ struct server {
     uint32_t refused_count;
     struct worker *workers;
     uint32_t worker_count;
+    struct profiler *profiler;
     struct tls_keeper *tls; /* NULL for clear text */
     struct doors *doors;
     uint16_t port;      /* bound: of the first TCP door, 0 for none */

@@ -49,6 +49,7 @@ void api_free(struct api *api)
         api_wake(api); /* the engines' last events */
     assert(api->open_generations == 0);
     assert(api->feed_count == 0); /* their exchanges went with the listener */
+    assert(api->profile == NULL);
     live_unref(api->live);
     free(api);
 }
@@ -63,6 +64,7 @@ void api_tick(struct api *api)
     uint64_t now_us = clock_monotonic_us();
     generation_expire(api, now_us);
     generation_receive(api, now_us);
+    admin_profile_wake(api, now_us); /* the drain may have begun, which rings late */
 }
 
 void api_wake(struct api *api)
@@ -70,6 +72,7 @@ void api_wake(struct api *api)
     uint64_t now_us = clock_monotonic_us();
     generation_receive(api, now_us);
     admin_users_wake(api, now_us);
+    admin_profile_wake(api, now_us);
 }
 
 uint32_t api_open_generations(const struct api *api)

@@ -18,6 +18,7 @@
 #define REQUEST_ID_DIGITS_MIN 32u /* of a client's own: 128 bits */
 #define REQUEST_ID_PREFIX     "req_"
 
+struct admin_profile;
 struct generation;
 
 struct api {
@@ -38,6 +39,7 @@ struct api {
     /* feeds of users */
     struct admin_feed *feeds; /* whose users are not on disk yet */
     uint32_t feed_count;
+    struct admin_profile *profile; /* that the profiler takes for us; NULL for none */
 };
 
 uint64_t api_random_u64(struct api *api);

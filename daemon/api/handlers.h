@@ -13,6 +13,8 @@ void tokenize_answer(struct call *call);
 void detokenize_answer(struct call *call);
 void admin_users_answer(struct call *call);
 void admin_usage_answer(struct call *call);
+void admin_profile_answer_cpu(struct call *call);
+void admin_profile_answer_heap(struct call *call);
 void status_answer_health(struct call *call);
 void status_answer_ready(struct call *call);
 void status_answer_metrics(struct call *call);
@@ -21,5 +23,9 @@ void status_answer_version(struct call *call);
 /* What waits until its users are on disk: goes on, or is forgotten with its client. */
 void admin_users_wake(struct api *api, uint64_t now_us);
 void admin_users_gone(struct api *api, const struct exchange *exchange);
+
+/* A profile that is done is answered, and hurried while draining; one whose client went ends. */
+void admin_profile_wake(struct api *api, uint64_t now_us);
+void admin_profile_gone(struct api *api, const struct exchange *exchange);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* router.c -- what can be said before a body is read is said before a body is read.
  *
- * on_headers answers every GET, and of POST all that the head alone decides: no such path, wrong
- * method, no key, wrong content type, queue full, more than its tenant may ask. The last
- * two are the point: under overload a refusal must cost less than an answer, so no byte of JSON is
- * parsed and nothing is tokenised for it. on_request then finds a body whose head was in order.
+ * on_headers answers every GET but those that are answered later (ROUTE_KEPT), and of POST all that
+ * the head alone decides: no such path, wrong method, no key, wrong content type, queue full, more
+ * than its tenant may ask. The last two are the point: under overload a refusal must cost less than
+ * an answer, so no byte of JSON is parsed and nothing is tokenised for it. on_request then finds a
+ * body whose head was in order.
  * Nothing is kept between the two callbacks: finding the route and the key again is cheaper than an
  * allocation. What a request costs its tenant is charged in the first of them alone.
  *
@@ -33,6 +34,7 @@ enum route_flags {
     ROUTE_GENERATES = 2, /* asks the engine for admission */
     ROUTE_INSIDE = 4,    /* at admin doors; all others at public ones ... */
     ROUTE_ANYWHERE = 8,  /* ... but for these: at both */
+    ROUTE_KEPT = 16,     /* a GET that is answered later: once the request is whole */
 };
 
 #define OPEN      0u /* answers without a key */
@@ -58,6 +60,10 @@ static const struct route routes[] = {
     {"/detokenize", "POST", ROUTE_DETOKENIZE, INFERENCE, 0, detokenize_answer},
     {"/admin/v1/users", "POST", ROUTE_ADMIN_USERS, ADMIN, ROUTE_INSIDE, admin_users_answer},
     {"/admin/v1/usage", "GET", ROUTE_ADMIN_USAGE, USAGE, ROUTE_INSIDE, admin_usage_answer},
+    {"/admin/v1/profile/cpu", "GET", ROUTE_ADMIN_PROFILE_CPU, ADMIN, ROUTE_INSIDE | ROUTE_KEPT,
+     admin_profile_answer_cpu},
+    {"/admin/v1/profile/heap", "GET", ROUTE_ADMIN_PROFILE_HEAP, ADMIN, ROUTE_INSIDE | ROUTE_KEPT,
+     admin_profile_answer_heap},
     {"/health", "GET", ROUTE_HEALTH, OPEN, ROUTE_ANYWHERE, status_answer_health},
     {"/ready", "GET", ROUTE_READY, OPEN, ROUTE_ANYWHERE, status_answer_ready},
     {"/metrics", "GET", ROUTE_METRICS, OPEN, ROUTE_INSIDE, status_answer_metrics},
@@ -316,7 +322,7 @@ void router_on_headers(void *application, struct exchange *exchange)
     const struct route *route = call_init(&call, application, exchange);
     if (check_head(route, &call, true, &fault) < 0)
         answer_fault(&call, &fault, NULL);
-    else if (strcmp(route->method, "GET") == 0)
+    else if (strcmp(route->method, "GET") == 0 && (route->flags & ROUTE_KEPT) == 0)
         route->answer(&call);
 }
 
@@ -341,7 +347,8 @@ void router_on_gone(void *application, struct exchange *exchange)
     if (exchange_answered(exchange))
         return;
     admin_users_gone(application, exchange);
-    struct call call; /* it went while its body came, or while it waited for the disk */
+    admin_profile_gone(application, exchange);
+    struct call call; /* it went while its body came, or while it waited for us */
     (void)call_init(&call, application, exchange);
     answer_gone(&call, NULL);
 }

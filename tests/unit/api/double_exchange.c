@@ -61,8 +61,7 @@ const char *exchange_path(const struct exchange *exchange)
 
 const char *exchange_query(const struct exchange *exchange)
 {
-    (void)exchange;
-    return "";
+    return exchange->query == NULL ? "" : exchange->query;
 }
 
 const char *exchange_header(const struct exchange *exchange, const char *name)

@@ -25,6 +25,7 @@
 
 struct exchange {
     const char *method, *path, *client;
+    const char *query;                   /* NULL: none */
     const struct tls_client *tls_client; /* NULL for none */
     struct http_header request[DOUBLE_HEADERS_MAX];
     size_t request_count;
