@@ -107,7 +107,7 @@ static int parse(struct check *check, int argc, char **argv, struct error *err)
             check->arguments[check->argument_count++] = argv[at];
         else if (strcmp(argv[at], "--") == 0)
             only_targets = true;
-        else if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0)
+        else if (flag_is_help(argv[at]))
             check->help = true;
         else if (strcmp(argv[at], "--quiet") == 0)
             check->quiet = true;

@@ -45,7 +45,7 @@ static int parse(struct health_command *command, int argc, char **argv)
 {
     for (int i = 2; i < argc; i++) {
         const char *argument = argv[i];
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
+        if (flag_is_help(argument))
             command->help = true;
         else if (strcmp(argument, "--ready") == 0)
             command->ready = true;
@@ -54,18 +54,10 @@ static int parse(struct health_command *command, int argc, char **argv)
                  !flag_value("--timeout", argc, argv, &i, &command->timeout))
             return fail_usage("unknown, or without a value: ", argument);
     }
-    size_t count = strlen(command->url);
-    if (count == 0 || command->url[count - 1] == '/')
-        return fail_usage("--url: expected scheme, host and port, without a '/' at the end", "");
-    if (command->timeout == NULL)
-        return 0;
-    char *end;
-    unsigned long seconds = strtoul(command->timeout, &end, 10);
-    if (command->timeout[0] < '0' || command->timeout[0] > '9' || *end != '\0' || seconds < 1 ||
-        seconds > TIMEOUT_S_MAX)
+    if (command->timeout != NULL &&
+        !flag_seconds(command->timeout, TIMEOUT_S_MAX, &command->timeout_s))
         return fail_usage("--timeout: expected seconds from 1 to 300, got ", command->timeout);
-    command->timeout_s = (uint32_t)seconds;
-    return 0;
+    return flag_check_url("health", command->url);
 }
 
 /* Keeps the beginning, and only what may be shown on a terminal. */

@@ -97,7 +97,7 @@ static int parse(struct keys_command *command, int argc, char **argv)
 {
     for (int i = 2; i < argc; i++) {
         const char *argument = argv[i];
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
+        if (flag_is_help(argument))
             command->help = true;
         else if (strcmp(argument, "--json") == 0)
             command->json = true;

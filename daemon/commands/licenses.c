@@ -8,6 +8,7 @@
 
 #include "base/schema.h"
 #include "base/text.h"
+#include "daemon/commands/flag_value.h"
 #include "policy/license/catalogue.h"
 #include "policy/license/license_text.h"
 #include "policy/render/render.h"
@@ -61,30 +62,25 @@ static int complain_of(const struct error *err)
 }
 
 /* Flags may stand anywhere; operands are gathered at the front of argv. */
-static bool read_request(int argc, char **argv, struct request *request)
+static int read_request(int argc, char **argv, struct request *request)
 {
     *request = (struct request){.verb = "", .folder = "", .operands = argv};
     for (int i = 2; i < argc; i++) {
         const char *argument = argv[i];
-        if (strcmp(argument, "--json") == 0) {
+        if (strcmp(argument, "--json") == 0)
             request->json = true;
-        } else if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+        else if (flag_is_help(argument))
             request->help = true;
-        } else if (strncmp(argument, "--folder=", 9) == 0) {
-            request->folder = argument + 9;
-        } else if (strcmp(argument, "--folder") == 0 && i + 1 < argc) {
-            request->folder = argv[++i];
-        } else if (argument[0] == '-') {
-            (void)complain(EX_USAGE, "unknown or without its value; see weir licenses --help",
-                           argument);
-            return false;
-        } else if (request->verb[0] == '\0') {
+        else if (flag_value("--folder", argc, argv, &i, &request->folder))
+            continue;
+        else if (argument[0] == '-')
+            return flag_misused("licenses", "unknown, or without a value: ", argument);
+        else if (request->verb[0] == '\0')
             request->verb = argument;
-        } else {
+        else
             request->operands[request->operand_count++] = argv[i];
-        }
     }
-    return true;
+    return 0;
 }
 
 static int print(struct text *text)
@@ -314,8 +310,9 @@ int command_licenses(int argc, char **argv)
         int (*run)(const struct request *request);
     } verbs[] = {{"list", list}, {"show", show}, {"lint", lint}, {"fingerprint", fingerprint}};
     struct request request;
-    if (!read_request(argc, argv, &request))
-        return EX_USAGE;
+    int status = read_request(argc, argv, &request);
+    if (status != 0)
+        return status;
     if (request.help) {
         (void)fputs(usage, stdout);
         return EXIT_SUCCESS;
@@ -323,6 +320,6 @@ int command_licenses(int argc, char **argv)
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(verbs[i].verb, request.verb) == 0)
             return verbs[i].run(&request);
-    return complain(EX_USAGE, "expected list, show, lint or fingerprint; see weir licenses --help",
-                    request.verb);
+    return flag_misused("licenses",
+                        "expected list, show, lint or fingerprint, got: ", request.verb);
 }

@@ -133,7 +133,7 @@ static int parse(struct report_command *command, int argc, char **argv)
 {
     for (int at = 2; at < argc; at++) { /* after "weir report" */
         const char *argument = argv[at];
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
+        if (flag_is_help(argument))
             command->help = true;
         else if (strcmp(argument, "--org") == 0)
             command->organisation = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/commands/screen.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ bool screen_put(const struct text *text)
            fflush(stdout) == 0;
 }
 
-bool screen_open(struct screen *screen)
+int screen_open(struct screen *screen, struct error *err)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
     sigset_t signals;
@@ -36,7 +37,7 @@ bool screen_open(struct screen *screen)
     *screen = (struct screen){.terminal = isatty(STDOUT_FILENO) != 0, .color = screen_may_color()};
     (void)sigprocmask(SIG_BLOCK, &signals, &screen->before);
     screen->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    return screen->signal_fd >= 0;
+    return screen->signal_fd >= 0 ? 0 : error_set_errno(err, errno, "signalfd");
 }
 
 void screen_close(struct screen *screen)
@@ -46,9 +47,8 @@ void screen_close(struct screen *screen)
     (void)sigprocmask(SIG_SETMASK, &screen->before, NULL);
 }
 
-bool screen_take_signals(void *argument)
+bool screen_take_signals(struct screen *screen)
 {
-    struct screen *screen = argument;
     struct signalfd_siginfo info;
     while (read(screen->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGWINCH)
@@ -59,13 +59,13 @@ bool screen_take_signals(void *argument)
     return screen->stopped;
 }
 
-void screen_enter(const struct screen *screen)
+static void enter(const struct screen *screen)
 {
     if (screen->terminal)
         (void)fputs(SCREEN_ENTER, stdout);
 }
 
-void screen_leave(const struct screen *screen)
+static void leave(const struct screen *screen)
 {
     if (!screen->terminal)
         return;
@@ -82,7 +82,8 @@ void screen_size(const struct screen *screen, uint32_t *ret_columns, uint32_t *r
     *ret_lines = size.ws_row;
 }
 
-bool screen_draw(const struct screen *screen, const struct text *rows)
+/* Line by line over what stood there, so that nothing flickers. */
+static bool put_over(const struct screen *screen, const struct text *rows)
 {
     struct text out;
     text_init(&out);
@@ -120,4 +121,37 @@ bool screen_wait(struct screen *screen, int64_t end_ms)
     bool resized = screen->resized && !screen->stopped;
     screen->resized = false;
     return resized;
+}
+
+static bool draw(const struct screen *screen, const struct screen_show *show, const char *failure)
+{
+    struct text rows;
+    text_init(&rows);
+    show->compose(show->argument, failure, &rows);
+    bool drawn = put_over(screen, &rows);
+    text_destroy(&rows);
+    return drawn;
+}
+
+int screen_run(struct screen *screen, const struct screen_show *show, struct error *err)
+{
+    char failure[200] = "";
+    int result = show->ask(show->argument, err);
+    if (result != 0)
+        return result;
+    bool drawn = true;
+    enter(screen);
+    while (drawn && !screen->stopped) {
+        int64_t end_ms = screen_now_ms() + (int64_t)show->interval_s * 1000;
+        drawn = draw(screen, show, failure);
+        while (drawn && screen_wait(screen, end_ms))
+            drawn = draw(screen, show, failure);
+        if (!drawn || screen->stopped)
+            break;
+        struct error newest = {0};
+        result = show->ask(show->argument, &newest);
+        (void)snprintf(failure, sizeof failure, "%s", result == 0 ? "" : newest.text);
+    }
+    leave(screen);
+    return drawn ? 0 : error_set(err, ERROR_IO, "standard output takes no more");
 }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/flag_value.h"
 #include "daemon/commands/simulated_year.h"
 #include "policy/alerts/alert_json.h"
 #include "policy/alerts/webhook.h"
@@ -201,38 +202,23 @@ static int read_flag(struct drill *drill, const char *flag, const char *value, s
     return 0;
 }
 
-static bool takes_value(const char *argument, size_t count)
+static int read_argument(struct drill *drill, int argc, char **argv, int *at, struct error *err)
 {
     static const char *const flags[] = {"--threshold", "--start",      "--growth", "--days",
                                         "--history",   "--seed",       "--from",   "--condition",
                                         "--webhook",   "--secret-file"};
+    const char *argument = argv[*at], *value = NULL;
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        if (strlen(flags[i]) == count && strncmp(flags[i], argument, count) == 0)
-            return true;
-    return false;
-}
-
-/* "--flag VALUE" and "--flag=VALUE"; *at is moved to the last argument that was read. */
-static int read_argument(struct drill *drill, int argc, char **argv, int *at, struct error *err)
-{
-    const char *argument = argv[*at];
-    char flag[32];
-    size_t count = strcspn(argument, "=");
-    if (strcmp(argument, "--json") == 0) {
+        if (flag_value(flags[i], argc, argv, at, &value))
+            return read_flag(drill, flags[i], value, err);
+    if (strcmp(argument, "--json") == 0)
         drill->json = true;
-    } else if (strcmp(argument, "--alerts") == 0) {
+    else if (strcmp(argument, "--alerts") == 0)
         drill->alerts_only = true;
-    } else if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+    else if (flag_is_help(argument))
         drill->help = true;
-    } else if (!takes_value(argument, count)) {
-        return error_set(err, ERROR_UNSUPPORTED, "%.100s: unknown", argument);
-    } else if (argument[count] == '\0' && *at + 1 >= argc) {
-        return error_set(err, ERROR_UNSUPPORTED, "%.100s: its value is missing", argument);
-    } else {
-        (void)snprintf(flag, sizeof flag, "%.*s", (int)count, argument);
-        return read_flag(drill, flag, argument[count] == '=' ? argument + count + 1 : argv[++*at],
-                         err);
-    }
+    else
+        return error_set(err, ERROR_UNSUPPORTED, "%.100s: unknown, or without a value", argument);
     return 0;
 }
 

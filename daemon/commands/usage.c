@@ -5,14 +5,12 @@
  * signal (screen.h). */
 #include "daemon/commands/usage.h"
 
-#include "daemon/commands/admin_key.h"
 #include "daemon/commands/commands.h"
 #include "daemon/commands/flag_value.h"
+#include "daemon/commands/remote.h"
 #include "daemon/commands/screen.h"
 #include "policy/license/month.h"
 
-#include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +27,8 @@ static const char usage[] =
     "  --watch[=SECONDS]  draw it again and again, every 2 seconds by default, until Ctrl-C\n"
     "  --month YYYY-MM    of an earlier month (UTC)\n"
     "  --json             as config/schema/usage.schema.json has it\n"
-    "  --url URL          of the daemon; " ADMIN_URL_DEFAULT " by default\n"
-    "  --key-file FILE    holds a key of access.admin_keys, mode 0600; else $" ADMIN_KEY_VARIABLE
+    "  --url URL          of the daemon; " REMOTE_URL_DEFAULT " by default\n"
+    "  --key-file FILE    holds a key of access.admin_keys, mode 0600; else $" REMOTE_KEY_VARIABLE
     "\n"
     "  --cacert FILE      the authority of its certificate, PEM\n"
     "\n"
@@ -42,29 +40,11 @@ static const char usage[] =
     "is no weir, 77 no key or a wrong one.\n";
 
 struct usage_command {
-    const char *url, *key_file, *ca_file, *month;
+    struct remote remote;
+    const char *month;
     bool help, json, watch;
     uint32_t watch_s;
-    char key[ADMIN_KEY_BYTES_MAX + 1];
 };
-
-static int complain(const struct error *err)
-{
-    (void)fprintf(stderr, "weir usage: %s\n", err->text);
-    switch (err->code) {
-    case ERROR_NOT_FOUND:
-    case ERROR_BUSY:
-        return EX_UNAVAILABLE;
-    case ERROR_REFUSED:
-        return EX_NOPERM;
-    case ERROR_UNSUPPORTED:
-        return EX_USAGE;
-    case ERROR_INVALID:
-        return EX_PROTOCOL;
-    default:
-        return EX_OSERR;
-    }
-}
 
 /* -- The command line -- */
 
@@ -73,43 +53,29 @@ static int fail_usage(const char *message, const char *what)
     return flag_misused("usage", message, what);
 }
 
-static bool set_value(const char *flag, int argc, char **argv, int *at, const char **ret)
-{
-    return flag_value(flag, argc, argv, at, ret) && (*ret)[0] != '\0';
-}
-
 static bool set_watch(struct usage_command *command, const char *argument)
 {
     static const char flag[] = "--watch";
     if (strncmp(argument, flag, sizeof flag - 1) != 0)
         return false;
     const char *rest = argument + sizeof flag - 1;
-    char *end;
     command->watch = true;
     command->watch_s = WATCH_S_DEFAULT;
-    if (rest[0] == '\0')
-        return true;
-    unsigned long seconds = strtoul(rest + 1, &end, 10);
-    if (rest[0] != '=' || rest[1] < '0' || rest[1] > '9' || *end != '\0' || seconds < 1 ||
-        seconds > WATCH_S_MAX)
-        return false;
-    command->watch_s = (uint32_t)seconds;
-    return true;
+    return rest[0] == '\0' ||
+           (rest[0] == '=' && flag_seconds(rest + 1, WATCH_S_MAX, &command->watch_s));
 }
 
 static int parse(struct usage_command *command, int argc, char **argv)
 {
     for (int i = 2; i < argc; i++) {
         const char *argument = argv[i];
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
+        if (flag_is_help(argument))
             command->help = true;
         else if (strcmp(argument, "--json") == 0)
             command->json = true;
         else if (!set_watch(command, argument) &&
-                 !set_value("--url", argc, argv, &i, &command->url) &&
-                 !set_value("--key-file", argc, argv, &i, &command->key_file) &&
-                 !set_value("--cacert", argc, argv, &i, &command->ca_file) &&
-                 !set_value("--month", argc, argv, &i, &command->month))
+                 !remote_take_flag(&command->remote, argc, argv, &i) &&
+                 !flag_value("--month", argc, argv, &i, &command->month))
             return fail_usage("unknown, or without a value that will do: ", argument);
     }
     if (command->month != NULL && month_parse(command->month) == MONTH_NONE)
@@ -121,55 +87,44 @@ static int parse(struct usage_command *command, int argc, char **argv)
 
 /* -- Once -- */
 
-static int once(const struct usage_command *command, const struct usage_source *source)
+static int once(const struct usage_command *command, struct error *err)
 {
     const struct usage_look look = {.color = screen_may_color()};
-    struct error err = {0};
     struct text bytes, out;
     json_t *answer = NULL;
-    text_init(&bytes);
+    int result = usage_fetch(&command->remote, command->month, &answer, &bytes, err);
+    if (result != 0)
+        return result;
     text_init(&out);
-    if (usage_fetch(source, &answer, &bytes, &err) != 0)
-        return complain(&err);
     if (command->json) {
         text_append(&out, bytes.bytes, bytes.count);
         text_append_char(&out, '\n');
     } else {
         usage_table(answer, &look, &out);
     }
-    int status = screen_put(&out) ? EXIT_SUCCESS : EX_IOERR;
+    if (!screen_put(&out))
+        result = error_set(err, ERROR_IO, "standard output takes no more");
     text_destroy(&out);
     text_destroy(&bytes);
     json_decref(answer);
-    return status;
+    return result;
 }
 
 /* -- Again and again -- */
 
 struct watched {
+    const struct usage_command *command; /* borrowed */
     struct screen screen;
     json_t *answer; /* the newest; NULL before the first */
-    char failure[200];
 };
 
-static bool draw(const struct watched *watched)
+static int ask(void *argument, struct error *err)
 {
-    struct usage_look look = {.color = watched->screen.color, .failure = watched->failure};
-    struct text table;
-    screen_size(&watched->screen, &look.columns, &look.lines);
-    text_init(&table);
-    usage_table(watched->answer, &look, &table);
-    bool drawn = screen_draw(&watched->screen, &table);
-    text_destroy(&table);
-    return drawn;
-}
-
-/* The last answer stays where a new one does not come. */
-static int ask_again(struct watched *watched, const struct usage_source *source, struct error *err)
-{
+    struct watched *watched = argument;
     struct text bytes;
     json_t *answer = NULL;
-    int result = usage_fetch(source, &answer, &bytes, err);
+    int result =
+        usage_fetch(&watched->command->remote, watched->command->month, &answer, &bytes, err);
     if (result != 0)
         return result;
     text_destroy(&bytes);
@@ -178,81 +133,41 @@ static int ask_again(struct watched *watched, const struct usage_source *source,
     return 0;
 }
 
-/* Until it is time to ask again, or to end; a new size is drawn at once. */
-static bool wait_until(struct watched *watched, int64_t end_ms)
+static void compose(void *argument, const char *failure, struct text *out)
 {
-    while (screen_wait(&watched->screen, end_ms))
-        if (!draw(watched))
-            return false;
-    return true;
+    const struct watched *watched = argument;
+    struct usage_look look = {.color = watched->screen.color, .failure = failure};
+    screen_size(&watched->screen, &look.columns, &look.lines);
+    usage_table(watched->answer, &look, out);
 }
 
-static int watch(const struct usage_command *command, struct watched *watched,
-                 const struct usage_source *source)
+static int watch(struct usage_command *command, struct error *err)
 {
-    const struct screen *screen = &watched->screen;
-    struct error err = {0};
-    int result = ask_again(watched, source, &err);
-    if (result != 0)
-        return result == ERROR_CLOSED ? EXIT_SUCCESS : complain(&err);
-    bool drawn = true;
-    screen_enter(screen);
-    while (drawn && !screen->stopped) {
-        drawn = draw(watched) &&
-                wait_until(watched, screen_now_ms() + (int64_t)command->watch_s * 1000);
-        if (!drawn || screen->stopped)
-            break;
-        result = ask_again(watched, source, &err);
-        (void)snprintf(watched->failure, sizeof watched->failure, "%s",
-                       result == 0 ? "" : err.text);
-    }
-    screen_leave(screen);
-    return drawn ? EXIT_SUCCESS : EX_IOERR;
-}
-
-static int watch_all(const struct usage_command *command, const struct usage_source *from)
-{
-    struct usage_source source = *from;
-    struct watched watched = {.answer = NULL};
-    int status = EX_OSERR;
-    if (screen_open(&watched.screen)) {
-        source.signal_fd = watched.screen.signal_fd;
-        source.stop = screen_take_signals;
-        source.argument = &watched.screen;
-        status = watch(command, &watched, &source);
-    } else {
-        (void)fprintf(stderr, "weir usage: signalfd: %s\n", strerror(errno));
-    }
+    struct watched watched = {.command = command};
+    const struct screen_show show = {
+        .interval_s = command->watch_s, .ask = ask, .compose = compose, .argument = &watched};
+    command->remote.screen = &watched.screen;
+    int result = screen_open(&watched.screen, err);
+    if (result == 0)
+        result = screen_run(&watched.screen, &show, err);
     json_decref(watched.answer);
     screen_close(&watched.screen);
-    return status;
+    return result;
 }
 
 int command_usage(int argc, char **argv)
 {
-    struct usage_command command = {.url = ADMIN_URL_DEFAULT};
+    struct error err = {0};
+    struct usage_command command = {.remote = {.command = "usage", .url = REMOTE_URL_DEFAULT}};
     int status = parse(&command, argc, argv);
-    if (status == 0 && command.help) {
+    if (status == 0 && command.help)
         (void)fputs(usage, stdout);
-        return EXIT_SUCCESS;
-    }
-    if (status == 0)
-        status = admin_url_check("usage", command.url);
-    if (status == 0)
-        status = admin_key_find("usage", command.key_file, true, command.key);
-    if (status != 0)
+    if (status == 0 && !command.help)
+        status = remote_open(&command.remote, true);
+    if (status != 0 || command.help)
         return status;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        (void)fprintf(stderr, "weir usage: libcurl does not start\n");
-        return EX_OSERR;
-    }
-    const struct usage_source source = {.url = command.url,
-                                        .key = command.key,
-                                        .ca_file = command.ca_file,
-                                        .month = command.month,
-                                        .signal_fd = -1};
-    status = command.watch ? watch_all(&command, &source) : once(&command, &source);
-    explicit_bzero(command.key, sizeof command.key);
-    curl_global_cleanup();
+    if ((command.watch ? watch(&command, &err) : once(&command, &err)) != 0)
+        status = remote_complain(&command.remote, &err);
+    remote_close(&command.remote);
     return status;
 }

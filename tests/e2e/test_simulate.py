@@ -124,7 +124,7 @@ def test_a_receiver_that_never_takes_them_is_told(receiver):
     (["--threshold", "1M", "--growth", "1%", "--from", "2027-02-29"], "--from: '2027-02-29'"),
     (["--threshold", "1M", "--growth", "1%", "--webhook", "http://a.example/"], "--webhook"),
     (["--threshold", "1M", "--growth", "1%", "--secret-file", "x"], "--secret-file"),
-    (["--threshold"], "--threshold: its value is missing"),
+    (["--threshold"], "--threshold: unknown, or without a value"),
     (["--loud"], "--loud: unknown"),
 ])
 def test_a_wrong_command_line_is_explained(flags, complaint):
