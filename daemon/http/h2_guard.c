@@ -37,8 +37,7 @@
 void h2_guard_init(struct h2_guard *guard, const struct listener_limits *limits)
 {
     *guard = (struct h2_guard){
-        .resets_max = limits->resets_max,
-        .frames_max = limits->control_frames_max,
+        .limits = limits,
         .payload_left = sizeof CONNECTION_PREFACE - 1,
     };
 }
@@ -64,7 +63,7 @@ static enum http_abuse count_frame(struct h2_guard *guard, enum http_abuse kind,
 
 static enum http_abuse count_reset(struct h2_guard *guard, enum http_abuse kind)
 {
-    return ++guard->resets > guard->resets_max ? kind : HTTP_ABUSE_NONE;
+    return ++guard->resets > guard->limits->resets_max ? kind : HTTP_ABUSE_NONE;
 }
 
 static enum http_abuse count_block(struct h2_guard *guard, uint8_t type)
@@ -80,7 +79,7 @@ static enum http_abuse count_block(struct h2_guard *guard, uint8_t type)
 static enum http_abuse count_received(struct h2_guard *guard, uint8_t type, uint32_t bytes,
                                       uint8_t flags)
 {
-    uint64_t allowed = guard->frames_max;
+    uint64_t allowed = guard->limits->control_frames_max;
     bool ends = type != NGHTTP2_CONTINUATION && (flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (type) {
     case NGHTTP2_HEADERS:
@@ -163,5 +162,5 @@ enum http_abuse h2_guard_cut(struct h2_guard *guard, size_t window_bytes, uint64
     turn_window(guard, now_us);
     if (window_bytes >= H2_TINY_BYTES)
         return HTTP_ABUSE_NONE;
-    return count_frame(guard, HTTP_ABUSE_TINY_WINDOW, guard->frames_max);
+    return count_frame(guard, HTTP_ABUSE_TINY_WINDOW, guard->limits->control_frames_max);
 }

@@ -18,8 +18,7 @@
     (4u * (EXCHANGE_HEADER_BYTES_MAX + EXCHANGE_PATH_BYTES_MAX + 32u * EXCHANGE_HEADERS_MAX))
 
 struct h2_guard {
-    /* fixed at start */
-    uint32_t resets_max, frames_max;
+    const struct listener_limits *limits; /* borrowed: the listener, which may change them */
 
     /* owned state: where in the bytes we are */
     uint32_t payload_left; /* of the frame (or of the preface) */
@@ -35,6 +34,7 @@ struct h2_guard {
     uint64_t decoded_bytes;               /* likewise: names, values, and 32 a field */
 };
 
+/* limits: those in force at each event. */
 void h2_guard_init(struct h2_guard *guard, const struct listener_limits *limits);
 
 /* Each returns HTTP_ABUSE_NONE, or the kind of which there was one too many. */

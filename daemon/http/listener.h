@@ -91,7 +91,8 @@ struct listener_config {
     struct listener_trust trust;            /* its networks are borrowed, and so below */
     const struct exchange_handler *handler; /* borrowed */
 };
-/* From the next connection, request and deadline on; streams_max: from the next connection. */
+/* At once, for open connections too; time limits from their next deadline on, streams_max from the
+ * next connection. */
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
 /* From the next connection on; the listener has one already, and takes a reference of this. */
 void listener_set_tls(struct listener *listener, struct tls_set *set);

@@ -15,13 +15,12 @@
 #define WINDOW_US ((uint64_t)H2_GUARD_WINDOW_MS * 1000u)
 #define LATER     (UINT64_C(1000) * 1000u * 1000u)
 
+static const struct listener_limits most = {.resets_max = MAX, .control_frames_max = MAX};
+
 static struct h2_guard started(void)
 {
-    struct listener_limits limits;
     struct h2_guard guard;
-    listener_limits_default(&limits);
-    limits.resets_max = limits.control_frames_max = MAX;
-    h2_guard_init(&guard, &limits);
+    h2_guard_init(&guard, &most);
     const char preface[] = CONNECTION_PREFACE;
     assert_int_equal(h2_guard_read(&guard, preface, sizeof preface - 1, LATER), HTTP_ABUSE_NONE);
     return guard;
@@ -171,6 +170,25 @@ static void every_kind_has_a_name(void **state)
             assert_string_not_equal(http_abuse_name(a), http_abuse_name(b));
 }
 
+static void limits_that_change_hold_for_what_is_counted_already(void **state)
+{
+    (void)state;
+    struct listener_limits limits = most;
+    struct h2_guard guard = started();
+    guard.limits = &limits;
+    for (unsigned i = 0; i < MAX; i++) {
+        assert_int_equal(received(&guard, NGHTTP2_PING, 8, false, LATER), HTTP_ABUSE_NONE);
+        assert_int_equal(received(&guard, NGHTTP2_RST_STREAM, 4, false, LATER), HTTP_ABUSE_NONE);
+    }
+    limits.control_frames_max = 2 * MAX;
+    expect(&guard, MAX, NGHTTP2_PING, 8, HTTP_ABUSE_PING, LATER);
+    expect(&guard, 0, NGHTTP2_RST_STREAM, 4, HTTP_ABUSE_RESET, LATER);
+    limits.resets_max = 2 * MAX;
+    limits.control_frames_max = 1;
+    expect(&guard, MAX, NGHTTP2_RST_STREAM, 4, HTTP_ABUSE_RESET, LATER);
+    expect(&guard, 0, NGHTTP2_PING, 8, HTTP_ABUSE_PING, LATER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +200,7 @@ int main(void)
         cmocka_unit_test(data_sent_pays_for_window_updates_into_the_next_window),
         cmocka_unit_test(a_header_block_has_limits_of_its_own),
         cmocka_unit_test(only_windows_that_leave_crumbs_count),
+        cmocka_unit_test(limits_that_change_hold_for_what_is_counted_already),
         cmocka_unit_test(every_kind_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,6 +320,27 @@ static void rapid_reset_is_told_to_calm_down(void **state)
     close_both(test);
 }
 
+static void a_limit_lowered_by_a_reload_holds_for_open_connections(void **state)
+{
+    struct h2_state *test = *state;
+    struct h2_client *client = &test->client;
+    struct listener_limits limits;
+    listener_limits_default(&limits);
+    open_both(test, &limits);
+    limits.resets_max = 2;
+    listener_set_limits(test->fixture.listener, &limits);
+    for (unsigned i = 0; i < 10 && client->goaways == 0; i++) {
+        int32_t id = h2_client_request(client, "/keep", NULL, 0, false);
+        h2_client_pump(client);
+        (void)nghttp2_submit_rst_stream(client->frames, 0, id, NGHTTP2_CANCEL);
+    }
+    for (int i = 0; client->goaways == 0 && i < 1000; i++)
+        h2_client_pump(client);
+    assert_int_equal(client->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_true(http_client_await_close(&client->wire));
+    close_both(test);
+}
+
 static void a_request_reset_in_the_same_read_is_never_begun(void **state)
 {
     struct h2_state *test = *state;
@@ -439,6 +460,7 @@ int main(void)
         TEST(a_header_flood_ends_the_connection),
         TEST(malformed_requests_are_reset_unseen),
         TEST(rapid_reset_is_told_to_calm_down),
+        TEST(a_limit_lowered_by_a_reload_holds_for_open_connections),
         TEST(a_request_reset_in_the_same_read_is_never_begun),
         TEST(streams_beyond_the_limit_are_not_opened),
         TEST(drain_tells_twice_and_lets_open_streams_end),
