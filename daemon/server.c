@@ -378,6 +378,8 @@ bool server_cut(struct server *server)
     const volatile int never = 0;
     int64_t end_us = clock_unix_us() + SERVER_STEP_MS * INT64_C(1000);
     bool stopped = true;
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        worker_order(&server->workers[i], WORKER_CUT);
     for (uint32_t i = 0; i < server->model_count; i++)
         stopped &= engine_stop_until(server->models[i].engine, end_us);
     (void)server_wait_idle(server, SERVER_CUT_MS, &never);

@@ -97,9 +97,10 @@ void server_drain(struct server *server);
 bool server_wait_idle(struct server *server, uint32_t timeout_ms, const volatile int *interrupted);
 /* Has every worker take up what is new. Any thread. */
 void server_ring(struct server *server);
-/* What is still open after the wait gets an error: the engines stop, and their last events become
- * answers. Waits until those are sent, SERVER_CUT_MS at most. False when an engine's step does not
- * end in SERVER_STEP_MS: then server_stop() would wait for it, perhaps for ever. */
+/* What is still open after the wait gets an error: workers refuse requests that are not all there,
+ * the engines stop, and their last events become answers. Waits until those are sent,
+ * SERVER_CUT_MS at most. False when an engine's step does not end in SERVER_STEP_MS: then
+ * server_stop() would wait for it, perhaps for ever. */
 bool server_cut(struct server *server);
 /* In its place: what was counted is kept, and the process is to be ended. */
 void server_abandon(struct server *server);

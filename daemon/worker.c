@@ -91,8 +91,10 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
     }
     take_up_live(worker);
     take_up_tls(worker);
-    if (order == WORKER_DRAIN && !worker->draining)
+    if (order >= WORKER_DRAIN && !worker->draining)
         start_draining(worker);
+    if (order == WORKER_CUT)
+        listener_cut(worker->listener);
     api_wake(worker->api);
 }
 

@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum worker_order { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
+enum worker_order { WORKER_RUN, WORKER_DRAIN, WORKER_CUT, WORKER_STOP };
 
 struct worker {
     /* fixed at start */

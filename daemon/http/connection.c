@@ -492,6 +492,12 @@ void connection_drain(struct connection *connection)
         connection->unborn_since_us = connection->listener->now_us;
 }
 
+void connection_cut(struct connection *connection)
+{
+    if (connection->state == CONNECTION_OPEN && connection->protocol != NULL)
+        connection->protocol->cut(connection);
+}
+
 struct connection *connection_new(struct door *door, int fd, const struct sockaddr_storage *from)
 {
     struct listener *listener = door->listener;

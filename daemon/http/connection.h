@@ -35,6 +35,7 @@ struct protocol {
     /* Appends what there is to send until out has CONNECTION_OUT_BYTES or nothing is left. */
     void (*produce)(struct connection *connection, struct text *out);
     void (*drain)(struct connection *connection);
+    void (*cut)(struct connection *connection); /* refuses each request that is not all there */
     /* The earliest moment at which something has waited too long; expire() then acts and counts. */
     uint64_t (*deadline)(const struct connection *connection);
     void (*expire)(struct connection *connection, uint64_t now_us);
@@ -107,6 +108,7 @@ void connection_finish(struct connection *connection); /* closes once `out` is s
 void connection_break(struct connection *connection);  /* closes at the next flush, unsent */
 void connection_pause_reading(struct connection *connection, bool pause);
 void connection_drain(struct connection *connection);
+void connection_cut(struct connection *connection);
 
 /* since + ms, or UINT64_MAX when ms is 0: no limit. */
 uint64_t deadline_after(uint64_t since_us, uint32_t ms);

@@ -369,7 +369,7 @@ void exchange_abort(struct exchange *exchange)
 }
 
 /* As JSON has it. */
-static const char *refusal_code(uint32_t status)
+static const char *refusal_code(const struct listener *listener, uint32_t status)
 {
     switch (status) {
     case 408:
@@ -380,6 +380,8 @@ static const char *refusal_code(uint32_t status)
         return "\"path_too_long\"";
     case 431:
         return "\"headers_too_large\"";
+    case 503:
+        return listener->cut ? "\"shutting_down\"" : "null";
     default:
         return "null";
     }
@@ -398,7 +400,7 @@ void exchange_refuse(struct exchange *exchange, uint32_t status, const char *mes
     struct listener *listener = exchange->connection->listener;
     if (exchange->broken || exchange->answer_state == ANSWER_COMPLETE)
         return;
-    COUNTER_ADD(listener->counters.protocol_errors, 1);
+    COUNTER_ADD(listener->counters.protocol_errors, listener->cut ? 0 : 1);
     if (status == 414 || status == 431)
         COUNTER_ADD(listener->counters.heads_refused, 1);
     else if (status == 413)
@@ -419,7 +421,7 @@ void exchange_refuse(struct exchange *exchange, uint32_t status, const char *mes
     text_append_json(&body, message, strlen(message));
     text_append_format(&body, ",\"type\":\"%s\",\"param\":null,\"code\":%s}}",
                        status == 503 ? "server_error" : "invalid_request_error",
-                       refusal_code(status));
+                       refusal_code(listener, status));
     const struct http_header type = {"content-type", "application/json"};
     exchange_respond(exchange, status, &type, 1, body.bytes, body.count);
     text_destroy(&body);

@@ -29,6 +29,8 @@ enum answer_state {
     ANSWER_COMPLETE,  /* all given (or given up): the application is never called again */
 };
 
+#define EXCHANGE_CUT_TEXT "the server is shutting down, and the request was not all there in time"
+
 /* Offsets into `head`, which moves as it grows. */
 struct exchange_field {
     uint32_t name, value;

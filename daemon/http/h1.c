@@ -438,6 +438,16 @@ static void h1_drain(struct connection *connection)
         h1->keep_alive = false; /* its answer's head will say so */
 }
 
+static void h1_cut(struct connection *connection)
+{
+    struct h1 *h1 = connection->session;
+    bool reading = h1->phase == H1_HEAD
+                       ? h1->head_begun
+                       : h1->phase == H1_BODY_LENGTH || h1->phase == H1_BODY_CHUNKED;
+    if (reading && (h1->exchange == NULL || !exchange_answered(h1->exchange)))
+        refuse(connection, 503, EXCHANGE_CUT_TEXT);
+}
+
 static uint64_t h1_deadline(const struct connection *connection)
 {
     const struct h1 *h1 = connection->session;
@@ -478,6 +488,7 @@ const struct protocol h1_protocol = {
     .end_of_input = h1_end_of_input,
     .produce = h1_produce,
     .drain = h1_drain,
+    .cut = h1_cut,
     .deadline = h1_deadline,
     .expire = h1_expire,
     .free = h1_free,

@@ -653,6 +653,16 @@ static void h2_expire(struct connection *connection, uint64_t now_us)
     }
 }
 
+/* Streams that come now are past the last one, and never begun. */
+static void h2_cut(struct connection *connection)
+{
+    tell_last_stream(connection->session);
+    connection_touch(connection);
+    for (struct exchange *each = connection->exchanges; each != NULL; each = each->next)
+        if (each->started_us != 0 && !each->request_complete && !exchange_answered(each))
+            exchange_refuse(each, 503, EXCHANGE_CUT_TEXT);
+}
+
 /* -- Life -- */
 
 void h2_unprepare(struct listener *listener)
@@ -734,6 +744,7 @@ const struct protocol h2_protocol = {
     .end_of_input = h2_end_of_input,
     .produce = h2_produce,
     .drain = h2_drain,
+    .cut = h2_cut,
     .deadline = h2_deadline,
     .expire = h2_expire,
     .free = h2_free,

@@ -361,6 +361,15 @@ void listener_drain(struct listener *listener)
         connection_drain(each);
 }
 
+void listener_cut(struct listener *listener)
+{
+    assert(listener->draining);
+    listener->cut = true;
+    listener_tick(listener);
+    for (struct connection *each = listener->connections; each != NULL; each = each->next)
+        connection_cut(each);
+}
+
 void listener_free(struct listener *listener)
 {
     if (listener == NULL)

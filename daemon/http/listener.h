@@ -103,6 +103,9 @@ struct listener *listener_new(const struct listener_config *config, struct error
  * HTTP/1.1 answers say close; open exchanges go on, and connections end within a second of their
  * last. Idempotent. */
 void listener_drain(struct listener *listener);
+/* After listener_drain(), when its time is over: a request that is not all there gets 503
+ * `shutting_down`. What was told to the application is for it to end. */
+void listener_cut(struct listener *listener);
 /* Breaks what is left: on_gone for each open exchange. NULL is fine. */
 void listener_free(struct listener *listener);
 

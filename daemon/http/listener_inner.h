@@ -66,6 +66,7 @@ struct listener {
     /* owned state */
     struct event flush, flush_later;
     bool draining;
+    bool cut; /* and whoever still uploads was told */
     bool flushing;
     uint64_t now_us; /* of this turn; listener_tick() */
     int64_t date_second;

@@ -71,6 +71,17 @@ class Connection:
             self._socket.sendall(self._h2.data_to_send())
         return number, stream
 
+    def begin(self, path, length):
+        """A request of which no body comes yet; as post()."""
+        with self._lock:
+            number = self._h2.get_next_available_stream_id()
+            stream = self._streams[number] = Stream()
+            self._h2.send_headers(number, [
+                (":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "x"),
+                ("content-type", "application/json"), ("content-length", str(length))])
+            self._socket.sendall(self._h2.data_to_send())
+        return number, stream
+
     def reset(self, number):
         """RST_STREAM(CANCEL), if the stream still lives."""
         with self._lock:

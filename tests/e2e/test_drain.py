@@ -107,6 +107,26 @@ def test_what_outlasts_the_drain_hears_why(start, tmp_path):
     assert server.process.wait(PATIENCE_S) == 0
 
 
+def test_who_still_uploads_when_the_drain_ends_hears_why(start, tmp_path):
+    server = start("--config", configured(tmp_path, "drain_timeout: 500ms"), model=False)
+    multiplexed = Connection(server.port)
+    _, stream = multiplexed.begin("/v1/completions", 1000)
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as plain:
+        plain.sendall(b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+                      b"content-length: 1000\r\n\r\n{")
+        server.wait_metric(3, "weir_open_requests")  # and this very one
+        server.process.send_signal(signal.SIGTERM)
+        answer = http.client.HTTPResponse(plain)
+        answer.begin()
+        assert answer.getheader("connection") == "close"
+        assert answer.status == 503 and is_honest(answer.status, answer.read())
+        assert plain.recv(1) == b""
+    assert stream.ended.wait(PATIENCE_S)
+    assert stream.status == 503 and is_honest(stream.status, bytes(stream.body))
+    server.wait_for("event=drained outcome=timeout", PATIENCE_S)
+    assert server.process.wait(PATIENCE_S) == 0
+
+
 def test_a_second_signal_ends_the_drain_and_is_honest_too(start, tmp_path):
     server = start("--config", configured(tmp_path, "drain_timeout: 30m"), model=False)
     stream = Plain(server.port, {**ASK, "max_tokens": 4000})

@@ -455,6 +455,54 @@ static void drain_closes_idle_connections_and_says_close_on_busy_ones(void **sta
     http_fixture_close(fixture);
 }
 
+static void expect_cut(struct http_client *client)
+{
+    assert_true(http_client_await_close(client));
+    assert_int_equal(strncmp(text_string(&client->in), "HTTP/1.1 503 ", 13), 0);
+    assert_non_null(strstr(text_string(&client->in), "connection: close\r\n"));
+    assert_non_null(strstr(text_string(&client->in), "\"code\":\"shutting_down\""));
+    assert_false(client->reset);
+}
+
+static void what_is_not_all_there_when_the_drain_ends_is_told_so(void **state)
+{
+    struct http_fixture *fixture = *state;
+    struct http_client body, chunked, head, kept;
+    struct listener_stats stats;
+    http_fixture_open(fixture, NULL, NULL);
+    http_client_open(&body, fixture);
+    http_client_say(&body, "POST /echo HTTP/1.1\r\n" HOST "content-length: 9\r\n\r\nhalf");
+    http_fixture_await_seen(&body, 1);
+    http_client_open(&chunked, fixture);
+    http_client_say(&chunked,
+                    "POST /echo HTTP/1.1\r\n" HOST "transfer-encoding: chunked\r\n\r\n4\r\nha");
+    http_fixture_await_seen(&chunked, 2);
+    http_client_open(&kept, fixture);
+    http_client_say(&kept, "GET /keep HTTP/1.1\r\n" HOST "\r\n");
+    http_fixture_await_seen(&kept, 3);
+    http_client_open(&head, fixture);
+    http_client_say(&head, "GET /echo HTTP/1.1\r\nho");
+    for (int i = 0; i < 10; i++)
+        http_fixture_turn(fixture);
+    listener_drain(fixture->listener);
+    listener_cut(fixture->listener);
+    listener_cut(fixture->listener); /* said once */
+    expect_cut(&body);
+    expect_cut(&chunked);
+    expect_cut(&head);
+    assert_int_equal(fixture->gone, 2); /* of those that it was shown; the third is its to answer */
+    http_seen_respond(fixture, &fixture->seen[2], "done");
+    assert_true(http_client_await_close(&kept));
+    assert_non_null(strstr(text_string(&kept.in), "connection: close\r\n\r\ndone"));
+    listener_stats(fixture->listener, &stats);
+    assert_int_equal(stats.protocol_errors, 0); /* nobody did wrong */
+    http_client_close(&body);
+    http_client_close(&chunked);
+    http_client_close(&head);
+    http_client_close(&kept);
+    http_fixture_close(fixture);
+}
+
 static void a_first_request_on_its_way_is_served_while_draining(void **state)
 {
     struct http_fixture *fixture = *state;
@@ -562,6 +610,7 @@ int main(void)
         TEST(a_client_that_takes_nothing_is_closed),
         TEST(connections_beyond_the_limit_are_closed_at_once),
         TEST(running_out_of_descriptors_pauses_accepting_without_spinning),
+        TEST(what_is_not_all_there_when_the_drain_ends_is_told_so),
         TEST(a_first_request_on_its_way_is_served_while_draining),
         TEST(who_says_nothing_does_not_hold_up_a_drain),
         TEST(a_drain_waits_for_slow_readers),

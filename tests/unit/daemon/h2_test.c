@@ -385,6 +385,29 @@ static void streams_beyond_the_limit_are_not_opened(void **state)
     close_both(test);
 }
 
+static void a_stream_not_all_there_when_the_drain_ends_is_told_so(void **state)
+{
+    struct h2_state *test = *state;
+    struct h2_client *client = &test->client;
+    open_both(test, NULL);
+    int32_t half = h2_client_request(client, "/echo", "half", 4, true);
+    int32_t kept = h2_client_request(client, "/keep", NULL, 0, false);
+    h2_client_await_seen(client, 2);
+    listener_drain(test->fixture.listener);
+    listener_cut(test->fixture.listener);
+    h2_client_await_closed(client, half);
+    assert_int_equal(h2_client_stream(client, half)->status, 503);
+    assert_non_null(strstr(h2_client_stream(client, half)->body, "\"code\":\"shutting_down\""));
+    assert_int_equal(test->fixture.gone, 1);
+    http_seen_respond(&test->fixture, &test->fixture.seen[1], "late");
+    h2_client_await_closed(client, kept);
+    assert_string_equal(h2_client_stream(client, kept)->body, "late");
+    assert_true(http_client_await_close(&client->wire));
+    assert_int_equal(client->goaways, 2);
+    assert_int_equal(client->goaway_last, kept);
+    close_both(test);
+}
+
 static void drain_tells_twice_and_lets_open_streams_end(void **state)
 {
     struct h2_state *test = *state;
@@ -463,6 +486,7 @@ int main(void)
         TEST(a_limit_lowered_by_a_reload_holds_for_open_connections),
         TEST(a_request_reset_in_the_same_read_is_never_begun),
         TEST(streams_beyond_the_limit_are_not_opened),
+        TEST(a_stream_not_all_there_when_the_drain_ends_is_told_so),
         TEST(drain_tells_twice_and_lets_open_streams_end),
         TEST(time_limits_hold_for_heads_bodies_and_idle_connections),
     };

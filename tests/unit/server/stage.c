@@ -84,6 +84,12 @@ void listener_drain(struct listener *listener)
     atomic_fetch_add(&stage.drains, 1);
 }
 
+void listener_cut(struct listener *listener)
+{
+    assert_true(atomic_load(&stage.drains) > 0);
+    (void)listener;
+}
+
 void listener_free(struct listener *listener)
 {
     if (listener == NULL)
