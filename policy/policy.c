@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy.c -- the state folder and its lock, the models, and who is let in.
  *
- * A model's assessment is read by any thread and made anew by the main thread, which swaps one
+ * A model's assessment is read by any thread and made anew under models_lock, by swapping one
  * pointer. What was swapped out stays until policy_free(), for nobody knows who still reads it.
  * So that this does not grow with every signal, an assessment that tells nothing new is dropped
  * again, and so are rules under which every model comes out as it was. */
@@ -139,10 +139,12 @@ struct policy *policy_new(const struct policy_config *config, struct error *err)
         return NULL;
     }
     policy->folder_fd = -1;
+    policy->models_max = config->models_max;
     policy->models_end = &policy->models;
+    (void)pthread_mutex_init(&policy->models_lock, NULL); /* cannot fail with these attributes */
     policy->rules = config->rules;
     atomic_store(&policy->declaration, config->rules.declaration);
-    (void)pthread_mutex_init(&policy->ledger_lock, NULL); /* cannot fail with these attributes */
+    (void)pthread_mutex_init(&policy->ledger_lock, NULL); /* likewise */
     policy->folder = strdup(config->state_folder);
     int result = 0;
     if (policy->folder == NULL)
@@ -184,15 +186,16 @@ void policy_free(struct policy *policy)
     policy_fleet_close(policy->fleet);
     policy_tickets_close(policy->tickets);
     policy_enforce_close(policy);
-    while (policy->models != NULL) {
-        struct policy_model *next = policy->models->next;
-        release_model(policy->models);
-        policy->models = next;
+    for (struct policy_model *model = policy->models; model != NULL;) {
+        struct policy_model *next = model->next;
+        release_model(model);
+        model = next;
     }
     policy_ids_free(policy->ids);
     usage_free(policy->usage);
     ledger_close(policy->ledger);
     (void)pthread_mutex_destroy(&policy->ledger_lock);
+    (void)pthread_mutex_destroy(&policy->models_lock);
     license_matcher_free(policy->matcher);
     if (policy->folder_fd >= 0)
         close(policy->folder_fd);
@@ -304,35 +307,75 @@ static int open_scope(struct policy *policy, struct policy_model *model, struct 
     return 0;
 }
 
-int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
-                     int64_t now_unix, struct policy_model **ret, struct error *err)
+/* Whole, then in the list: who walks it needs no lock. */
+static void enter(struct policy *policy, struct policy_model *model)
 {
-    struct error local;
-    struct weighed *weighed = NULL;
-    if (err == NULL)
-        err = &local;
-    struct policy_model *model = model_new(facts);
-    if (model == NULL)
-        return error_no_memory(err);
-    int result = weigh(model, &policy->rules, policy->matcher, now_unix, &weighed, err);
-    if (result == 0) {
-        publish(model, weighed);
-        result = record_one(policy, weighed, err);
-    }
-    bool refused = result == 0 && weighed->assessment->verdict == VERDICT_BREACH;
+    model->index = policy->model_count;
+    *policy->models_end = model;
+    policy->models_end = &model->next;
+    policy->model_count = model->index + 1;
+}
+
+static int keep(struct policy *policy, struct policy_model *model, int64_t now_unix,
+                struct error *err)
+{
+    bool refused = model->newest->assessment->verdict == VERDICT_BREACH;
+    if (policy->models_max != 0 && policy->model_count >= policy->models_max)
+        return error_set(err, ERROR_BUSY, "more than %u models", policy->models_max);
+    int result = record_one(policy, model->newest, err);
     if (result == 0 && !refused)
         result = open_scope(policy, model, err);
     if (result == 0 && !refused)
         result = policy_enforce_add(policy, model, now_unix * 1000000, err);
+    if (result == 0)
+        enter(policy, model);
+    return result;
+}
+
+/* Under models_lock. breaches: only those are kept. */
+static int add(struct policy *policy, const struct policy_model_facts *facts, int64_t now_unix,
+               bool breaches, struct policy_model **ret, struct error *err)
+{
+    struct weighed *weighed = NULL;
+    struct policy_model *model = model_new(facts);
+    if (model == NULL)
+        return error_no_memory(err);
+    int result = weigh(model, &policy->rules, policy->matcher, now_unix, &weighed, err);
     if (result != 0) {
         release_model(model);
         return result;
     }
-    model->index = policy->model_count++;
-    *policy->models_end = model;
-    policy->models_end = &model->next;
+    publish(model, weighed);
+    bool refused = weighed->assessment->verdict == VERDICT_BREACH;
+    bool kept = refused || !breaches;
+    if (kept)
+        result = keep(policy, model, now_unix, err);
+    if (!kept || result != 0) {
+        release_model(model);
+        return result;
+    }
     *ret = model;
     return refused ? evidence_refuse(weighed->assessment, err) : 0;
+}
+
+int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
+                     int64_t now_unix, struct policy_model **ret, struct error *err)
+{
+    struct error local;
+    (void)pthread_mutex_lock(&policy->models_lock);
+    int result = add(policy, facts, now_unix, false, ret, err == NULL ? &local : err);
+    (void)pthread_mutex_unlock(&policy->models_lock);
+    return result;
+}
+
+int policy_model_screen(struct policy *policy, const struct policy_model_facts *facts,
+                        int64_t now_unix, struct policy_model **ret, struct error *err)
+{
+    struct error local;
+    (void)pthread_mutex_lock(&policy->models_lock);
+    int result = add(policy, facts, now_unix, true, ret, err == NULL ? &local : err);
+    (void)pthread_mutex_unlock(&policy->models_lock);
+    return result;
 }
 
 const struct assessment *policy_model_assessment(const struct policy_model *model)
@@ -416,13 +459,9 @@ static void move_families(struct policy *policy)
         }
 }
 
-int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
+static int reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
                     uint32_t *ret_changed, struct error *err)
 {
-    assert(rules->catalogue != NULL);
-    struct error local = {0};
-    if (err == NULL)
-        err = &local;
     struct license_matcher *matcher = license_matcher_new(rules->catalogue, err);
     if (matcher == NULL)
         return err->code;
@@ -432,8 +471,7 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
     uint32_t changed = settle(policy, result == 0);
     /* No verdict tells of users elsewhere, but every line does. */
     if (changed == 0 && !declaration_same_outside(policy->rules.declaration, rules->declaration))
-        for (const struct policy_model *model = policy->models; model != NULL; model = model->next)
-            changed++;
+        changed = policy->model_count;
     if (result == 0 && changed > 0) {
         license_matcher_free(policy->matcher);
         policy->matcher = matcher;
@@ -447,6 +485,17 @@ int policy_reassess(struct policy *policy, const struct policy_rules *rules, int
         *ret_changed = changed;
     if (result == 0)
         move_families(policy);
+    return result;
+}
+
+int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
+                    uint32_t *ret_changed, struct error *err)
+{
+    assert(rules->catalogue != NULL);
+    struct error local = {0};
+    (void)pthread_mutex_lock(&policy->models_lock);
+    int result = reassess(policy, rules, now_unix, ret_changed, err == NULL ? &local : err);
+    (void)pthread_mutex_unlock(&policy->models_lock);
     return result;
 }
 

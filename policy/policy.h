@@ -5,7 +5,8 @@
  * let in, and how many they are) and policy_lines.h (how near a threshold is). It knows nothing of
  * HTTP, tokens or tensors: it is given facts about a model and claims about a user, and it answers.
  *
- * Threads: policy_new(), policy_model_add() and policy_start() before the workers start. */
+ * Threads: policy_new() and policy_start() before the workers start. Models may be added later
+ * where policy_config.models_max says how many there will be, else before the first request. */
 #ifndef WEIR_POLICY_POLICY_H
 #define WEIR_POLICY_POLICY_H
 
@@ -58,16 +59,20 @@ struct policy_model_facts {
 /* Recognises and weighs the model; the ledger keeps the verdict and what was acknowledged.
  * ERROR_REFUSED, with conditions and remedies, for a breach that nobody acknowledged: the model
  * must not be served nor its users counted, but *ret is set, so that its assessment can be told.
- * Main thread. */
+ * Any thread; waits for disks. */
 int policy_model_add(struct policy *policy, const struct policy_model_facts *facts,
                      int64_t now_unix, struct policy_model **ret, struct error *err);
+/* The same of a model of which it is not known yet whether it can be served: a breach is kept as
+ * above, and of anything else nothing is, *ret untouched. Any thread. */
+int policy_model_screen(struct policy *policy, const struct policy_model_facts *facts,
+                        int64_t now_unix, struct policy_model **ret, struct error *err);
 /* The newest; valid until policy_free(). Any thread. */
 const struct assessment *policy_model_assessment(const struct policy_model *model);
 /* Weighs all models anew, refused ones too, under new rules or on another day; the files beside the
  * weights are read again. On failure everything stays as it was. A model that comes out as a breach
  * goes on being served, for its users did nothing wrong. ret_changed: how many models are told
  * otherwise than they were, be it a figure in a reason; when it is 0, or on failure, nothing of
- * `rules` is kept, and they need not outlive the call. Main thread. */
+ * `rules` is kept, and they need not outlive the call. Any thread. */
 int policy_reassess(struct policy *policy, const struct policy_rules *rules, int64_t now_unix,
                     uint32_t *ret_changed, struct error *err);
 

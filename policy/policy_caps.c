@@ -59,6 +59,7 @@ static void cap_free(struct enforce_cap *cap)
         return;
     user_cap_free(cap->users);
     ring_free(cap->news);
+    free(cap->name);
     free(cap);
 }
 
@@ -127,11 +128,11 @@ int enforce_cap_find(struct policy *policy, const struct enforce_wish *wish, int
     if (cap == NULL)
         return error_no_memory(err);
     cap->scope = wish->scope;
-    cap->name = of;
+    cap->name = strdup(of);
     cap->users_max = wish->users_max;
     cap->wanted = UINT64_MAX;
     atomic_store(&cap->limit, UINT64_MAX);
-    if (policy->fleet != NULL && (cap->news = ring_new(NEWS_MAX)) == NULL)
+    if (cap->name == NULL || (policy->fleet != NULL && (cap->news = ring_new(NEWS_MAX)) == NULL))
         result = error_no_memory(err);
     if (result == 0)
         result = open_users(policy, cap, calendar_month(calendar_day(now_us)), err);

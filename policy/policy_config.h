@@ -64,6 +64,7 @@ struct policy_config {
     uint32_t clock_skew_ms; /* as near to midnight both days count; at most POLICY_SKEW_MS_MAX */
     uint32_t final_hours;   /* after the end of a day its figures are final; 0: 48 */
     uint32_t worker_count;  /* who admits, for policy_claims.worker; 0: 1 */
+    uint32_t models_max;    /* that may be added; 0: any number, all before the first request */
     const struct policy_webhook *webhooks; /* read at policy_new() */
     uint32_t webhook_count;                /* at most POLICY_WEBHOOKS_MAX */
     struct policy_fleet_config fleet;

@@ -38,6 +38,7 @@ int policy_enforce_open(struct policy *policy, const struct policy_config *confi
         return error_no_memory(err);
     enforce->view = config->enforce_on;
     enforce->cap_open = config->cap_open;
+    (void)pthread_mutex_init(&enforce->lock, NULL); /* cannot fail with these attributes */
     policy->enforce = enforce;
     return 0;
 }
@@ -48,6 +49,7 @@ void policy_enforce_close(struct policy *policy)
         return;
     enforce_caps_free(policy->enforce);
     explicit_bzero(policy->enforce->keys, sizeof policy->enforce->keys);
+    (void)pthread_mutex_destroy(&policy->enforce->lock);
     free(policy->enforce);
     policy->enforce = NULL;
 }
@@ -425,7 +427,7 @@ static void weigh_all(struct policy *policy, int64_t now_us)
     }
 }
 
-uint32_t policy_enforce_turn(struct policy *policy, int64_t now_us)
+static uint32_t turn(struct policy *policy, int64_t now_us)
 {
     struct enforce *enforce = policy->enforce;
     if (!enforce->any)
@@ -441,8 +443,15 @@ uint32_t policy_enforce_turn(struct policy *policy, int64_t now_us)
     return ENFORCE_MONTH_MS;
 }
 
-int policy_enforce_add(struct policy *policy, struct policy_model *model, int64_t now_us,
-                       struct error *err)
+uint32_t policy_enforce_turn(struct policy *policy, int64_t now_us)
+{
+    (void)pthread_mutex_lock(&policy->enforce->lock);
+    uint32_t wait_ms = turn(policy, now_us);
+    (void)pthread_mutex_unlock(&policy->enforce->lock);
+    return wait_ms;
+}
+
+static int add(struct policy *policy, struct policy_model *model, int64_t now_us, struct error *err)
 {
     /* Not calloc(): its counts have cache lines of their own. */
     model->enforced = aligned_alloc(_Alignof(struct enforced), sizeof *model->enforced);
@@ -461,6 +470,15 @@ int policy_enforce_add(struct policy *policy, struct policy_model *model, int64_
     weigh_rules(policy, model, now_us);
     policy->enforce->next_us = 0; /* models before it have to know its cap */
     return publish(policy, model, err);
+}
+
+int policy_enforce_add(struct policy *policy, struct policy_model *model, int64_t now_us,
+                       struct error *err)
+{
+    (void)pthread_mutex_lock(&policy->enforce->lock);
+    int result = add(policy, model, now_us, err);
+    (void)pthread_mutex_unlock(&policy->enforce->lock);
+    return result;
 }
 
 /* -- A request -- */

@@ -3,7 +3,8 @@
  * for), caps (who may come in), states (what the next request is told). Internal to policy*.c.
  *
  * The policy thread weighs figures against rules every few seconds and publishes a state a model;
- * requests read it. */
+ * requests read it. Whoever adds a model does the same for it, so a lock is between the two:
+ * "planner" is who holds it. */
 #ifndef WEIR_POLICY_POLICY_ENFORCE_INNER_H
 #define WEIR_POLICY_POLICY_ENFORCE_INNER_H
 
@@ -48,14 +49,14 @@ struct enforce_cap {
     /* fixed when made */
     struct enforce_cap *next;
     enum line_scope scope;
-    const char *name; /* of model or product; borrowed: a model's facts */
-    uint64_t id;      /* keyed hash of the scope: names files and keys of the store */
+    char *name;  /* of model or product */
+    uint64_t id; /* keyed hash of the scope: names files and keys of the store */
     uint64_t users_max;
     struct user_cap *users;
     struct ring *news; /* hashes of who came in, for other replicas; NULL when alone */
-    /* policy thread */
+    /* planner */
     uint64_t wanted; /* the limit, while plans are made */
-    /* any thread; written by the policy thread */
+    /* any thread; written by the planner */
     _Atomic uint64_t limit, counted;
     _Atomic int64_t full_since_unix; /* 0: there is room */
     _Atomic uint32_t counted_month;  /* whose `counted` is; 0: of none yet */
@@ -84,8 +85,8 @@ struct enforce_stripe {
 struct enforced { /* a model's */
     enum policy_enforce mode;
     uint64_t cap_users;
-    struct enforce_plan *plan;                      /* policy thread */
-    struct enforce_state *states;                   /* policy thread; all that there were */
+    struct enforce_plan *plan;                      /* planner */
+    struct enforce_state *states;                   /* planner; all that there were */
     _Atomic(const struct enforce_state *) state;    /* any thread; NULL: nothing is enforced */
     struct enforce_stripe stripes[ENFORCE_STRIPES]; /* any thread */
 };
@@ -97,7 +98,8 @@ struct enforce {
     uint32_t first_year;
     uint8_t keys[ENFORCE_YEARS][SIPHASH_KEY_BYTES]; /* of caps' hashes, before the first cap */
     bool keyed;
-    /* policy thread, main before it */
+    pthread_mutex_t lock; /* the planner's; taken before ledger_lock */
+    /* planner */
     _Atomic(struct enforce_cap *) caps; /* only ever grows, in front */
     uint32_t cap_count;
     bool any; /* some model asks for more than alerts */
@@ -109,7 +111,8 @@ struct enforce {
 int policy_enforce_open(struct policy *policy, const struct policy_config *config,
                         struct error *err);
 void policy_enforce_close(struct policy *policy);
-/* Main thread: a model that is served. ERROR_IO and its like where its cap finds no room. */
+/* Any thread: a model that is about to be served, and not in the policy's list yet. ERROR_IO and
+ * its like where its cap finds no room. */
 int policy_enforce_add(struct policy *policy, struct policy_model *model, int64_t now_unix_us,
                        struct error *err);
 void policy_enforced_free(struct enforced *enforced); /* NULL is fine */
@@ -141,7 +144,7 @@ int64_t enforce_began(struct policy *policy, const struct enforce_event *event);
 
 struct enforce_wish {
     enum line_scope scope;
-    const char *name;   /* of the model or product; outlives the policy's models */
+    const char *name;   /* of the model or product; borrowed for the call */
     uint64_t users_max; /* what a cap that is made is sized for */
 };
 /* Finds or makes the scope's cap, which takes up the month of now where it was left. */
@@ -151,7 +154,7 @@ int enforce_cap_find(struct policy *policy, const struct enforce_wish *wish, int
  * and a filter may be wrong by. */
 uint64_t enforce_cap_limit(const struct policy *policy, const struct enforce_cap *cap,
                            const struct line *line, bool at_least);
-/* Policy thread: turns months, counts, and hands out tickets where nobody leases them. */
+/* Planner: turns months, counts, and hands out tickets where nobody leases them. */
 void enforce_caps_turn(struct policy *policy, int64_t now_unix_us, bool counts);
 uint64_t enforce_cap_hash(const struct enforce *enforce, uint32_t month, uint64_t user_hash);
 void enforce_caps_free(struct enforce *enforce);

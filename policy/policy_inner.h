@@ -36,7 +36,7 @@ struct weighed { /* an assessment, and those before it */
 };
 
 struct policy_model {
-    struct policy_model *next;
+    _Atomic(struct policy_model *) next;
     uint32_t index; /* from 0, in the order in which they were added */
     struct arena *arena;
     const struct policy_model_facts *facts; /* in the arena */
@@ -44,7 +44,7 @@ struct policy_model {
     struct usage_group *group;              /* of the model, whatever the product */
     struct usage_group *product;            /* NULL where it is part of no named one */
     struct enforced *enforced;              /* NULL where the licence refuses the model */
-    /* main thread */
+    /* under the policy's models_lock */
     struct weighed *newest;
     struct weighed *pending; /* made, and not yet told; NULL outside of policy_reassess() */
     /* any thread */
@@ -59,27 +59,30 @@ struct policy {
     uint8_t requests_key[SIPHASH_KEY_BYTES];
     int64_t clock_skew_us;
     struct usage *usage;
-    struct policy_thread *thread;              /* NULL before policy_start() */
-    _Atomic uint64_t unnamed;                  /* requests that came without an id */
-    struct policy_model *models, **models_end; /* changed by main, before the workers start */
-    uint32_t model_count;                      /* likewise */
-    /* main thread */
-    struct policy_rules rules;
-    struct license_matcher *matcher; /* of the rules' catalogue */
+    struct policy_thread *thread; /* NULL before policy_start() */
+    _Atomic uint64_t unnamed;     /* requests that came without an id */
+    uint32_t models_max;          /* that are ever added; 0: none but before the first request */
+    /* They grow at their end, under the lock; any thread reads them. A model is whole before it is
+     * in the list. */
+    _Atomic(struct policy_model *) models, *models_end;
+    _Atomic uint32_t model_count;
+    pthread_mutex_t models_lock;     /* who weighs models; taken before ledger_lock */
+    struct policy_rules rules;       /* under it */
+    struct license_matcher *matcher; /* likewise: of the rules' catalogue */
     /* under the lock: main records verdicts, the policy thread alerts */
     pthread_mutex_t ledger_lock;
     struct ledger *ledger;
     /* of the rules, for other threads; generation rises when anything is weighed otherwise */
     _Atomic(const struct declaration *) declaration;
     _Atomic uint64_t generation;
-    struct outbox *outbox;          /* the policy thread's, once it runs */
-    struct watch *watch;            /* likewise, but for watch_forecast() */
-    struct delivery *delivery;      /* likewise, but for delivery_counts() */
-    struct policy_fleet *fleet;     /* NULL: alone */
-    struct policy_tickets *tickets; /* the fleet's thread's; NULL: alone */
-    struct enforce *enforce;        /* likewise, but for policy_enforce_admit() */
-    struct usage_group *all;        /* the organisation; NULL before a model is served */
-    struct policy_months *months;   /* the policy thread's; NULL before policy_start() */
+    struct outbox *outbox;             /* the policy thread's, once it runs */
+    struct watch *watch;               /* likewise, but for watch_forecast() */
+    struct delivery *delivery;         /* likewise, but for delivery_counts() */
+    struct policy_fleet *fleet;        /* NULL: alone */
+    struct policy_tickets *tickets;    /* the fleet's thread's; NULL: alone */
+    struct enforce *enforce;           /* enforce.lock says who */
+    _Atomic(struct usage_group *) all; /* the organisation; NULL before a model is served */
+    struct policy_months *months;      /* the policy thread's; NULL before policy_start() */
     struct policy_tokens *tokens;
     int64_t due_us[POLICY_TURNS]; /* the policy thread's */
 };

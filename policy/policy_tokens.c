@@ -131,7 +131,8 @@ static struct table *table_of(struct policy *policy, uint32_t worker)
 {
     struct policy_tokens *tokens = policy->tokens;
     struct table *table = atomic_load_explicit(&tokens->tables[worker], memory_order_relaxed);
-    if (table == NULL && (table = table_new(policy->model_count)) != NULL)
+    uint32_t model_count = policy->models_max != 0 ? policy->models_max : policy->model_count;
+    if (table == NULL && (table = table_new(model_count)) != NULL)
         atomic_store_explicit(&tokens->tables[worker], table, memory_order_release);
     return table;
 }

@@ -171,7 +171,9 @@ void policy_watch_close(struct policy *policy)
 uint32_t policy_watch_turn(void *argument, int64_t now_us)
 {
     struct policy *policy = argument;
-    bool more = watch_turn(policy->watch, atomic_load(&policy->generation), now_us);
+    /* Either only rises: the sum is another one when anything was weighed anew or added. */
+    uint64_t generation = atomic_load(&policy->generation) + policy->model_count;
+    bool more = watch_turn(policy->watch, generation, now_us);
     uint32_t wait_ms = delivery_turn(policy->delivery, now_us);
     return more && wait_ms > CATCH_UP_MS ? CATCH_UP_MS : wait_ms;
 }

@@ -186,6 +186,83 @@ static void breach_is_refused_with_all_that_helps(void **state)
     expect_in(ledger_rows(fixture, EVIDENCE_VERDICT).last, "\"verdict\":\"breach\"");
 }
 
+static int screen(struct fixture *fixture, const char *license, struct policy_model **ret)
+{
+    const struct policy_model_facts facts = {
+        .id = "m", .path = fixture->folder, .chosen_license = license};
+    return policy_model_screen(fixture->policy, &facts, NOW, ret, NULL);
+}
+
+static void screening_keeps_nothing_but_a_breach(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy_model *model = NULL;
+    fixture->declaration.production = DECLARED_YES;
+    assert_int_equal(screen(fixture, "free-1", &model), 0);
+    assert_null(model);
+    assert_null(fixture->policy->models);
+    assert_int_equal(ledger_rows(fixture, NULL).count, 0);
+    assert_int_equal(screen(fixture, "research-1", &model), ERROR_REFUSED);
+    assert_int_equal(policy_model_assessment(model)->verdict, VERDICT_BREACH);
+    assert_int_equal(ledger_rows(fixture, EVIDENCE_VERDICT).count, 1);
+}
+
+#define LATE_MODELS 8u
+
+struct weigher {
+    struct fixture *fixture;
+    struct declaration declarations[2];
+    _Atomic bool stop;
+    uint32_t rounds;
+};
+
+static void *weigh_again_and_again(void *argument)
+{
+    struct weigher *weigher = argument;
+    for (; !atomic_load(&weigher->stop); weigher->rounds++) {
+        const struct policy_rules rules = {.catalogue = weigher->fixture->catalogue,
+                                           .declaration =
+                                               &weigher->declarations[weigher->rounds % 2]};
+        uint32_t changed;
+        if (policy_reassess(weigher->fixture->policy, &rules, NOW, &changed, NULL) != 0)
+            break;
+    }
+    return NULL;
+}
+
+/* While the rules change and users are counted, and the policy thread runs. */
+static void models_come_late_and_are_weighed_like_all_others(void **state)
+{
+    struct fixture *fixture = *state;
+    struct weigher weigher = {.fixture = fixture};
+    struct policy_model *models[LATE_MODELS];
+    char ids[LATE_MODELS][8];
+    pthread_t thread;
+    weigher.declarations[1].distributes_weights = DECLARED_YES;
+    assert_int_equal(policy_start(fixture->policy, NULL, NULL, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, weigh_again_and_again, &weigher), 0);
+    for (uint32_t i = 0; i < LATE_MODELS; i++) {
+        struct policy_decision decision;
+        const struct policy_claims claims = {.user = "ada"};
+        (void)snprintf(ids[i], sizeof ids[i], "late-%u", i);
+        models[i] = add_served(fixture, ids[i], "free-1");
+        policy_admit(fixture->policy, models[i], &claims, NOW * 1000000, &decision);
+        assert_int_equal(decision.verdict, POLICY_GO);
+    }
+    atomic_store(&weigher.stop, true);
+    (void)pthread_join(thread, NULL);
+    policy_stop(fixture->policy);
+    const struct policy_rules rules = {.catalogue = fixture->catalogue,
+                                       .declaration = &weigher.declarations[1]};
+    uint32_t changed;
+    assert_int_equal(policy_reassess(fixture->policy, &rules, NOW, &changed, NULL), 0);
+    for (uint32_t i = 0; i < LATE_MODELS; i++) {
+        assert_int_equal(models[i]->index, i);
+        assert_int_equal(policy_model_assessment(models[i])->verdict, VERDICT_OBLIGATION);
+    }
+    close_policy(fixture); /* before what it was told goes */
+}
+
 static void many_breaches_are_counted_and_the_way_out_is_kept(void **state)
 {
     struct fixture *fixture = *state;
@@ -396,6 +473,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(verdict_is_told_and_written_down_once),
         TEST(breach_is_refused_with_all_that_helps),
+        TEST(screening_keeps_nothing_but_a_breach),
+        TEST(models_come_late_and_are_weighed_like_all_others),
         TEST(many_breaches_are_counted_and_the_way_out_is_kept),
         TEST(acknowledged_breach_is_let_in_and_the_ledger_says_by_whom),
         TEST(several_acknowledgements_are_each_written_once),

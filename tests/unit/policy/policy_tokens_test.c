@@ -28,7 +28,7 @@ struct fixture {
     char folder[SCRATCH_PATH_BYTES];
     struct catalogue *catalogue;
     struct policy *policy;
-    struct policy_model *models[2];
+    struct policy_model *models[3]; /* the last one is added by a test */
 };
 
 static void open_policy(struct fixture *fixture)
@@ -36,7 +36,8 @@ static void open_policy(struct fixture *fixture)
     struct error err = {0};
     const struct policy_config config = {.state_folder = fixture->folder,
                                          .rules = {.catalogue = fixture->catalogue},
-                                         .keep_days = 40};
+                                         .keep_days = 40,
+                                         .models_max = 3};
     fixture->policy = policy_new(&config, &err);
     assert_string_equal(err.text, "");
     for (uint32_t i = 0; i < 2; i++) {
@@ -119,6 +120,28 @@ static struct sum sum_of(struct fixture *fixture, uint32_t month, const char *te
     (void)policy_tokens_read(fixture->policy, month, sum_up, &sum, &err);
     assert_string_equal(err.text, "");
     return sum;
+}
+
+static int add_late(struct fixture *fixture, const char *id, struct policy_model **ret)
+{
+    const struct policy_model_facts facts = {
+        .id = id, .path = fixture->folder, .chosen_license = "free-1", .product = ""};
+    return policy_model_add(fixture->policy, &facts, 0, ret, NULL);
+}
+
+static void a_model_that_comes_late_finds_room_in_every_table(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy_model *none = NULL;
+    add(fixture, 0, "acme", 0, 5); /* the worker's table is there from now on */
+    assert_int_equal(add_late(fixture, "gamma", &fixture->models[2]), 0);
+    add(fixture, 2, "acme", 0, 7);
+    add(fixture, 2, "acme", 1, 8);
+    turns(fixture, noon(NOV_15));
+    assert_int_equal(sum_of(fixture, NOVEMBER, "acme", "gamma").counts.generated, 15);
+    assert_int_equal(sum_of(fixture, NOVEMBER, "acme", "alpha").counts.generated, 5);
+    assert_int_equal(add_late(fixture, "delta", &none), ERROR_BUSY);
+    assert_null(none);
 }
 
 static void workers_and_days_add_up_by_tenant_and_model(void **state)
@@ -336,6 +359,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(counts_since_the_start_need_no_fold, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_model_that_comes_late_finds_room_in_every_table, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(workers_and_days_add_up_by_tenant_and_model, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nothing_is_taken_twice_and_a_stop_takes_the_rest, setup,
