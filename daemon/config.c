@@ -19,6 +19,9 @@
 #define WEBHOOK_NAME_MAX  64u
 #define MINUTE_MS         60000u
 #define SHARE_ONE         1000000u
+#define RETRY_MAX_DEFAULT "5m"
+#define RETRY_MAX_LEAST   1000u
+#define RETRY_MAX_MOST    (24 * 60 * MINUTE_MS)
 #define MIB               (UINT64_C(1) << 20)
 #define TIB               (UINT64_C(1) << 40)
 
@@ -181,6 +184,7 @@ static const char *const level_words[] = {"debug", "info", "warn", "error", NULL
 static const char *const format_words[] = {"logfmt", "json", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
 static const char *const view_words[] = {"lower", "best", "upper", NULL};
+static const char *const failure_words[] = {"exit", "retry", NULL};
 static_assert(POLICY_ENFORCE_ALERT == 0 && POLICY_ENFORCE_REFUSE == 3, "enforce_words likewise");
 static_assert(POLICY_VIEW_LOWER == 0 && POLICY_VIEW_UPPER == 2, "view_words likewise");
 static_assert(FORWARDED_BY_ANY == 0 && FORWARDED_BY_RFC == 2, "header_words likewise");
@@ -294,16 +298,22 @@ struct config *config_new(struct error *err)
     return NULL;
 }
 
+static void release_model(struct config_model *model)
+{
+    free(model->id);
+    free(model->path);
+    free(model->license);
+    free(model->product);
+    free(model->enforce);
+    free(model->cap);
+    free(model->on_failure);
+    free(model->retry_max);
+}
+
 void config_clear_models(struct config *config)
 {
-    for (uint32_t i = 0; i < config->model_count; i++) {
-        free(config->models[i].id);
-        free(config->models[i].path);
-        free(config->models[i].license);
-        free(config->models[i].product);
-        free(config->models[i].enforce);
-        free(config->models[i].cap);
-    }
+    for (uint32_t i = 0; i < config->model_count; i++)
+        release_model(&config->models[i]);
     free(config->models);
     config->models = NULL;
     config->model_count = 0;
@@ -379,6 +389,29 @@ static int read_enforcement(struct config_model *model, struct error *err)
     return 0;
 }
 
+/* What "on_failure" and "retry_max" say; both may be left out. */
+static int read_retries(struct config_model *model, struct error *err)
+{
+    static const struct config_key longest = {.kind = CONFIG_DURATION,
+                                              .offset = offsetof(struct config_model, retry_max_ms),
+                                              .least = RETRY_MAX_LEAST,
+                                              .most = RETRY_MAX_MOST};
+    int choice = 0;
+    if (model->on_failure[0] != '\0' &&
+        read_choice(model->on_failure, failure_words, &choice, err) != 0)
+        return error_wrap(err, "on_failure");
+    model->retries = choice == 1;
+    if (model->retry_max[0] != '\0' && !model->retries)
+        return error_set(err, ERROR_INVALID, "retry_max: needs 'on_failure: retry' beside it");
+    const char *text = model->retry_max[0] == '\0' ? RETRY_MAX_DEFAULT : model->retry_max;
+    return config_value_set(model, &longest, text, err) == 0 ? 0 : error_wrap(err, "retry_max");
+}
+
+static char *copy_text(const char *text)
+{
+    return strdup(text == NULL ? "" : text);
+}
+
 int config_add_model(struct config *config, const struct config_model *model, struct error *err)
 {
     if (model->path[0] == '\0' || model->path[strlen(model->path) - 1] == '/')
@@ -397,12 +430,17 @@ int config_add_model(struct config *config, const struct config_model *model, st
                                 .path = strdup(model->path),
                                 .license = strdup(model->license),
                                 .product = strdup(model->product),
-                                .enforce = strdup(model->enforce == NULL ? "" : model->enforce),
-                                .cap = strdup(model->cap == NULL ? "" : model->cap)};
+                                .enforce = copy_text(model->enforce),
+                                .cap = copy_text(model->cap),
+                                .on_failure = copy_text(model->on_failure),
+                                .retry_max = copy_text(model->retry_max)};
     int result = copy.id == NULL || copy.path == NULL || copy.license == NULL ||
-                         copy.product == NULL || copy.enforce == NULL || copy.cap == NULL
+                         copy.product == NULL || copy.enforce == NULL || copy.cap == NULL ||
+                         copy.on_failure == NULL || copy.retry_max == NULL
                      ? error_no_memory(err)
                      : read_enforcement(&copy, err);
+    if (result == 0)
+        result = read_retries(&copy, err);
     for (uint32_t i = 0; result == 0 && i < config->model_count; i++)
         if (strcmp(config->models[i].id, copy.id) == 0)
             result = error_set(err, ERROR_INVALID,
@@ -417,12 +455,7 @@ int config_add_model(struct config *config, const struct config_model *model, st
         }
         result = error_no_memory(err);
     }
-    free(copy.id);
-    free(copy.path);
-    free(copy.license);
-    free(copy.product);
-    free(copy.enforce);
-    free(copy.cap);
+    release_model(&copy);
     return result;
 }
 

@@ -30,16 +30,19 @@
 #define CONFIG_LISTENERS_MAX  32u
 
 struct config_model {
-    char *id;      /* as clients name it; default: from the file's name */
-    char *path;    /* of the GGUF */
-    char *license; /* a licence's id, said by the operator; "" to find it out */
-    char *product; /* that uses it; "" where it has no name */
-    char *enforce; /* as written; "" for users.enforce */
-    char *cap;     /* likewise; "" for the licence's own lines */
-    /* from these two, by config_add_model() */
+    char *id;                     /* as clients name it; default: from the file's name */
+    char *path;                   /* of the GGUF */
+    char *license;                /* a licence's id, said by the operator; "" to find it out */
+    char *product;                /* that uses it; "" where it has no name */
+    char *enforce;                /* as written; "" for users.enforce */
+    char *cap;                    /* likewise; "" for the licence's own lines */
+    char *on_failure, *retry_max; /* likewise; "" for exit, and for five minutes */
+    /* from these four, by config_add_model() */
     bool has_enforcement;
     enum policy_enforce enforcement;
     uint64_t cap_users;
+    bool retries;          /* a load that fails is tried again, and ends nothing */
+    uint32_t retry_max_ms; /* between two tries */
 };
 
 struct config_webhook {

@@ -77,7 +77,8 @@ static bool same_models(const struct config *a, const struct config *b)
         if (strcmp(left->id, right->id) != 0 || strcmp(left->path, right->path) != 0 ||
             strcmp(left->license, right->license) != 0 ||
             strcmp(left->product, right->product) != 0 ||
-            strcmp(left->enforce, right->enforce) != 0 || strcmp(left->cap, right->cap) != 0)
+            strcmp(left->enforce, right->enforce) != 0 || strcmp(left->cap, right->cap) != 0 ||
+            left->retries != right->retries || left->retry_max_ms != right->retry_max_ms)
             return false;
     }
     return true;

@@ -51,7 +51,7 @@ struct raw {
 
 struct schema {
     cyaml_schema_field_t fields[CONFIG_SECTIONS_MAX][CONFIG_KEYS_MAX];
-    cyaml_schema_field_t model_fields[7], api_key_fields[3], webhook_fields[4];
+    cyaml_schema_field_t model_fields[9], api_key_fields[3], webhook_fields[4];
     cyaml_schema_field_t admin_key_fields[3];
     cyaml_schema_field_t tenant_fields[2 + CONFIG_TENANT_KEYS_MAX + 1];
     cyaml_schema_field_t listener_fields[CONFIG_LISTENER_KEYS + 1];
@@ -230,6 +230,10 @@ static void schema_fill(struct schema *schema)
         text_field("enforce", offsetof(struct config_model, enforce), CYAML_FLAG_OPTIONAL);
     schema->model_fields[5] =
         text_field("cap", offsetof(struct config_model, cap), CYAML_FLAG_OPTIONAL);
+    schema->model_fields[6] =
+        text_field("on_failure", offsetof(struct config_model, on_failure), CYAML_FLAG_OPTIONAL);
+    schema->model_fields[7] =
+        text_field("retry_max", offsetof(struct config_model, retry_max), CYAML_FLAG_OPTIONAL);
     schema->model = entry_value(schema->model_fields, sizeof(struct config_model));
     schema->fields[0][used[0]++] =
         list_field("models", offsetof(struct raw, models), offsetof(struct raw, model_count),

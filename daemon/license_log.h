@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* license_log.h -- an assessment in the log: a line a model, a line a condition that asks
- * something. Main thread. */
+ * something. Any thread. */
 #ifndef WEIR_DAEMON_LICENSE_LOG_H
 #define WEIR_DAEMON_LICENSE_LOG_H
 

@@ -17,8 +17,8 @@
 #define LOAD_LEAST_US   60000000u
 #define LOAD_BYTES_A_US 10u /* 10 MB a second: a slow disk over a slow network */
 
-/* RFC 8288. The id is one segment of the path: all but what is unreserved there is escaped. */
-static char *make_license_link(const char *id)
+/* The id is one segment of the path: all but what is unreserved there is escaped. */
+char *load_license_link(const char *id)
 {
     static const char unreserved[] = "-._~";
     struct text link;
@@ -38,50 +38,77 @@ static char *make_license_link(const char *id)
     return bytes;
 }
 
-/* What the file says of itself goes to the policy. */
-static int add_to_policy(struct server *server, const struct config_model *model, int64_t now_unix,
-                         struct policy_model **ret, struct error *err)
+/* -- Licence -- */
+
+/* What the file says of itself, and what we were told of it. */
+static int read_facts(const struct server *server, const struct config_model *model,
+                      const struct gguf *gguf, struct model_facts *ret, struct error *err)
+{
+    int result = model_facts_init(ret, gguf, err);
+    if (result != 0)
+        return result;
+    ret->facts.id = model->id;
+    ret->facts.path = model->path;
+    ret->facts.chosen_license = model->license;
+    ret->facts.product = model->product;
+    ret->facts.enforce = model->has_enforcement ? model->enforcement : server->config->enforce;
+    ret->facts.cap_users = model->cap_users;
+    return 0;
+}
+
+static void become(struct served_model *served, enum model_state state)
+{
+    atomic_store_explicit(&served->state, state, memory_order_release);
+}
+
+/* policy NULL: it was something else than a licence that refused. */
+static int refuse(struct server *server, struct served_model *served, struct policy_model *policy,
+                  struct error *err)
+{
+    if (policy == NULL)
+        return error_wrap(err, "model '%s'", served->id);
+    served->policy = policy;
+    become(served, MODEL_REFUSED);
+    license_log_refusal(server->log, policy_model_assessment(policy), err->text);
+    return ERROR_REFUSED;
+}
+
+int load_screen(struct server *server, struct served_model *served, int64_t now_unix,
+                struct error *err)
 {
     struct model_facts facts;
-    struct gguf *gguf = gguf_open(model->path, err); /* maps the file, and reads its header */
+    struct policy_model *policy = NULL;
+    struct gguf *gguf = gguf_open(served->config->path, err); /* maps the file, reads its header */
     if (gguf == NULL)
-        return err->code;
-    int result = model_facts_init(&facts, gguf, err);
+        return error_wrap(err, "model '%s'", served->id);
+    int result = read_facts(server, served->config, gguf, &facts, err);
     if (result == 0) {
-        facts.facts.id = model->id;
-        facts.facts.path = model->path;
-        facts.facts.chosen_license = model->license;
-        facts.facts.product = model->product;
-        facts.facts.enforce = model->has_enforcement ? model->enforcement : server->config->enforce;
-        facts.facts.cap_users = model->cap_users;
-        result = policy_model_add(server->policy, &facts.facts, now_unix, ret, err);
+        result = policy_model_screen(server->policy, &facts.facts, now_unix, &policy, err);
         model_facts_destroy(&facts);
     }
     gguf_close(gguf);
-    return result;
+    return result == 0 ? 0 : refuse(server, served, policy, err);
 }
 
-int load_license(struct server *server, const struct config_model *model, int64_t now_unix,
-                 struct error *err)
+/* Of the file that was loaded, which may be another than the one that was screened. */
+static int weigh(struct server *server, struct served_model *served, struct error *err)
 {
+    struct model_facts facts;
     struct policy_model *policy = NULL;
-    int result = add_to_policy(server, model, now_unix, &policy, err);
-    if (result == ERROR_REFUSED && policy != NULL) {
-        server->refused[server->refused_count++] =
-            (struct refused_model){.id = model->id, .policy = policy};
-        license_log_refusal(server->log, policy_model_assessment(policy), err->text);
-        return result;
+    int result = read_facts(server, served->config, model_file(served->model), &facts, err);
+    if (result == 0) {
+        result =
+            policy_model_add(server->policy, &facts.facts, clock_unix_us() / 1000000, &policy, err);
+        model_facts_destroy(&facts);
     }
     if (result != 0)
-        return error_wrap(err, "model '%s'", model->id);
-    char *link = make_license_link(model->id);
-    if (link == NULL)
-        return error_no_memory(err);
-    server->models[server->model_count++] = (struct served_model){
-        .id = model->id, .config = model, .policy = policy, .license_link = link};
+        return refuse(server, served, policy, err);
+    served->policy = policy;
     license_log(server->log, policy_model_assessment(policy));
     return 0;
 }
+
+/* -- Weights, memory, engine -- */
 
 static void on_engine_events(void *wake_argument, uint32_t worker)
 {
@@ -89,8 +116,7 @@ static void on_engine_events(void *wake_argument, uint32_t worker)
     worker_ring(&server->workers[worker]);
 }
 
-static int start_engine(struct server *server, struct served_model *served, uint32_t index,
-                        struct error *err)
+static int start_engine(struct server *server, struct served_model *served, struct error *err)
 {
     const struct config *config = server->config;
     uint64_t available = memory_available(), file = gguf_file_bytes(model_file(served->model));
@@ -101,7 +127,7 @@ static int start_engine(struct server *server, struct served_model *served, uint
         .max_sequences = config->max_sequences,
         .kv_memory_bytes = config->kv_memory_bytes,
         .available_bytes = available > file ? available - file : available,
-        .models_to_come = server->model_count - index,
+        .models_to_come = server_count_models(server, MODEL_ABSENT),
     };
     struct kv_plan plan;
     int result = kv_plan(&request, &plan, err);
@@ -114,7 +140,7 @@ static int start_engine(struct server *server, struct served_model *served, uint
                   LOG_STRING("remedy", "set engine.kv_memory or engine.context"));
     const struct engine_config engine = {
         .model = served->model,
-        .number = index,
+        .number = (uint32_t)(served - server->models),
         .workers = server->worker_count,
         .kv_memory_bytes = plan.bytes,
         .context = plan.context,
@@ -159,28 +185,54 @@ uint64_t load_needs_us(const struct served_model *served)
     return LOAD_LEAST_US + bytes / LOAD_BYTES_A_US;
 }
 
-int load_model(struct server *server, uint32_t index, struct error *err)
+/* Who waits for memory is not to take it from those who are served: their weights would be dropped
+ * and read again at every step, or the kernel would end the process. */
+static int check_memory(const struct config_model *model, uint64_t file_bytes, struct error *err)
+{
+    uint64_t available = memory_available();
+    if (!model->retries || available == 0 || file_bytes <= available)
+        return 0;
+    return error_set(err, ERROR_NO_MEMORY, "its weights take %llu MiB, and %llu MiB are free",
+                     (unsigned long long)(file_bytes >> 20), (unsigned long long)(available >> 20));
+}
+
+static int load_weights(struct server *server, struct served_model *served, struct error *err)
 {
     const struct config *config = server->config;
-    struct served_model *served = &server->models[index];
     const struct config_model *model = served->config;
-    uint64_t started_us = clock_monotonic_us();
     struct stat status;
-    if (stat(model->path, &status) != 0) {
-        error_set_errno(err, errno, "%s", model->path);
-        return error_wrap(err, "model '%s'", model->id);
-    }
+    if (stat(model->path, &status) != 0)
+        return error_set_errno(err, errno, "%s", model->path);
+    int result = check_memory(model, (uint64_t)status.st_size, err);
+    if (result != 0)
+        return result;
     served->created_unix = (int64_t)status.st_mtim.tv_sec;
     const struct backend_config backend = {.device = config->device, .threads = config->threads};
     served->backend = backend_open(&backend, err);
     if (served->backend == NULL)
         return error_wrap(err, "engine.device '%s'", config->device);
-    served->model = model_load(model->path, served->backend, err);
-    if (served->model == NULL)
-        return error_wrap(err, "model '%s'", model->id);
-    if (start_engine(server, served, index, err) != 0)
-        return error_wrap(err, "model '%s'", model->id);
+    served->model = model_load_unless(model->path, served->backend, &server->loads_end, err);
+    return served->model == NULL ? err->code : start_engine(server, served, err);
+}
+
+int load_model(struct server *server, struct served_model *served, struct error *err)
+{
+    uint64_t started_us = clock_monotonic_us();
+    int result = load_weights(server, served, err);
+    if (result != 0)
+        (void)error_wrap(err, "model '%s'", served->id);
+    if (result == 0 && atomic_load(&server->loads_end))
+        result = error_set(err, ERROR_CLOSED, "model '%s': weir stops", served->id);
+    if (result == 0)
+        result = weigh(server, served, err);
+    if (result != 0) {
+        if (served->engine != NULL)
+            engine_stop(served->engine);
+        unload_model(served);
+        return result;
+    }
     log_loaded(server, served, started_us);
+    become(served, MODEL_SERVED);
     return 0;
 }
 
@@ -189,9 +241,7 @@ void unload_model(struct served_model *served)
     engine_free(served->engine);
     model_free(served->model);
     backend_close(served->backend);
-    free(served->license_link);
     served->engine = NULL;
     served->model = NULL;
     served->backend = NULL;
-    served->license_link = NULL;
 }

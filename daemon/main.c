@@ -20,6 +20,7 @@
 #include "daemon/server.h"
 #include "daemon/state_dump.h"
 #include "daemon/tls_keeper.h"
+#include "daemon/watch.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -100,7 +101,9 @@ static void append_shell_word(struct text *out, const char *word)
 static void greet(const struct server *server)
 {
     struct text options, body, out;
-    const struct served_model *served = &server->models[0];
+    const struct served_model *served = server_first_model(server);
+    if (served == NULL)
+        return; /* there is nothing that would work */
     bool chat = model_chat_template(served->model) != NULL;
     text_init(&options);
     text_init(&body);
@@ -149,6 +152,7 @@ static void take_up_again(struct server *server, int64_t now_unix)
 {
     notify_reloading(server->notify, clock_monotonic_us());
     reload(server, now_unix);
+    server_load_again(server);
     access_log_reopen(server->access_log);
     notify_ready(server->notify);
 }
@@ -229,10 +233,12 @@ static bool drain(struct server *server, struct log *log, const sigset_t *open_m
                                     : stop_signals > 1 ? "interrupted"
                                                        : "timeout"),
               LOG_U64("took_ms", (clock_monotonic_us() - started_us) / 1000));
-    if (idle || server_cut(server))
+    bool stopped = idle || server_cut(server);
+    if (server_end_loads(server) && stopped)
         return true;
     log_event(log, LOG_LEVEL_ERROR, "stop_forced",
-              LOG_STRING("reason", "an engine's step does not end"));
+              LOG_STRING("reason", stopped ? "a model's load does not end"
+                                           : "an engine's step does not end"));
     return false;
 }
 
@@ -255,8 +261,10 @@ static int serve(struct config *config, struct log *log)
     doors_log(server->doors, log);
     log_event(log, LOG_LEVEL_INFO, "ready", LOG_STRING("listen", config->listen),
               LOG_U64("port", server->port), LOG_U64("workers", server->worker_count),
+              LOG_U64("models_served", server_count_models(server, MODEL_SERVED)),
               LOG_U64("start_ms", (clock_monotonic_us() - started_us) / 1000));
     notify_ready(server->notify);
+    watch_tell_status(server, clock_monotonic_us());
     greet(server);
     wait_for_stop(server, &open_mask);
     if (!drain(server, log, &open_mask)) {

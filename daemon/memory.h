@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.h -- how much memory there is, and how much of it the KV cache gets. Main thread, but
- * memory_read() any. */
+/* memory.h -- how much memory there is, and how much of it the KV cache gets. Any thread. */
 #ifndef WEIR_DAEMON_MEMORY_H
 #define WEIR_DAEMON_MEMORY_H
 

@@ -74,5 +74,5 @@ void render_bounds(const struct scrape *scrape, struct text *out)
                   "Until the first token of a request that came now, in the last class.");
     for (uint32_t i = 0; i < scrape->model_count; i++)
         render_sample(out, "weir_estimated_wait_seconds", text_string(&scrape->models[i].model),
-                      (double)engine_wait_us(server->models[i].engine, INT32_MAX) / 1e6);
+                      (double)engine_wait_us(scrape->models[i].served->engine, INT32_MAX) / 1e6);
 }

@@ -15,7 +15,7 @@ static void render_caps(const struct scrape *scrape, const char *name, const cha
     render_family(out, name, "gauge", help);
     for (uint32_t i = 0; i < scrape->model_count; i++) {
         struct policy_enforcement enforcement;
-        policy_enforcement(scrape->server->models[i].policy, &enforcement);
+        policy_enforcement(scrape->models[i].served->policy, &enforcement);
         for (uint32_t c = 0; c < enforcement.cap_count; c++) {
             char label[LABEL_BYTES];
             (void)snprintf(label, sizeof label, "scope=\"%s\"", enforcement.caps[c].scope);
@@ -47,7 +47,7 @@ void render_enforcement(const struct scrape *scrape, struct text *out)
         "Requests by what was decided at thresholds, where more than alerts is asked for.");
     for (uint32_t i = 0; i < scrape->model_count; i++) {
         struct policy_enforcement enforcement;
-        policy_enforcement(scrape->server->models[i].policy, &enforcement);
+        policy_enforcement(scrape->models[i].served->policy, &enforcement);
         for (uint32_t o = 0; o < POLICY_OUTCOME_COUNT && enforcement.mode != POLICY_ENFORCE_ALERT;
              o++)
             text_append_format(out, "weir_enforcement_decisions_total{%s,decision=\"%s\"} %llu\n",

@@ -87,9 +87,8 @@ static void render_all(const struct server *server, struct text *out,
                        void (*render)(const struct assessment *assessment, struct text *out))
 {
     for (uint32_t i = 0; i < server->model_count; i++)
-        render(policy_model_assessment(server->models[i].policy), out);
-    for (uint32_t i = 0; i < server->refused_count; i++)
-        render(policy_model_assessment(server->refused[i].policy), out);
+        if (server_model_state(&server->models[i]) != MODEL_ABSENT)
+            render(policy_model_assessment(server->models[i].policy), out);
 }
 
 /* -- How near -- */
@@ -143,23 +142,25 @@ static void render_crossing(const struct near *near, struct text *out)
     }
 }
 
-void render_near(const struct server *server, int64_t now_unix_us, struct text *out)
+void render_near(const struct scrape *scrape, int64_t now_unix_us, struct text *out)
 {
+    const struct server *server = scrape->server;
     struct policy_messages messages;
-    struct near *near = calloc(server->model_count == 0 ? 1 : server->model_count, sizeof *near);
-    for (uint32_t i = 0; near != NULL && i < server->model_count; i++) {
-        near[i].assessment = policy_model_assessment(server->models[i].policy);
-        near[i].count = policy_lines(server->policy, server->models[i].policy, now_unix_us,
-                                     near[i].lines, LINES_MODEL_MAX);
+    struct near *near = calloc(scrape->model_count == 0 ? 1 : scrape->model_count, sizeof *near);
+    for (uint32_t i = 0; near != NULL && i < scrape->model_count; i++) {
+        struct policy_model *model = scrape->models[i].served->policy;
+        near[i].assessment = policy_model_assessment(model);
+        near[i].count =
+            policy_lines(server->policy, model, now_unix_us, near[i].lines, LINES_MODEL_MAX);
     }
     render_family(
         out, "weir_license_headroom_ratio", "gauge",
         "What is left of a user threshold above the upper bound of users; below 0: over.");
-    for (uint32_t i = 0; near != NULL && i < server->model_count; i++)
+    for (uint32_t i = 0; near != NULL && i < scrape->model_count; i++)
         render_headroom(&near[i], out);
     render_family(out, "weir_license_crossing_days", "gauge",
                   "Days until a user threshold is crossed, as of the last day that is over.");
-    for (uint32_t i = 0; near != NULL && i < server->model_count; i++)
+    for (uint32_t i = 0; near != NULL && i < scrape->model_count; i++)
         render_crossing(&near[i], out);
     free(near);
     policy_messages(server->policy, &messages);

@@ -42,6 +42,31 @@ static void render_profiles(const struct server *server, struct text *out)
                        (unsigned long long)stats.lost);
 }
 
+/* Those that are refused are told by weir_license_verdict. */
+static void render_loads(const struct server *server, struct text *out)
+{
+    struct text label;
+    render_family(out, "weir_model_loaded", "gauge",
+                  "1 for a configured model that is served, 0 for one that did not load yet.");
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        enum model_state state = server_model_state(&server->models[i]);
+        text_init(&label);
+        render_label(&label, "model", server->models[i].id);
+        if (state != MODEL_REFUSED)
+            render_sample(out, "weir_model_loaded", text_string(&label), state == MODEL_SERVED);
+        text_destroy(&label);
+    }
+    render_family(out, "weir_model_load_failures_total", "counter",
+                  "Times that a model was tried and did not load.");
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        text_init(&label);
+        render_label(&label, "model", server->models[i].id);
+        render_sample(out, "weir_model_load_failures_total", text_string(&label),
+                      (double)atomic_load(&server->models[i].load_failures));
+        text_destroy(&label);
+    }
+}
+
 void render_life(const struct scrape *scrape, struct text *out)
 {
     const struct server *server = scrape->server;
@@ -49,13 +74,15 @@ void render_life(const struct scrape *scrape, struct text *out)
     render_family(out, "weir_engine_stalled", "gauge",
                   "1 while an engine with something to do has not moved for server.stall_timeout.");
     for (uint32_t i = 0; i < scrape->model_count; i++)
-        render_sample(out, "weir_engine_stalled", text_string(&scrape->models[i].model),
-                      atomic_load_explicit(&server->models[i].stalled, memory_order_relaxed));
+        render_sample(
+            out, "weir_engine_stalled", text_string(&scrape->models[i].model),
+            atomic_load_explicit(&scrape->models[i].served->stalled, memory_order_relaxed));
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         stalled += atomic_load_explicit(&server->workers[i].stalled, memory_order_relaxed);
     render_family(out, "weir_workers_stalled", "gauge",
                   "Network threads whose loop has not turned for server.stall_timeout.");
     text_append_format(out, "weir_workers_stalled %u\n", stalled);
+    render_loads(server, out);
     render_reloads(scrape->metrics, out);
     render_profiles(server, out);
 }

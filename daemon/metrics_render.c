@@ -47,11 +47,14 @@ static struct scrape *scrape_new(const struct metrics *metrics, const struct ser
     scrape->metrics = metrics;
     scrape->server = server;
     scrape->now_us = clock_monotonic_us();
-    scrape->model_count = server->model_count; /* those refused have no engine and no users */
     bool failed = false;
-    for (uint32_t i = 0; i < scrape->model_count; i++) {
-        struct scrape_model *model = &scrape->models[i];
-        const struct served_model *served = &server->models[i];
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        const struct served_model *served = server_model(server, i);
+        if (served == NULL)
+            continue; /* refused or absent: it has no engine and no users */
+        struct scrape_model *model = &scrape->models[scrape->model_count++];
+        model->served = served;
+        model->metrics = &metrics->models[i];
         engine_stats(served->engine, &model->engine);
         policy_usage(server->policy, served->policy, clock_unix_us(), &model->usage);
         render_label(&model->labels, "model_name", served->id);
@@ -249,17 +252,17 @@ static void render_requests(const struct scrape *scrape, struct text *out)
     for (uint32_t i = 0; i < scrape->model_count; i++)
         for (uint32_t r = FINISH_STOP; r < FINISH_REASONS; r++)
             render_labelled(out, &scrape->models[i], "vllm:request_success_total", reasons[r],
-                            (double)scrape->metrics->models[i].finished[r]);
+                            (double)scrape->models[i].metrics->finished[r]);
     for (uint32_t h = 0; h < HISTOGRAM_COUNT; h++) {
         const struct histogram_family *family = &histogram_families[h];
         render_family(out, family->name, "histogram", family->help);
         for (uint32_t i = 0; i < scrape->model_count; i++) {
             struct histogram_shape shape = *family->shape;
-            uint32_t context = engine_context(scrape->server->models[i].engine);
+            uint32_t context = engine_context(scrape->models[i].served->engine);
             while (family->up_to_context && shape.count > 1 &&
                    shape.bounds[shape.count - 1] > context)
                 shape.count--;
-            histogram_render(&scrape->metrics->models[i].histograms[h], &shape, family->name,
+            histogram_render(&scrape->models[i].metrics->histograms[h], &shape, family->name,
                              text_string(&scrape->models[i].labels), out);
         }
     }
@@ -362,8 +365,8 @@ static void render_network(const struct scrape *scrape, struct text *out)
         {"weir_forwarded_errors_total", "counter",
          "Requests of trusted proxies whose word on the client was malformed or contradicted.",
          all.forwarded_errors},
-        {"weir_ready", "gauge", "1 while new requests are taken.",
-         atomic_load(&scrape->server->ready)},
+        {"weir_ready", "gauge", "1 while new requests are taken, and there is a model for them.",
+         server_is_ready(scrape->server)},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         render_family(out, rows[i].name, rows[i].type, rows[i].help);
@@ -388,7 +391,7 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     render_requests(scrape, out);
     render_users(scrape, out);
     render_licenses(server, out);
-    render_near(server, clock_unix_us(), out);
+    render_near(scrape, clock_unix_us(), out);
     render_enforcement(scrape, out);
     render_life(scrape, out);
     render_network(scrape, out);

@@ -72,6 +72,8 @@ struct metrics {
 
 /* What one exposition is made from. */
 struct scrape_model {
+    const struct served_model *served;   /* borrowed: the server */
+    const struct model_metrics *metrics; /* borrowed */
     struct engine_stats engine;
     struct policy_usage usage;
     struct text labels; /* model_name="...",engine="0" */
@@ -81,7 +83,7 @@ struct scrape {
     const struct metrics *metrics; /* borrowed */
     const struct server *server;   /* borrowed */
     uint64_t now_us;
-    uint32_t model_count;
+    uint32_t model_count; /* that were served when it began */
     struct scrape_model models[];
 };
 
@@ -89,10 +91,8 @@ struct scrape {
 void render_family(struct text *out, const char *name, const char *type, const char *help);
 /* name="value", with the three escapes of the text format. */
 void render_label(struct text *out, const char *name, const char *value);
-/* weir_license_*, of all models that are configured. */
+/* weir_license_*, of all models whose licence was read. */
 void render_licenses(const struct server *server, struct text *out);
-/* weir_license_headroom_ratio and its like, of models that are served. */
-void render_near(const struct server *server, int64_t now_unix_us, struct text *out);
 /* weir_fleet_*, and how old the view of all is. */
 void render_fleet(const struct server *server, struct text *out);
 /* Tokens and requests by tenant. */
@@ -111,6 +111,8 @@ void render_sample(struct text *out, const char *name, const char *labels, doubl
 /* name{labels,key="value"} value */
 void render_labelled(struct text *out, const struct scrape_model *model, const char *name,
                      const char *key_value, double value);
+/* weir_license_headroom_ratio and its like. */
+void render_near(const struct scrape *scrape, int64_t now_unix_us, struct text *out);
 /* How many people are served. */
 void render_users(const struct scrape *scrape, struct text *out);
 

@@ -39,8 +39,8 @@ static void on_tokens(void *argument, const struct token_row *row)
     struct sums *sums = argument;
     uint32_t tenant = tenant_names_number(sums->names, row->tenant);
     uint32_t model = model_of(sums->server, row->model);
-    if (model == sums->server->model_count)
-        return; /* refused, and so without any */
+    if (model == sums->server->model_count || server_model(sums->server, model) == NULL)
+        return; /* not served, and so without any */
     struct token_counts *counts = &sums->counts[(size_t)tenant * sums->server->model_count + model];
     counts->requests += row->counts.requests;
     counts->prompt += row->counts.prompt;

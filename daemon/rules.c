@@ -64,18 +64,25 @@ const struct policy_rules *rules_for_policy(const struct rules *rules)
 
 /* -- Weighing -- */
 
-/* Served models, then refused ones. */
+/* NULL while it is absent: nobody has read its licence. */
 static const struct assessment *assessment_at(const struct server *server, uint32_t index)
 {
-    return index < server->model_count
-               ? policy_model_assessment(server->models[index].policy)
-               : policy_model_assessment(server->refused[index - server->model_count].policy);
+    const struct served_model *model = &server->models[index];
+    return server_model_state(model) == MODEL_ABSENT ? NULL
+                                                     : policy_model_assessment(model->policy);
+}
+
+static void log_change(const struct server *server, uint32_t index, const struct assessment *before)
+{
+    const struct assessment *after = assessment_at(server, index);
+    if (before != NULL && after != before) /* one that came meanwhile was told by who loaded it */
+        license_log_change(server->log, before, after, server_model(server, index) != NULL);
 }
 
 static int weigh(struct server *server, const struct policy_rules *rules, int64_t now_unix,
                  uint32_t *ret_changed, struct error *err)
 {
-    uint32_t count = server->model_count + server->refused_count;
+    uint32_t count = server->model_count;
     const struct assessment **before = calloc(count, sizeof *before);
     if (before == NULL)
         return error_no_memory(err);
@@ -83,9 +90,7 @@ static int weigh(struct server *server, const struct policy_rules *rules, int64_
         before[i] = assessment_at(server, i);
     int result = policy_reassess(server->policy, rules, now_unix, ret_changed, err);
     for (uint32_t i = 0; result == 0 && i < count; i++)
-        if (assessment_at(server, i) != before[i])
-            license_log_change(server->log, before[i], assessment_at(server, i),
-                               i < server->model_count);
+        log_change(server, i, before[i]);
     free(before);
     return result;
 }

@@ -6,11 +6,12 @@
  *     licences      of all models, by the headers of their files: what is refused costs no memory
  *     models        weights and engine of those that are left; one after another, each logged
  *     workers       loops, listeners, apis: they read everything above
+ *     loader        for models that did not load and may be tried again
  *
- * server_stop() takes a server of any age, so that every failure of server_start() ends there:
- * workers break their exchanges (which cancels generations), engines abort and leave the last
- * events, apis take those, and only then go policy, its rules and models, which all have pointed
- * into. */
+ * server_stop() takes a server of any age, so that every failure of server_start() ends there: the
+ * loader ends, workers break their exchanges (which cancels generations), engines abort and leave
+ * the last events, apis take those, and only then go policy, its rules and models, which all have
+ * pointed into. */
 #include "daemon/server.h"
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #include "daemon/doors.h"
 #include "daemon/http/address_table.h"
 #include "daemon/load.h"
+#include "daemon/loader.h"
 #include "daemon/memory.h"
 #include "daemon/notify.h"
 #include "daemon/profile/profiler.h"
@@ -98,6 +100,7 @@ static int open_policy(struct server *server, struct error *err)
         .keep_days = server->config->keep_days,
         .final_hours = server->config->final_hours,
         .worker_count = server->worker_count,
+        .models_max = server->config->model_count,
         .enforce_on = server->config->enforce_on,
         .cap_open = server->config->cap_open,
         .fleet = {.redis = server->config->fleet_redis,
@@ -175,29 +178,103 @@ static int start_workers(struct server *server, struct error *err)
         if (result != 0)
             return result;
     }
+    return loader_run(server->loader, err);
+}
+
+/* -- Models -- */
+
+/* One that may be tried again is; any other ends the start. */
+static int model_failed(struct server *server, struct served_model *served, const struct error *why,
+                        struct error *err)
+{
+    if (!served->config->retries)
+        return error_set(err, why->code, "%s", why->text);
+    loader_failed(server->loader, served, why);
     return 0;
 }
 
+/* first: why the first that was refused was. */
+static int screen_models(struct server *server, struct error *first, struct error *err)
+{
+    int64_t now_unix = clock_unix_us() / 1000000;
+    int result = 0;
+    server->weighed_month = month_of_unix(now_unix);
+    for (uint32_t i = 0; i < server->model_count && result == 0; i++) {
+        struct error why = {0};
+        struct served_model *served = &server->models[i];
+        if (load_screen(server, served, now_unix, &why) == 0)
+            continue;
+        if (server_model_state(served) == MODEL_ABSENT)
+            result = model_failed(server, served, &why, err);
+        else if (first->code == 0)
+            *first = why;
+    }
+    return result;
+}
+
+static int load_models(struct server *server, struct error *first, struct error *err)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < server->model_count && result == 0; i++) {
+        struct error why = {0};
+        struct served_model *served = &server->models[i];
+        if (server_model_state(served) != MODEL_ABSENT || atomic_load(&served->load_failures) > 0)
+            continue;
+        notify_status(server->notify, "loading model %u of %u: %s", i + 1, server->model_count,
+                      served->id);
+        notify_needs(server->notify, load_needs_us(served));
+        if (load_model(server, served, &why) == 0)
+            continue;
+        if (server_model_state(served) == MODEL_ABSENT)
+            result = model_failed(server, served, &why, err);
+        else if (first->code == 0)
+            *first = why;
+    }
+    return result;
+}
+
 /* A breach leaves a model out; with none left there is nothing to serve. */
-static int weigh_models(struct server *server, struct error *err)
+static int check_left(const struct server *server, const struct error *first, struct error *err)
+{
+    uint32_t refused = server_count_models(server, MODEL_REFUSED);
+    if (refused < server->model_count)
+        return 0;
+    if (refused > 1)
+        return error_set(err, ERROR_REFUSED, "all %u models are refused, the first for this: %s",
+                         refused, first->text);
+    return error_set(err, ERROR_REFUSED, "%s", first->text);
+}
+
+static int open_models(struct server *server, struct error *err)
 {
     struct error first = {0};
-    int64_t now_unix = clock_unix_us() / 1000000;
-    server->weighed_month = month_of_unix(now_unix);
-    for (uint32_t i = 0; i < server->config->model_count; i++) {
-        struct error inner = {0};
-        int result = load_license(server, &server->config->models[i], now_unix, &inner);
-        if (result != 0 && result != ERROR_REFUSED)
-            return error_set(err, result, "%s", inner.text);
-        if (result == ERROR_REFUSED && first.code == 0)
-            first = inner;
+    server->loader = loader_new(server, err);
+    if (server->loader == NULL)
+        return ERROR_NO_MEMORY;
+    int result = screen_models(server, &first, err);
+    if (result == 0)
+        result = check_left(server, &first, err);
+    if (result == 0)
+        result = load_models(server, &first, err);
+    return result == 0 ? check_left(server, &first, err) : result;
+}
+
+static int make_slots(struct server *server, struct error *err)
+{
+    const struct config *config = server->config;
+    server->models = calloc(config->model_count, sizeof *server->models);
+    if (server->models == NULL)
+        return error_no_memory(err);
+    server->model_count = config->model_count;
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        struct served_model *served = &server->models[i];
+        served->id = config->models[i].id;
+        served->config = &config->models[i];
+        served->license_link = load_license_link(served->id);
+        if (served->license_link == NULL)
+            return error_no_memory(err);
     }
-    if (server->model_count > 0)
-        return 0;
-    if (server->refused_count > 1)
-        return error_set(err, ERROR_REFUSED, "all %u models are refused, the first for this: %s",
-                         server->refused_count, first.text);
-    return error_set(err, ERROR_REFUSED, "%s", first.text);
+    return 0;
 }
 
 /* A manager that cannot be told is no reason not to serve. */
@@ -212,18 +289,6 @@ static int open_notify(struct server *server, struct error *err)
     log_event(server->log, LOG_LEVEL_WARN, "notify_off", LOG_STRING("error", refused.text));
     server->notify = notify_new(&(struct notify_environment){0}, err);
     return server->notify == NULL ? err->code : 0;
-}
-
-static int load_models(struct server *server, struct error *err)
-{
-    int result = 0;
-    for (uint32_t i = 0; result == 0 && i < server->model_count; i++) {
-        notify_status(server->notify, "loading model %u of %u: %s", i + 1, server->model_count,
-                      server->models[i].id);
-        notify_needs(server->notify, load_needs_us(&server->models[i]));
-        result = load_model(server, i, err);
-    }
-    return result;
 }
 
 /* Who tells of requests: the access log, and the spans where they are asked for. */
@@ -248,10 +313,10 @@ static int start_all(struct server *server, struct error *err)
 {
     const struct config *config = server->config;
     server->workers = calloc(server->worker_count, sizeof *server->workers);
-    server->models = calloc(config->model_count, sizeof *server->models);
-    server->refused = calloc(config->model_count, sizeof *server->refused);
-    if (server->workers == NULL || server->models == NULL || server->refused == NULL)
+    if (server->workers == NULL)
         return error_no_memory(err);
+    if (make_slots(server, err) != 0)
+        return ERROR_NO_MEMORY;
     for (uint32_t i = 0; i < server->worker_count; i++) {
         struct worker *worker = &server->workers[i];
         worker->server = server;
@@ -281,9 +346,7 @@ static int start_all(struct server *server, struct error *err)
     if (result == 0)
         result = open_policy(server, err);
     if (result == 0)
-        result = weigh_models(server, err);
-    if (result == 0)
-        result = load_models(server, err);
+        result = open_models(server, err);
     return result == 0 ? start_workers(server, err) : result;
 }
 
@@ -315,6 +378,7 @@ void server_leave(struct server *server)
 {
     atomic_store(&server->ready, false);
     atomic_store(&server->draining, true);
+    atomic_store(&server->loads_end, true);
 }
 
 void server_drain(struct server *server)
@@ -380,10 +444,24 @@ bool server_cut(struct server *server)
     bool stopped = true;
     for (uint32_t i = 0; i < server->worker_count; i++)
         worker_order(&server->workers[i], WORKER_CUT);
-    for (uint32_t i = 0; i < server->model_count; i++)
-        stopped &= engine_stop_until(server->models[i].engine, end_us);
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        const struct served_model *served = server_model(server, i);
+        if (served != NULL)
+            stopped &= engine_stop_until(served->engine, end_us);
+    }
     (void)server_wait_idle(server, SERVER_CUT_MS, &never);
     return stopped;
+}
+
+bool server_end_loads(struct server *server)
+{
+    atomic_store(&server->loads_end, true);
+    return loader_stop(server->loader, SERVER_STEP_MS);
+}
+
+void server_load_again(struct server *server)
+{
+    loader_hurry(server->loader);
 }
 
 void server_abandon(struct server *server)
@@ -411,8 +489,8 @@ void server_stop(struct server *server)
 {
     if (server == NULL)
         return;
-    atomic_store(&server->ready, false);
-    atomic_store(&server->draining, true);
+    server_leave(server);
+    loader_free(server->loader); /* no model is added from here on */
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_join(&server->workers[i]);
     if (server->policy != NULL) {
@@ -430,8 +508,10 @@ void server_stop(struct server *server)
     doors_close(server->doors);
     policy_free(server->policy);
     rules_free(server->rules);
-    for (uint32_t i = 0; i < server->model_count; i++)
+    for (uint32_t i = 0; i < server->model_count; i++) {
         unload_model(&server->models[i]);
+        free(server->models[i].license_link);
+    }
     tenant_limits_free(server->tenant_limits);
     address_table_free(server->addresses);
     access_log_close(server->access_log);
@@ -441,25 +521,6 @@ void server_stop(struct server *server)
     shelf_destroy(&server->live);
     free(server->workers);
     free(server->models);
-    free(server->refused);
     notify_free(server->notify);
     free(server);
-}
-
-struct served_model *server_find_model(const struct server *server, const char *id)
-{
-    if (id[0] == '\0')
-        return server->model_count == 1 ? &server->models[0] : NULL;
-    for (uint32_t i = 0; i < server->model_count; i++)
-        if (strcmp(server->models[i].id, id) == 0)
-            return &server->models[i];
-    return NULL;
-}
-
-const struct refused_model *server_find_refused(const struct server *server, const char *id)
-{
-    for (uint32_t i = 0; i < server->refused_count; i++)
-        if (strcmp(server->refused[i].id, id) == 0)
-            return &server->refused[i];
-    return NULL;
 }

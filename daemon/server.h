@@ -2,43 +2,25 @@
 /* server.h -- the process put together: models, engines, workers, and their life and death.
  *
  * server_start() builds from the bottom up and server_stop() takes down from the top; in between
- * the members below `started` do not change. The main thread owns it; workers read it. */
+ * no pointer in it changes. The main thread owns it; workers read it. */
 #ifndef WEIR_DAEMON_SERVER_H
 #define WEIR_DAEMON_SERVER_H
 
 #include "base/error.h"
 #include "base/log.h"
-#include "batching/engine.h"
 #include "daemon/config.h"
 #include "daemon/live.h"
 #include "daemon/metrics.h"
-#include "models/model.h"
+#include "daemon/served_model.h"
 #include "policy/policy.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct served_model {
-    const char *id;                    /* borrowed: config */
-    const struct config_model *config; /* borrowed: config */
-    struct backend *backend;
-    struct model *model;
-    struct engine *engine;
-    struct policy_model *policy; /* borrowed: policy */
-    char *license_link;          /* of the Link header: </v1/models/ID/license>; rel="license" */
-    int64_t created_unix;        /* the weights file's modification time, seconds */
-    _Atomic bool stalled;        /* it does not move; the main thread says so */
-};
-
-/* Configured, and not served, for its licence does not allow it. */
-struct refused_model {
-    const char *id;              /* borrowed: config */
-    struct policy_model *policy; /* borrowed: policy */
-};
-
 struct address_table; /* http/address_table.h */
 struct doors;         /* doors.h: the sockets */
+struct loader;        /* loader.h: who tries again to load models */
 struct profiler;      /* profile/profiler.h: where time and memory go, for operators */
 struct notify;        /* notify.h: what the service manager is told */
 struct tenant_limits; /* api/tenant_limits.h: what tenants have used of theirs */
@@ -61,10 +43,9 @@ struct server {
     struct address_table *addresses; /* whose connections are open */
     struct access_log *access_log;
     struct tracing *tracing;     /* NULL without tracing.endpoint */
-    struct served_model *models; /* room for all that are configured */
+    struct served_model *models; /* all that are configured, whatever their state */
     uint32_t model_count;
-    struct refused_model *refused; /* likewise */
-    uint32_t refused_count;
+    struct loader *loader;
     struct worker *workers;
     uint32_t worker_count;
     struct profiler *profiler;
@@ -73,6 +54,7 @@ struct server {
     uint16_t port;      /* bound: of the first TCP door, 0 for none */
     _Atomic bool ready; /* accepting; false again while draining */
     _Atomic bool draining;
+    _Atomic bool loads_end;                          /* one that runs is given up, none begins */
     _Atomic bool memory_over;                        /* new requests are refused */
     _Atomic uint64_t memory_bytes, memory_watermark; /* as of the last watch; 0: unknown */
     _Atomic uint32_t held; /* answers that wait for policy_durable() to begin */
@@ -108,12 +90,11 @@ void server_abandon(struct server *server);
  * manager so (watch.h), weighs the models' licences anew when a month begins, and reads
  * certificates that were renewed. */
 void server_watch(struct server *server, uint64_t now_us, int64_t now_unix);
+/* A load that runs is given up, SERVER_STEP_MS at most. False when it does not end: as above. */
+bool server_end_loads(struct server *server);
+/* Models that did not load are tried again now. Main thread. */
+void server_load_again(struct server *server);
 /* Ends everything at once and frees it. NULL is fine. */
 void server_stop(struct server *server);
-
-/* NULL when the id is not served. An empty id with a single model names that model. */
-struct served_model *server_find_model(const struct server *server, const char *id);
-/* NULL when no model of that id was refused. */
-const struct refused_model *server_find_refused(const struct server *server, const char *id);
 
 #endif

@@ -56,7 +56,9 @@ static void write_process(struct sink *sink)
          LOG_U64("pid", (uint64_t)getpid()), LOG_U64("resident_bytes", memory.resident_bytes),
          LOG_U64("ready", atomic_load(&server->ready)),
          LOG_U64("draining", atomic_load(&server->draining)),
-         LOG_U64("models", server->model_count), LOG_U64("refused_models", server->refused_count),
+         LOG_U64("models", server_count_models(server, MODEL_SERVED)),
+         LOG_U64("refused_models", server_count_models(server, MODEL_REFUSED)),
+         LOG_U64("absent_models", server_count_models(server, MODEL_ABSENT)),
          LOG_U64("workers", server->worker_count),
          LOG_U64("answers_held_for_disk", atomic_load(&server->held)),
          LOG_U64("access_lines_dropped", lines.dropped), LOG_U64("spans_dropped", spans.dropped));
@@ -78,6 +80,29 @@ static void write_engine(struct sink *sink, const struct served_model *served)
          LOG_U64("kv_cached", stats.kv.cached_count),
          LOG_U64("kv_referenced", stats.kv.referenced_count),
          LOG_U64("kv_evictions", stats.kv.evictions));
+}
+
+/* next_try_ms 0: it is being tried. */
+static void write_absent(struct sink *sink, const struct served_model *served)
+{
+    uint64_t next_us = atomic_load(&served->next_load_us);
+    PART(sink, "state_absent_model", LOG_STRING("model", served->id),
+         LOG_U64("load_failures", atomic_load(&served->load_failures)),
+         LOG_U64("next_try_ms", next_us > sink->now_us ? (next_us - sink->now_us) / 1000 : 0));
+}
+
+static void write_model(struct sink *sink, const struct served_model *served)
+{
+    switch (server_model_state(served)) {
+    case MODEL_SERVED:
+        write_engine(sink, served);
+        break;
+    case MODEL_ABSENT:
+        write_absent(sink, served);
+        break;
+    case MODEL_REFUSED: /* nothing of it is here */
+        break;
+    }
 }
 
 static void write_worker(struct sink *sink, uint32_t index)
@@ -108,7 +133,7 @@ static void write_all_parts(struct sink *sink)
     const struct server *server = sink->server;
     write_process(sink);
     for (uint32_t i = 0; i < server->model_count; i++)
-        write_engine(sink, &server->models[i]);
+        write_model(sink, &server->models[i]);
     for (uint32_t i = 0; i < server->worker_count; i++)
         write_worker(sink, i);
     write_fleet(sink);

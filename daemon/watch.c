@@ -49,29 +49,54 @@ static bool worker_gets_on(struct server *server, struct worker *worker, uint32_
 bool watch_all(struct server *server, uint32_t timeout_ms, uint64_t now_us)
 {
     bool all = true;
-    for (uint32_t i = 0; i < server->model_count; i++)
-        all &= engine_gets_on(server, &server->models[i], timeout_ms, now_us);
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        struct served_model *served = server_model(server, i);
+        if (served != NULL)
+            all &= engine_gets_on(server, served, timeout_ms, now_us);
+    }
     for (uint32_t i = 0; i < server->worker_count; i++)
         all &= worker_gets_on(server, &server->workers[i], timeout_ms, now_us);
     return all;
 }
 
+/* "; NOT LOADED: a, b", or nothing. */
+static void append_absent(const struct server *server, struct text *out)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        if (server_model_state(&server->models[i]) != MODEL_ABSENT)
+            continue;
+        text_append_string(out, any ? ", " : "; NOT LOADED: ");
+        text_append_string(out, server->models[i].id);
+        any = true;
+    }
+}
+
 void watch_tell_status(struct server *server, uint64_t now_us)
 {
-    uint32_t running = 0, waiting = 0, stalled = 0;
+    uint32_t served_count = 0, running = 0, waiting = 0, stalled = 0;
+    struct text absent;
     if (server->status_us != 0 && now_us - server->status_us < WATCH_STATUS_US)
         return;
     server->status_us = now_us;
     for (uint32_t i = 0; i < server->model_count; i++) {
+        const struct served_model *served = server_model(server, i);
         struct engine_stats stats;
-        engine_stats(server->models[i].engine, &stats);
+        if (served == NULL)
+            continue;
+        engine_stats(served->engine, &stats);
+        served_count++;
         running += stats.running;
         waiting += stats.waiting;
-        stalled += atomic_load(&server->models[i].stalled);
+        stalled += atomic_load(&served->stalled);
     }
-    notify_status(server->notify, "%s %u model%s: %u running, %u waiting%s%s",
-                  atomic_load(&server->draining) ? "draining" : "serving", server->model_count,
-                  server->model_count == 1 ? "" : "s", running, waiting,
-                  stalled > 0 ? "; STALLED" : "",
-                  server->refused_count > 0 ? "; models refused for their licences" : "");
+    text_init(&absent);
+    append_absent(server, &absent);
+    notify_status(
+        server->notify, "%s %u model%s: %u running, %u waiting%s%s%s",
+        atomic_load(&server->draining) ? "draining" : "serving", served_count,
+        served_count == 1 ? "" : "s", running, waiting, stalled > 0 ? "; STALLED" : "",
+        server_count_models(server, MODEL_REFUSED) > 0 ? "; models refused for their licences" : "",
+        text_string(&absent));
+    text_destroy(&absent);
 }

@@ -66,7 +66,7 @@ static void load_template(struct model *model)
         chat_template_compile(source.bytes, source.count, &model->template_error);
 }
 
-static int load(struct model *model, const char *path, struct error *err)
+static int load(struct model *model, const char *path, const _Atomic bool *stop, struct error *err)
 {
     model->gguf = gguf_open(path, err);
     if (model->gguf == NULL)
@@ -77,7 +77,7 @@ static int load(struct model *model, const char *path, struct error *err)
     model->tokenizer = tokenizer_new(model->gguf, err);
     if (model->tokenizer == NULL)
         return ERROR_INVALID;
-    model->network = model->arch->load(model->gguf, model->backend, &model->shape, err);
+    model->network = model->arch->load(model->gguf, model->backend, stop, &model->shape, err);
     if (model->network == NULL)
         return ERROR_INVALID;
     load_template(model);
@@ -86,13 +86,19 @@ static int load(struct model *model, const char *path, struct error *err)
 
 struct model *model_load(const char *path, struct backend *backend, struct error *err)
 {
+    return model_load_unless(path, backend, NULL, err);
+}
+
+struct model *model_load_unless(const char *path, struct backend *backend, const _Atomic bool *stop,
+                                struct error *err)
+{
     struct model *model = calloc(1, sizeof *model);
     if (model == NULL) {
         error_no_memory(err);
         return NULL;
     }
     model->backend = backend;
-    if (load(model, path, err) != 0) {
+    if (load(model, path, stop, err) != 0) {
         error_wrap(err, "model '%s'", path);
         model_free(model);
         return NULL;

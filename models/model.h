@@ -34,6 +34,9 @@ struct model_shape {
 
 /* backend: borrowed, outlives the model. NULL and err on failure. */
 struct model *model_load(const char *path, struct backend *backend, struct error *err);
+/* The same, but given up with ERROR_CLOSED soon after *stop became true. */
+struct model *model_load_unless(const char *path, struct backend *backend, const _Atomic bool *stop,
+                                struct error *err);
 void model_free(struct model *model); /* NULL is fine */
 
 const struct model_shape *model_shape(const struct model *model);

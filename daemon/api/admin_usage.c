@@ -131,7 +131,9 @@ static void write_lines(struct text *out, const struct server *server, int64_t n
     struct policy_line lines[LINES_A_MODEL];
     json_write_open(out, "lines", '[');
     for (uint32_t i = 0; i < server->model_count; i++) {
-        const struct served_model *model = &server->models[i];
+        const struct served_model *model = server_model(server, i);
+        if (model == NULL)
+            continue;
         uint32_t count = policy_lines(server->policy, model->policy, now_us, lines, LINES_A_MODEL);
         for (uint32_t l = 0; l < count; l++)
             write_line(out, model->id, &lines[l], calendar_day(now_us));
@@ -143,7 +145,8 @@ static void write_models(struct text *out, const struct server *server)
 {
     json_write_open(out, "models", '[');
     for (uint32_t i = 0; i < server->model_count; i++)
-        json_write_string(out, NULL, server->models[i].id);
+        if (server_model(server, i) != NULL)
+            json_write_string(out, NULL, server->models[i].id);
     json_write_close(out, ']');
 }
 
@@ -161,10 +164,11 @@ static void write_stale(struct text *out, const struct policy *policy, int64_t n
 
 static void write_state(struct text *out, const struct server *server, int64_t now_us)
 {
+    const struct served_model *any = server_first_model(server);
     struct policy_usage usage = {0};
     struct policy_messages messages;
-    if (server->model_count > 0)
-        policy_usage(server->policy, server->models[0].policy, now_us, &usage);
+    if (any != NULL)
+        policy_usage(server->policy, any->policy, now_us, &usage);
     policy_messages(server->policy, &messages);
     write_stale(out, server->policy, now_us);
     json_write_u64(out, "unsaved", usage.unsaved);

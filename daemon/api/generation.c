@@ -641,8 +641,11 @@ static void let_go_durable(struct api *api, uint64_t now_us)
 
 void generation_receive(struct api *api, uint64_t now_us)
 {
-    for (uint32_t i = 0; i < api->server->model_count; i++)
-        take_events(api, api->server->models[i].engine, now_us);
+    for (uint32_t i = 0; i < api->server->model_count; i++) {
+        const struct served_model *model = server_model(api->server, i);
+        if (model != NULL)
+            take_events(api, model->engine, now_us);
+    }
     let_go_durable(api, now_us);
     while (api->touched != NULL) {
         struct generation *generation = api->touched;

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define MODEL_ID_BYTES_MAX 1024u
+#define SECOND_US          UINT64_C(1000000)
+#define LOADING_RETRY_S    5u /* while it is being tried */
 
 static void append_member(struct text *out, const char *key, const char *value)
 {
@@ -36,33 +38,62 @@ static bool may_use(const struct call *call, const char *id)
     return config_tenant_may_use(call->identity.rules, id);
 }
 
-struct served_model *models_find(const struct call *call, const char *id)
+/* Of whatever state. */
+static struct served_model *find_slot(const struct call *call, const char *id)
 {
     const struct config_tenant *rules = call->identity.rules;
     if (id[0] == '\0' && rules->model_count == 1)
         id = rules->models[0];
-    struct served_model *model = server_find_model(call->api->server, id);
+    struct served_model *model = server_find_slot(call->api->server, id);
     return model != NULL && may_use(call, model->id) ? model : NULL;
 }
 
-static const struct refused_model *find_refused(const struct call *call, const char *id)
+struct served_model *models_find(const struct call *call, const char *id)
 {
-    return may_use(call, id) ? server_find_refused(call->api->server, id) : NULL;
+    struct served_model *model = find_slot(call, id);
+    return model != NULL && server_model_state(model) == MODEL_SERVED ? model : NULL;
+}
+
+uint32_t models_retry_after_s(const struct served_model *model, uint64_t now_us)
+{
+    uint64_t next_us = atomic_load(&model->next_load_us);
+    return next_us > now_us ? (uint32_t)((next_us - now_us) / SECOND_US) + 1 : LOADING_RETRY_S;
+}
+
+static int not_loaded(const struct call *call, const struct served_model *model,
+                      struct fault *fault)
+{
+    (void)fault_code(fault, 503, "model_not_loaded",
+                     "The model '%.200s' could not be loaded yet, and is tried again; ask again "
+                     "later, or another server",
+                     model->id);
+    fault->retry_after_s = models_retry_after_s(model, call->now_us);
+    return -1;
+}
+
+static int unknown(const char *id, struct fault *fault)
+{
+    return fault_code(fault, 404, "model_not_found",
+                      "The model '%.200s' is not served here; GET /v1/models lists those that are",
+                      id);
 }
 
 int models_not_found(const struct call *call, const char *id, struct fault *fault)
 {
-    const struct refused_model *refused = find_refused(call, id);
-    if (refused == NULL)
-        return fault_code(fault, 404, "model_not_found",
-                          "The model '%.200s' is not served here; GET /v1/models lists those that "
-                          "are",
-                          id);
+    const struct served_model *model = find_slot(call, id);
+    bool refused = model != NULL && server_model_state(model) == MODEL_REFUSED;
+    if (model != NULL && !refused) /* it may have come since it was looked for */
+        return not_loaded(call, model, fault);
+    if (id[0] == '\0')
+        return fault_set(fault, 400, "model",
+                         "model is missing; GET /v1/models lists those that are served here");
+    if (!refused)
+        return unknown(id, fault);
     return fault_code(fault, 404, "model_not_found",
                       "The model '%.200s' is not served here, for it is refused by its licence "
                       "(%.100s); GET /v1/models/{id}/license says by which condition and what to "
                       "do",
-                      id, policy_model_assessment(refused->policy)->license);
+                      model->id, policy_model_assessment(model->policy)->license);
 }
 
 void models_answer_list(struct call *call)
@@ -73,12 +104,13 @@ void models_answer_list(struct call *call)
     text_append_string(&body, "{\"object\":\"list\",\"data\":[");
     bool first = true;
     for (uint32_t i = 0; i < server->model_count; i++) {
-        if (!may_use(call, server->models[i].id))
+        const struct served_model *model = server_model(server, i);
+        if (model == NULL || !may_use(call, model->id))
             continue;
         if (!first)
             text_append_char(&body, ',');
         first = false;
-        append_model(&body, &server->models[i]);
+        append_model(&body, model);
     }
     text_append_string(&body, "]}");
     answer_json(call, &body);
@@ -119,18 +151,18 @@ static bool decode_percent(const char *from, char *to, size_t to_bytes)
 static void answer_not_found(struct call *call, const char *id)
 {
     struct fault fault;
-    (void)models_not_found(call, id, &fault);
+    if (id[0] == '\0')
+        (void)unknown(id, &fault);
+    else
+        (void)models_not_found(call, id, &fault);
     answer_fault(call, &fault, NULL);
 }
 
 /* The licence of a refused model is told as well: that is where its refusal is explained. */
 static const struct policy_model *find_policy(const struct call *call, const char *id)
 {
-    const struct served_model *model = models_find(call, id);
-    if (model != NULL)
-        return model->policy;
-    const struct refused_model *refused = find_refused(call, id);
-    return refused == NULL ? NULL : refused->policy;
+    const struct served_model *model = find_slot(call, id);
+    return model == NULL || server_model_state(model) == MODEL_ABSENT ? NULL : model->policy;
 }
 
 static void answer_license(struct call *call, const struct policy_model *model)

@@ -11,7 +11,10 @@
 
 /* NULL when it is not there. An empty id names the only one that is. */
 struct served_model *models_find(const struct call *call, const char *id);
-/* Fills fault with a 404 and returns -1; says so where the model's licence refuses it. */
+/* In how many seconds to ask again for one that is not there yet. */
+uint32_t models_retry_after_s(const struct served_model *model, uint64_t now_us);
+/* Why models_find() found none: fills fault and returns -1. 404, which says so where the model's
+ * licence refuses it; 503 for one that did not load yet; 400 where none was named. */
 int models_not_found(const struct call *call, const char *id, struct fault *fault);
 
 #endif

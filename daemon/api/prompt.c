@@ -14,11 +14,7 @@ struct served_model *prompt_find_model(const struct call *call, const char *id, 
     struct served_model *model = models_find(call, id);
     if (model != NULL)
         return model;
-    if (id[0] == '\0')
-        (void)fault_set(fault, 400, "model",
-                        "model is missing; GET /v1/models lists those that are served here");
-    else
-        (void)models_not_found(call, id, fault);
+    (void)models_not_found(call, id, fault);
     return NULL;
 }
 

@@ -259,15 +259,21 @@ static int check_memory(const struct call *call, struct fault *fault)
     return -1;
 }
 
-/* The head says no model: only when every engine is full is the answer known already. */
+/* The head says no model: only when every engine is full is the answer known already. While none
+ * is there the body is read, for its model's own answer. */
 static int check_admission(const struct call *call, struct fault *fault)
 {
     const struct server *server = call->api->server;
-    for (uint32_t i = 0; i < server->model_count; i++)
-        if (generation_admission(call, &server->models[i], NULL, fault) == 0)
+    int result = 0;
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        const struct served_model *model = server_model(server, i);
+        if (model == NULL)
+            continue;
+        result = generation_admission(call, model, NULL, fault);
+        if (result == 0)
             return 0;
-    return server->model_count == 0 ? fault_code(fault, 503, "not_ready", "no model is loaded")
-                                    : -1;
+    }
+    return result;
 }
 
 static bool is_hidden(const struct route *route, const struct call *call)

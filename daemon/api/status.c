@@ -2,6 +2,7 @@
 #include "batching/pace.h"
 #include "daemon/api/answer.h"
 #include "daemon/api/handlers.h"
+#include "daemon/api/models.h"
 #include "daemon/worker.h"
 
 #include <stdatomic.h>
@@ -23,13 +24,15 @@ void status_answer_health(struct call *call)
     struct fault fault;
     for (uint32_t i = 0; i < server->model_count; i++) {
         struct engine_stats stats;
-        engine_stats(server->models[i].engine, &stats);
+        const struct served_model *model = server_model(server, i);
+        if (model == NULL)
+            continue; /* to wait for a file is no illness */
+        engine_stats(model->engine, &stats);
         if (!pace_stalled(&stats, call->now_us, call->live->config->stall_timeout_ms))
             continue;
         (void)fault_code(&fault, 503, "engine_stalled",
                          "the engine of model '%s' is busy and has not moved for %llu ms",
-                         server->models[i].id,
-                         (unsigned long long)pace_still_us(&stats, call->now_us) / 1000);
+                         model->id, (unsigned long long)pace_still_us(&stats, call->now_us) / 1000);
         answer_fault(call, &fault, NULL);
         return;
     }
@@ -43,6 +46,24 @@ void status_answer_health(struct call *call)
     answer_constant(call, "{}");
 }
 
+/* Nobody is sent here while there is no model at all, and no longer than until there is one. */
+static int no_model(const struct call *call, struct fault *fault)
+{
+    const struct server *server = call->api->server;
+    uint32_t after_s = UINT32_MAX;
+    for (uint32_t i = 0; i < server->model_count; i++) {
+        const struct served_model *model = &server->models[i];
+        uint32_t own_s = models_retry_after_s(model, call->now_us);
+        if (server_model_state(model) == MODEL_ABSENT && own_s < after_s)
+            after_s = own_s;
+    }
+    (void)fault_code(fault, 503, "not_ready", "no model is loaded yet");
+    fault->retry_after_s = after_s;
+    return -1;
+}
+
+/* Ready with the first model: a balancer that takes us out for one that is missing would take its
+ * others away as well. */
 void status_answer_ready(struct call *call)
 {
     struct server *server = call->api->server;
@@ -51,6 +72,8 @@ void status_answer_ready(struct call *call)
         (void)fault_code(&fault, 503, "shutting_down", "the server is shutting down");
     else if (!atomic_load_explicit(&server->ready, memory_order_relaxed))
         (void)fault_code(&fault, 503, "not_ready", "the server is loading");
+    else if (!server_is_ready(server))
+        (void)no_model(call, &fault);
     else {
         answer_constant(call, "{}");
         return;

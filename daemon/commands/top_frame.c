@@ -206,6 +206,9 @@ static void draw_title(struct text *out, const struct top_view *view, const stru
     text_init(&line);
     text_append_format(&line, "weir %s  %s  up %s  %s  %s  %s cores", view->version, look->url, up,
                        view->ready > 0 ? "ready" : "NOT READY", memory, cpu);
+    if (view->absent > 0)
+        text_append_format(&line, "  %u MODEL%s NOT LOADED", view->absent,
+                           view->absent == 1 ? "" : "S");
     if (look->failure != NULL && look->failure[0] != '\0')
         text_append_format(&line, "  OLD FIGURES: %s", look->failure);
     draw_line(out, &line, look);

@@ -33,6 +33,7 @@ struct top_tenant {
 struct top_view {
     char version[EXPOSITION_LABEL_BYTES];
     double ready, connections, open_requests;
+    uint32_t absent;                      /* models that did not load yet */
     double answer_rate, error_rate;       /* all; of 500 and more */
     double uptime_s, resident_bytes, cpu; /* cpu: cores in use */
     struct top_model models[TOP_MODELS_MAX];

@@ -126,6 +126,15 @@ static void read_models(const struct pair *pair, struct top_view *ret)
     }
 }
 
+static uint32_t count_absent(const struct exposition *now)
+{
+    const struct exposition_query query = {.name = "weir_model_loaded"};
+    uint32_t count = 0;
+    for (size_t i = 0; i < now->count; i++)
+        count += exposition_matches(&now->samples[i], &query) && !(now->samples[i].value > 0);
+    return count;
+}
+
 /* -- Tenants: each has a sample a model -- */
 
 static struct top_tenant *find_tenant(struct top_view *view, const char *name)
@@ -190,6 +199,7 @@ void top_view_read(const struct exposition *before, const struct exposition *now
         if (strcmp(now->samples[i].name, "weir_build_info") == 0)
             (void)exposition_label(&now->samples[i], "version", ret->version);
     ret->ready = value(&pair, "weir_ready");
+    ret->absent = count_absent(now);
     ret->connections = value(&pair, "weir_connections");
     ret->open_requests = value(&pair, "weir_open_requests");
     ret->answer_rate = rate(&pair, &(struct exposition_query){.name = "weir_http_requests_total"});

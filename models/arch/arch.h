@@ -28,9 +28,10 @@ struct arch_network; /* weights, cache and activations of one model; the archite
 
 struct arch {
     const char *name; /* general.architecture */
-    /* Fills *ret_shape. NULL and err on failure. */
+    /* Fills *ret_shape. NULL and err on failure. stop: as model_load_unless() has it. */
     struct arch_network *(*load)(const struct gguf *gguf, struct backend *backend,
-                                 struct model_shape *ret_shape, struct error *err);
+                                 const _Atomic bool *stop, struct model_shape *ret_shape,
+                                 struct error *err);
     void (*free)(struct arch_network *network); /* NULL is fine */
     size_t (*weight_bytes)(const struct arch_network *network);
     /* As model_reserve(), but for the context, which the backend was told already. */
@@ -49,15 +50,16 @@ void arch_layer_done(const struct model_step *step);
 /* -- the loader: one architecture's keys and tensors, each checked -- */
 
 struct arch_loader {
-    const struct gguf *gguf; /* borrowed */
-    struct backend *backend; /* borrowed */
-    const char *prefix;      /* of keys: "llama" */
-    bool *taken;             /* [tensors of the file] */
-    uint64_t parameters;     /* weights taken so far */
-    size_t device_bytes;     /* of vectors taken so far */
+    const struct gguf *gguf;  /* borrowed */
+    struct backend *backend;  /* borrowed */
+    const _Atomic bool *stop; /* borrowed; NULL: nobody asks */
+    const char *prefix;       /* of keys: "llama" */
+    bool *taken;              /* [tensors of the file] */
+    uint64_t parameters;      /* weights taken so far */
+    size_t device_bytes;      /* of vectors taken so far */
 };
 bool arch_loader_init(struct arch_loader *loader, const struct gguf *gguf, struct backend *backend,
-                      const char *prefix); /* false: out of memory */
+                      const _Atomic bool *stop, const char *prefix); /* false: out of memory */
 void arch_loader_destroy(struct arch_loader *loader);
 
 /* The key `prefix.suffix`, from least to most. A missing key is an error. */

@@ -455,11 +455,12 @@ static bool load_weights(struct arch_network *net, struct arch_loader *loader, s
 }
 
 static struct arch_network *llama_load(const struct gguf *gguf, struct backend *backend,
-                                       struct model_shape *ret_shape, struct error *err)
+                                       const _Atomic bool *stop, struct model_shape *ret_shape,
+                                       struct error *err)
 {
     struct arch_loader loader;
     struct arch_network *net = calloc(1, sizeof *net);
-    if (net == NULL || !arch_loader_init(&loader, gguf, backend, "llama")) {
+    if (net == NULL || !arch_loader_init(&loader, gguf, backend, stop, "llama")) {
         free(net);
         error_no_memory(err);
         return NULL;

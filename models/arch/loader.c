@@ -17,10 +17,11 @@ void arch_layer_done(const struct model_step *step)
 }
 
 bool arch_loader_init(struct arch_loader *loader, const struct gguf *gguf, struct backend *backend,
-                      const char *prefix)
+                      const _Atomic bool *stop, const char *prefix)
 {
     bool *taken = calloc((size_t)gguf_tensor_count(gguf) + 1, sizeof *taken);
-    *loader = (struct arch_loader){gguf, backend, prefix, taken, 0, 0};
+    *loader = (struct arch_loader){
+        .gguf = gguf, .backend = backend, .stop = stop, .prefix = prefix, .taken = taken};
     return taken != NULL;
 }
 
@@ -138,10 +139,21 @@ static const struct gguf_tensor *find_shaped(struct arch_loader *loader, const c
     return tensor;
 }
 
+/* Large models take minutes, and who asked for one may not want to wait for it any more. */
+static bool given_up(const struct arch_loader *loader, struct error *err)
+{
+    if (loader->stop == NULL || !atomic_load(loader->stop))
+        return false;
+    (void)error_set(err, ERROR_CLOSED, "given up");
+    return true;
+}
+
 struct weight *arch_matrix(struct arch_loader *loader, uint32_t layer, const char *suffix,
                            uint32_t rows, uint32_t columns, struct error *err)
 {
     char name[NAME_BYTES];
+    if (given_up(loader, err))
+        return NULL;
     tensor_name(layer, suffix, name);
     const struct gguf_tensor *tensor = find_shaped(loader, name, rows, columns, err);
     if (tensor == NULL)

@@ -22,6 +22,7 @@ SERIES = {
     "weir_access_keys_stale": set(),
     "weir_engine_stalled": {"model"},
     "weir_workers_stalled": set(),
+    "weir_model_loaded": {"model"},
     "weir_tls_certificate_expiry_seconds": {"name"},
     "weir_tls_reloads_total": {"result"},
 }

@@ -138,17 +138,6 @@ void metrics_render(struct metrics *metrics, const struct server *server, struct
     text_append_string(out, "weir_up 1\n");
 }
 
-struct served_model *server_find_model(const struct server *server, const char *id)
-{
-    bool found = id[0] == '\0' || strcmp(id, server->models[0].id) == 0;
-    return found ? &server->models[0] : NULL;
-}
-
-const struct refused_model *server_find_refused(const struct server *server, const char *id)
-{
-    return strcmp(id, server->refused[0].id) == 0 ? &server->refused[0] : NULL;
-}
-
 static void license_init(struct policy_model *license, const char *model, const char *id,
                          enum verdict verdict)
 {
@@ -204,24 +193,26 @@ void world_init(struct world *world, bool with_keys)
     world->config.api_key_count = with_keys ? 2 : 0;
     world->engine.context = 64;
     world->engine.submit_limit = DOUBLE_SUBMISSIONS_MAX;
-    world->model.id = "tiny";
-    world->model.engine = &world->engine;
-    world->model.model = (struct model *)(void *)world;
-    world->model.created_unix = 7;
-    world->model.policy = &world->licenses[0];
-    world->model.license_link = (char *)"</v1/models/tiny/license>; rel=\"license\"";
+    world->models[0] =
+        (struct served_model){.id = "tiny",
+                              .engine = &world->engine,
+                              .model = (struct model *)(void *)world,
+                              .created_unix = 7,
+                              .policy = &world->licenses[0],
+                              .license_link = (char *)"</v1/models/tiny/license>; rel=\"license\"",
+                              .state = MODEL_SERVED};
     license_init(&world->licenses[0], "tiny", "free-1", VERDICT_OBLIGATION);
     license_init(&world->licenses[1], "org/barred", "bar-1", VERDICT_BREACH);
-    world->refused = (struct refused_model){.id = "org/barred", .policy = &world->licenses[1]};
-    world->server.refused = &world->refused;
-    world->server.refused_count = 1;
+    world->models[1] = (struct served_model){
+        .id = "org/barred", .policy = &world->licenses[1], .state = MODEL_REFUSED};
+    world->models[2] = (struct served_model){.id = "late"};
     world->server.config = &world->config;
     world->server.policy = &world->policy;
     world->server.metrics = &world->metrics;
     world->server.tenant_limits = tenant_limits_new(NULL);
     assert_non_null(world->server.tenant_limits);
-    world->server.models = &world->model;
-    world->server.model_count = 1;
+    world->server.models = world->models;
+    world->server.model_count = 2;
     world->server.ready = true;
     world->config.references = 1;
     shelf_init(&world->server.live);

@@ -148,16 +148,15 @@ struct world {
     struct policy policy;
     struct metrics metrics;
     struct policy_model licenses[2]; /* of the model, and of the refused one */
-    struct served_model model;
-    struct refused_model refused;
+    struct served_model models[3];
     struct server server;
     struct api *api;
     struct exchange exchange;
 };
 
 /* One model "tiny" with a context of 64 tokens, under "free-1"; another, "org/barred", is refused
- * by "bar-1". with_keys: "sk-one" of tenant "a" and "sk-two" of
- * tenant "b" are needed. */
+ * by "bar-1"; a third, "late", did not load yet, and is there where model_count is 3. with_keys:
+ * "sk-one" of tenant "a" and "sk-two" of tenant "b" are needed. */
 void world_init(struct world *world, bool with_keys);
 /* Opens the admin door to "sk-admin-0123456789", named "ops". */
 void world_open_admin(struct world *world);

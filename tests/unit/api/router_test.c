@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "daemon/api/call.h"
 #include "tests/unit/api/doubles.h"
 
@@ -290,6 +291,61 @@ static void a_refused_model_is_404_and_says_why(void **state)
     teardown(world);
 }
 
+static void expect_not_loaded(struct world *world, const char *retry_after)
+{
+    assert_int_equal(world->exchange.status, 503);
+    assert_true(contains(&world->exchange.bytes, "\"code\":\"model_not_loaded\""));
+    assert_true(contains(&world->exchange.bytes, "'late'"));
+    assert_true(contains(&world->exchange.headers, retry_after));
+}
+
+static void a_model_that_did_not_load_is_503_until_it_does(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->server.model_count = 3;
+    world_post(world, "/v1/completions", "{\"model\":\"late\",\"prompt\":\"x\"}");
+    expect_not_loaded(world, "retry-after: 5\n");
+    atomic_store(&world->models[2].next_load_us, clock_monotonic_us() + 99500000);
+    world_get(world, "/v1/models/late");
+    expect_not_loaded(world, "retry-after: 100\n");
+    world_get(world, "/v1/models/late/license");
+    expect_not_loaded(world, "retry-after: 100\n");
+    world_get(world, "/v1/models");
+    assert_false(contains(&world->exchange.bytes, "late"));
+    world_get(world, "/health");
+    assert_int_equal(world->exchange.status, 200);
+    world_get(world, "/ready");
+    assert_int_equal(world->exchange.status, 200); /* others are there */
+    world_post(world, "/v1/completions", "{\"prompt\":\"x\"}");
+    assert_int_equal(world->exchange.status, 400); /* which of the two? */
+    world->models[2].policy = &world->licenses[0];
+    world->models[2].engine = &world->engine;
+    world->models[2].license_link = world->models[0].license_link;
+    atomic_store(&world->models[2].state, MODEL_SERVED);
+    world_get(world, "/v1/models/late");
+    assert_int_equal(world->exchange.status, 200);
+    teardown(world);
+}
+
+static void without_any_model_nobody_is_sent_here(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    world->server.models = &world->models[1];
+    world->server.model_count = 2;
+    atomic_store(&world->models[2].next_load_us, clock_monotonic_us() + 99500000);
+    world_get(world, "/ready");
+    assert_int_equal(world->exchange.status, 503);
+    assert_true(contains(&world->exchange.bytes, "\"code\":\"not_ready\""));
+    assert_true(contains(&world->exchange.headers, "retry-after: 100\n"));
+    world_get(world, "/health");
+    assert_int_equal(world->exchange.status, 200);
+    world_post(world, "/v1/completions", "{\"prompt\":\"x\"}"); /* of the only one left */
+    expect_not_loaded(world, "retry-after: 100\n");
+    teardown(world);
+}
+
 static void tokens_and_text_go_both_ways(void **state)
 {
     (void)state;
@@ -452,6 +508,8 @@ int main(void)
         cmocka_unit_test(unknown_models_are_404),
         cmocka_unit_test(a_licence_is_told_in_full_on_a_path_of_its_own),
         cmocka_unit_test(a_refused_model_is_404_and_says_why),
+        cmocka_unit_test(a_model_that_did_not_load_is_503_until_it_does),
+        cmocka_unit_test(without_any_model_nobody_is_sent_here),
         cmocka_unit_test(tokens_and_text_go_both_ways),
         cmocka_unit_test(metrics_and_version_are_plain),
     };

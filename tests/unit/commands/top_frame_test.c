@@ -98,6 +98,23 @@ static void a_frame_shows_now_and_rates_since_before(void **state)
         "(none)           0          5\n");
 }
 
+static void models_that_did_not_load_are_counted(void **state)
+{
+    (void)state;
+    static const char late[] =
+        "weir_build_info{version=\"0.1.0\",build_id=\"ab\"} 1\nweir_ready 1\n"
+        "weir_model_loaded{model=\"m\"} 1\n"
+        "weir_model_loaded{model=\"late\"} 0\n";
+    struct top_view *view = view_of(NULL, late);
+    struct text out;
+    text_init(&out);
+    top_frame(view, &(struct top_look){.url = "u"}, &out);
+    assert_non_null(strstr(text_string(&out), "  ready  "));
+    assert_non_null(strstr(text_string(&out), "  1 MODEL NOT LOADED\n"));
+    text_destroy(&out);
+    free(view);
+}
+
 static void a_first_frame_has_no_rates(void **state)
 {
     (void)state;
@@ -187,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_shows_now_and_rates_since_before),
+        cmocka_unit_test(models_that_did_not_load_are_counted),
         cmocka_unit_test(a_first_frame_has_no_rates),
         cmocka_unit_test(a_daemon_started_anew_counts_from_nothing),
         cmocka_unit_test(what_has_no_room_is_cut),

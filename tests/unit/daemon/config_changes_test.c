@@ -66,6 +66,7 @@ static void what_waits_is_named_in_the_tables_order(void **state)
     expect("users: {jwt_issuer: a}", "users: {jwt_issuer: b}", "users.jwt_issuer");
     expect("models: [{path: a.gguf}]", "models: [{path: a.gguf}, {path: b.gguf}]", "models");
     expect("models: [{path: a.gguf}]", "models: [{path: a.gguf, license: mit}]", "models");
+    expect("models: [{path: a.gguf}]", "models: [{path: a.gguf, on_failure: retry}]", "models");
     expect("server: {listeners: [{unix: /run/x}]}", "server: {listeners: [{unix: /run/y}]}",
            "server.listeners");
     expect("", "server: {tls: {certificate: a, key: b}}", "server.tls");

@@ -712,6 +712,26 @@ static void a_share_is_a_decimal_from_0_to_1(void **state)
     }
 }
 
+static void what_a_failed_load_does_is_read(void **state)
+{
+    (void)state;
+    struct config *config = parse("models:\n  - {path: a.gguf, on_failure: retry, retry_max: 90s}\n"
+                                  "  - {path: b.gguf, on_failure: retry}\n"
+                                  "  - {path: d.gguf, on_failure: exit, retry_max: ''}\n");
+    assert_true(config->models[0].retries);
+    assert_int_equal(config->models[0].retry_max_ms, 90000);
+    assert_int_equal(config->models[1].retry_max_ms, 300000);
+    assert_false(config->models[2].retries);
+    config_free(config);
+    expect_error("models:\n  - {path: a.gguf, on_failure: again}\n",
+                 "weir.yaml:2: models[0]: on_failure: expected one of exit, retry, got 'again'");
+    expect_error("models:\n  - {path: a.gguf, on_failure: retry, retry_max: 25h}\n",
+                 "weir.yaml:2: models[0]: retry_max: expected a duration such as 30s from 1s to "
+                 "24h, got '25h'");
+    expect_error("models:\n  - {path: a.gguf, retry_max: 1m}\n",
+                 "weir.yaml:2: models[0]: retry_max: needs 'on_failure: retry' beside it");
+}
+
 static void enforcement_is_read_and_a_cap_needs_its_mode(void **state)
 {
     (void)state;
@@ -753,6 +773,7 @@ int main(void)
         cmocka_unit_test(empty_file_gives_the_defaults),
         cmocka_unit_test(a_share_is_a_decimal_from_0_to_1),
         cmocka_unit_test(enforcement_is_read_and_a_cap_needs_its_mode),
+        cmocka_unit_test(what_a_failed_load_does_is_read),
         cmocka_unit_test(every_kind_of_value_is_read),
         cmocka_unit_test(value_error_names_file_line_key_and_remedy),
         cmocka_unit_test(shape_error_names_file_line_key_and_remedy),

@@ -182,8 +182,7 @@ void policy_tokens_each(const struct policy *policy,
 struct fixture {
     struct config config;
     struct policy_model licenses[3];
-    struct served_model models[2];
-    struct refused_model refused;
+    struct served_model models[4]; /* two served, one refused, one absent */
     struct server server;
     struct text out;
 };
@@ -224,14 +223,16 @@ static int setup(void **state)
     license_init(&fixture->licenses[2], "barred", VERDICT_BREACH);
     fixture->models[0].policy = &fixture->licenses[0];
     fixture->models[1].policy = &fixture->licenses[1];
-    fixture->refused = (struct refused_model){.id = "barred", .policy = &fixture->licenses[2]};
+    fixture->models[0].state = fixture->models[1].state = MODEL_SERVED;
+    fixture->models[2].id = "barred";
+    fixture->models[2].policy = &fixture->licenses[2];
+    fixture->models[2].state = MODEL_REFUSED;
+    fixture->models[3].id = "late";
     fixture->server = (struct server){.config = &fixture->config,
                                       .models = fixture->models,
-                                      .model_count = 2,
-                                      .refused = &fixture->refused,
-                                      .refused_count = 1,
+                                      .model_count = 4,
                                       .worker_count = 2,
-                                      .metrics = metrics_new(3, NULL)};
+                                      .metrics = metrics_new(4, NULL)};
     assert_non_null(fixture->server.metrics);
     *state = fixture;
     return 0;
@@ -261,6 +262,12 @@ static void expect_line(const struct fixture *fixture, const char *line)
         fail_msg("no line: %s", line);
 }
 
+static void expect_absent(const struct fixture *fixture, const char *part)
+{
+    if (strstr(text_string(&fixture->out), part) != NULL)
+        fail_msg("unexpected: %s", part);
+}
+
 static void a_stall_is_shown(void **state)
 {
     struct fixture *fixture = *state;
@@ -272,10 +279,24 @@ static void a_stall_is_shown(void **state)
     expect_line(fixture, "weir_engine_stalled{model=\"plain\"} 1");
 }
 
-static void expect_absent(const struct fixture *fixture, const char *part)
+static void a_model_that_did_not_load_is_shown_until_it_does(void **state)
 {
-    if (strstr(text_string(&fixture->out), part) != NULL)
-        fail_msg("unexpected: %s", part);
+    struct fixture *fixture = *state;
+    atomic_store(&fixture->models[3].load_failures, 2);
+    render(fixture);
+    expect_line(fixture, "weir_model_loaded{model=\"plain\"} 1");
+    expect_line(fixture, "weir_model_loaded{model=\"late\"} 0");
+    expect_line(fixture, "weir_model_load_failures_total{model=\"late\"} 2");
+    expect_line(fixture, "weir_model_load_failures_total{model=\"plain\"} 0");
+    expect_absent(fixture, "weir_model_loaded{model=\"barred\"}"); /* it never will be */
+    expect_absent(fixture, "vllm:num_requests_running{model_name=\"late\"");
+    expect_absent(fixture, "weir_license_verdict{model=\"late\"");
+    fixture->models[3].policy = &fixture->licenses[0];
+    atomic_store(&fixture->models[3].state, MODEL_SERVED);
+    render(fixture);
+    expect_line(fixture, "weir_model_loaded{model=\"late\"} 1");
+    expect_line(fixture, "weir_model_load_failures_total{model=\"late\"} 2");
+    expect_line(fixture, "weir_engine_stalled{model=\"late\"} 0");
 }
 
 static void engine_figures_carry_vllm_names(void **state)
@@ -535,6 +556,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(tenants_past_the_limit_share_a_label_and_keep_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(licences_are_told_of_refused_models_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_model_that_did_not_load_is_shown_until_it_does, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(every_sample_follows_its_own_type, setup, teardown),
     };
     if (argc == 2 && strcmp(argv[1], "--print") == 0) { /* for promtool check metrics */

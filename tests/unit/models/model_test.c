@@ -238,6 +238,25 @@ static void a_decode_beside_a_prefill_gets_the_same_bits(void **state)
     backend_close(backend);
 }
 
+static void a_load_is_given_up_when_asked(void **state)
+{
+    (void)state;
+    char path[TINY_PATH_BYTES];
+    struct error err = {0};
+    _Atomic bool stop = true;
+    struct tiny_model tiny = tiny_model_default();
+    struct backend *backend = open_backend();
+    tiny_model_write(&tiny, path);
+    assert_null(model_load_unless(path, backend, &stop, &err));
+    assert_int_equal(err.code, ERROR_CLOSED);
+    atomic_store(&stop, false);
+    struct model *model = model_load_unless(path, backend, &stop, &err);
+    assert_non_null(model);
+    unlink(path);
+    model_free(model);
+    backend_close(backend);
+}
+
 /* -- files that are not what they say -- */
 
 static void refuses(struct tiny_model tiny, const char *reason)
@@ -351,6 +370,7 @@ int main(void)
         cmocka_unit_test(mixed_quantised_model_stays_close_to_float64),
         cmocka_unit_test(a_sequence_gets_the_same_bits_alone_chunked_and_in_company),
         cmocka_unit_test(a_decode_beside_a_prefill_gets_the_same_bits),
+        cmocka_unit_test(a_load_is_given_up_when_asked),
         cmocka_unit_test(a_missing_key_or_tensor_is_named),
         cmocka_unit_test(a_number_that_no_model_has_is_named),
         cmocka_unit_test(tensors_we_cannot_serve_are_named),

@@ -21,14 +21,13 @@ static void breached_model_is_left_out(void **state)
     stage_write_config(fixture, "free-1", "research-1", "production: yes");
     stage_read_config(fixture);
     struct server *server = stage_start(fixture);
-    assert_int_equal(server->model_count, 1);
-    assert_int_equal(server->refused_count, 1);
+    assert_int_equal(server_count_models(server, MODEL_SERVED), 1);
+    assert_int_equal(server_count_models(server, MODEL_REFUSED), 1);
     assert_int_equal(stage.models, 1); /* not a byte of its weights was read */
     assert_int_equal(stage_logged(fixture, "level=error event=model_refused model=b"), 1);
     assert_true(stage_logged(fixture, "research-1/research-only") > 0);
     assert_null(server_find_model(server, "b"));
-    assert_string_equal(server_find_refused(server, "b")->id, "b");
-    assert_null(server_find_refused(server, "a"));
+    assert_int_equal(server_model_state(server_find_slot(server, "b")), MODEL_REFUSED);
     assert_ptr_equal(server_find_model(server, ""), &server->models[0]);
     server_stop(server);
     stage_expect_nothing_left();
@@ -42,7 +41,7 @@ static void acknowledged_breach_is_served(void **state)
                        "reference: C-7}]");
     stage_read_config(fixture);
     struct server *server = stage_start(fixture);
-    assert_int_equal(server->model_count, 2);
+    assert_int_equal(server_count_models(server, MODEL_SERVED), 2);
     assert_int_equal(stage_logged(fixture, "level=warn event=license_condition model=b condition="
                                            "research-1/research-only"),
                      1);
@@ -89,7 +88,7 @@ static void reload_changes_verdicts_and_says_so(void **state)
     stage_write_config(fixture, "free-1", "research-1", "production: yes, commercial: no");
     reload(server, NOW);
     assert_int_equal(verdict_of(server, 1), VERDICT_BREACH);
-    assert_int_equal(server->model_count, 2); /* it goes on being served */
+    assert_int_equal(server_count_models(server, MODEL_SERVED), 2); /* it goes on being served */
     assert_int_equal(stage_logged(fixture, "level=error event=license_changed model=b"), 1);
     assert_int_equal(stage_logged(fixture, "verdict=breach before=met served=yes"), 1);
     assert_int_equal(stage_logged(fixture, "event=license_changed model=a"), 0);
@@ -152,7 +151,7 @@ static void refused_model_that_is_cleared_asks_for_a_restart(void **state)
     struct server *server = stage_start(fixture);
     stage_write_config(fixture, "free-1", "research-1", "production: no, commercial: no");
     reload(server, NOW);
-    assert_int_equal(server->model_count, 1);
+    assert_int_equal(server_count_models(server, MODEL_SERVED), 1);
     assert_int_equal(stage_logged(fixture, "served=no remedy=\"it is no more refused"), 1);
     server_stop(server);
 }

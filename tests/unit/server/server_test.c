@@ -188,6 +188,11 @@ static void model_is_found_by_id(void **state)
     server->model_count = 1;
     assert_ptr_equal(server_find_model(server, ""), &server->models[0]);
     server->model_count = MODELS;
+    atomic_store(&server->models[1].state, MODEL_ABSENT);
+    assert_null(server_find_model(server, "b"));
+    assert_null(server_find_model(server, "")); /* there are two, wherever one may be */
+    assert_ptr_equal(server_find_slot(server, "b"), &server->models[1]);
+    atomic_store(&server->models[1].state, MODEL_SERVED);
     server_stop(server);
 }
 

@@ -24,7 +24,9 @@ extern struct stage {
     uint32_t engines_stopped;
     _Atomic bool hang, hanging; /* the next api_wake() is to; one does until this is cleared */
     bool stuck;                 /* no engine's step ends */
-    bool cut;                   /* engines may stop while listeners live */
+    /* model_load() is to wait until told otherwise, or asked to give up; it waits; it cannot */
+    _Atomic bool load_hangs, loading, load_deaf;
+    bool cut; /* engines may stop, and models go, while listeners live */
     _Atomic uint32_t wakes, drains, exchanges;
     _Atomic uint32_t generations;
     _Atomic uint32_t connections_max; /* as a worker was told last */
