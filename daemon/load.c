@@ -68,8 +68,8 @@ static int refuse(struct server *server, struct served_model *served, struct pol
     if (policy == NULL)
         return error_wrap(err, "model '%s'", served->id);
     served->policy = policy;
-    become(served, MODEL_REFUSED);
     license_log_refusal(server->log, policy_model_assessment(policy), err->text);
+    become(served, MODEL_REFUSED);
     return ERROR_REFUSED;
 }
 
