@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* linear.h -- matrices on the GPU: laid out and uploaded once at load, multiplied ever after.
+ *
+ * Engine thread only. The face between the matrix code (weight.c, quantize.cu, linear_*.cu,
+ * embed.cu) and the backend's table (cuda_backend.c). Every pointer in args is device memory but
+ * those to struct weight. */
+#ifndef WEIR_KERNELS_CUDA_LINEAR_H
+#define WEIR_KERNELS_CUDA_LINEAR_H
+
+#include "kernels/backend.h"
+
+#include <cuda_runtime_api.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes of device memory that a matrix will take, before it is made: for the table of what needs
+ * what. 0 where the type cannot be served. */
+size_t cuda_weight_bytes_wanted(const struct weight_source *source);
+
+/* Lays the matrix out a stretch of rows at a time in `staging` (pinned, staging_bytes, at least
+ * CUDA_WEIGHT_STAGING_MIN) and uploads it to `device` (cuda_weight_bytes_wanted() bytes, 256-byte
+ * aligned, borrowed for the weight's life). Waits for the upload. ERROR_IO when the device failed. */
+#define CUDA_WEIGHT_STAGING_MIN ((size_t)1 << 20)
+struct cuda_weight_place {
+    void *device;
+    void *staging;
+    size_t staging_bytes;
+    cudaStream_t stream;
+};
+struct weight *cuda_weight_prepare(const struct weight_source *source,
+                                   const struct cuda_weight_place *place, struct error *err);
+void cuda_weight_free(struct weight *weight); /* NULL is fine; the device memory is its lender's */
+size_t cuda_weight_bytes(const struct weight *weight);
+
+/* Device scratch that cuda_linear() needs for up to rows_max rows of columns_max activations. */
+size_t cuda_linear_scratch_bytes(uint32_t rows_max, uint32_t columns_max);
+cudaError_t cuda_linear(const struct linear_args *args, void *scratch, cudaStream_t stream);
+/* Dequantises the named rows; exact as quant_dequantize_row(). */
+cudaError_t cuda_embed(const struct embed_args *args, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
