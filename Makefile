@@ -60,6 +60,8 @@ $(BUILD)/%.o: %.c
 $(BUILD)/weir: $(BUILD)/daemon/main.o $(ARCHIVES)
 	@echo "  LINK $@" && $(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
+include kernels/cuda/cuda.mk
+
 # The other .c files of a test folder are helpers of all its tests; a double there wins over a floor.
 doubles = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/unit/$(1)*.c)))
 $(BUILD)/unit/%_test: $(BUILD)/tests/unit/%_test.o $$(call doubles,$$(dir $$*)) $(ARCHIVES)
@@ -116,14 +118,14 @@ bench: deps-test build/venv/.ready model
 	@if command -v perf >/dev/null; then build/venv/bin/python tests/bench/completion_cost.py; \
 	  else echo 'completion_cost.py is left out: it wants perf (linux-perf)'; fi
 
-install: $(BUILD)/weir
+install: $(BUILD)/weir cuda
 	@DESTDIR="$(DESTDIR)" systemd/package/install $(BUILD)/weir "$(PREFIX)" "$(SYSCONFDIR)"
 # What is shipped: hardened, and the same bytes in whatever folder it was built. A cast to void does
 # not satisfy gcc where the library, hardened, wants a result looked at.
 release:
 	@CPPFLAGS=-D_FORTIFY_SOURCE=2 LDFLAGS='-Wl,-z,relro,-z,now' $(MAKE) --no-print-directory \
 	  BUILD=build/release OPTIMIZE='-O2 -g -fstack-protector-strong -fstack-clash-protection -fcf-protection \
-	  -Wno-unused-result -ffile-prefix-map=$(CURDIR)=.' build/release/weir
+	  -Wno-unused-result -ffile-prefix-map=$(CURDIR)=.' build/release/weir cuda
 deb:
 	@tests/install-deps build package
 	@$(MAKE) --no-print-directory release
@@ -146,6 +148,7 @@ help:
 	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
 	@echo 'make soak [MINUTES=60]              everything at once for so long: nothing may grow'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
+	@echo 'make cuda | cuda-check              the plug-in for GPUs, by nvcc; its kernels held to a budget'
 	@echo 'make install [DESTDIR=] [PREFIX=]   binary, manual, licences, examples, systemd units'
 	@echo 'make deb                            a Debian package, in build/packages'
 	@echo 'make deploy-test                    package and image, run for real; root, minutes'

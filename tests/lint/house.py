@@ -27,6 +27,11 @@ BANNED = ("strcpy", "strcat", "sprintf", "vsprintf", "gets", "strtok", "atoi", "
           "mktemp", "system", "popen", "exit", "abort")
 # Words of work that is not finished; spelled apart so that this file passes its own check.
 UNFINISHED = ("TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK")
+# Of CUDA, what port.cuh alone may say: there is no other place where a GPU and tests/emulator differ.
+PORT = "kernels/cuda/port.cuh"
+PORT_ONLY = (("inline assembly", re.compile(r"\basm\b")), ("<<<", re.compile("<<<")),
+             ("plain __shared__", re.compile(r"\b__shared__\b")),
+             ("WEIR_EMULATED_CUDA", re.compile(r"^\s*#.*\bWEIR_EMULATED_CUDA\b")))
 ALLOWED = {"tests": {"exit", "abort", "system"}}
 
 SIGNATURE = re.compile(r"^[A-Za-z_][^;={}]*\)$", re.S)
@@ -87,6 +92,15 @@ def check_includes(path, text):
                 yield number, f"{floor}/ may not include {match.group(1)}: it is not below"
 
 
+def check_port(path, code):
+    if not path.startswith(("kernels/cuda/", "tests/unit/cuda/")) or path == PORT:
+        return
+    for number, line in enumerate(code.splitlines(), 1):
+        for what, pattern in PORT_ONLY:
+            if pattern.search(line):
+                yield number, f"{what} belongs into {PORT}"
+
+
 def check(path):
     text = open(path, encoding="utf-8").read()
     lines = text.splitlines()
@@ -114,6 +128,7 @@ def check(path):
         if parameter_count > PARAMETERS_MAX and not name.startswith("on_"):
             yield number, f"{name}() takes {parameter_count} parameters, at most {PARAMETERS_MAX}"
     yield from check_includes(path, text)
+    yield from check_port(path, code)
 
 
 def main():

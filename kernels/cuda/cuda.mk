@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# The GPU's kernels, built twice from the same sources: by nvcc into the plug-in weir-cuda.so, and
+# by g++ over tests/emulator, for tests. Included by the Makefile; nothing here is needed to build weir.
+#
+#     make cuda         build/weir-cuda.so, where there is nvcc; one line says so where there is none
+#     make cuda-check   builds it, and holds every kernel to kernels/cuda/budget.txt
+#     make emulated     build/weir-cuda-emulated.so, the same plug-in on an emulated GPU
+
+NVCC     ?= $(shell command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+EMULATOR ?= tests/emulator
+CUDA_TARGETS := 80 86 89 90a 100 120
+
+CUDA_KERNELS := $(wildcard kernels/cuda/*.cu)
+CUDA_HOST    := $(wildcard kernels/cuda/*.c)
+# Of the lower floors, what the host side calls: a copy of its own, so that the daemon exports nothing.
+CUDA_FLOOR   := base/error.c kernels/quant.c
+CXXFLAGS     := -std=c++17 $(OPTIMIZE) -Wall -Wextra -Wshadow -fno-omit-frame-pointer -fno-strict-aliasing \
+                -ffp-contract=off -pthread -MMD -MP
+CUDA_SHARED  := -fPIC -fvisibility=hidden
+# The entry alone is exported; what is missing is found when it is built.
+CUDA_LINK    := -shared -Wl,--exclude-libs,ALL -Wl,--build-id
+
+# -- Emulated: what runs in tests. The engine switches stacks behind the back of ThreadSanitizer. --
+EMULATED     := $(BUILD)/emulated
+EMULATED_INCLUDE := -DWEIR_EMULATED_CUDA -I$(EMULATOR)/include
+EMULATED_SANITIZE := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
+EMULATED_ENGINE  := $(patsubst $(EMULATOR)/%.cpp,$(EMULATED)/engine/%.o,$(wildcard $(EMULATOR)/*.cpp))
+EMULATED_CUDA    := $(CUDA_KERNELS:%.cu=$(EMULATED)/%.o) $(CUDA_HOST:%.c=$(EMULATED)/%.o)
+
+$(EMULATED)/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  CXX  $<" && $(CXX) -x c++ $(CPPFLAGS) $(EMULATED_INCLUDE) $(CXXFLAGS) $(CUDA_SHARED) \
+	  -Wno-unknown-pragmas $(EMULATED_SANITIZE) -c $< -o $@
+$(EMULATED)/%.o: %.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX  $<" && $(CXX) $(CPPFLAGS) $(EMULATED_INCLUDE) $(CXXFLAGS) $(CUDA_SHARED) \
+	  $(EMULATED_SANITIZE) -c $< -o $@
+$(EMULATED)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<" && $(CC) $(CPPFLAGS) $(EMULATED_INCLUDE) $(CFLAGS) $(CUDA_SHARED) -c $< -o $@
+$(EMULATED)/engine/%.o: $(EMULATOR)/%.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX  $<" && $(CXX) -I. $(EMULATED_INCLUDE) $(CXXFLAGS) $(CUDA_SHARED) \
+	  $(filter-out -fsanitize=thread,$(EMULATED_SANITIZE)) -c $< -o $@
+
+$(BUILD)/weir-cuda-emulated.so: $(EMULATED_CUDA) $(CUDA_FLOOR:%.c=$(EMULATED)/%.o) $(EMULATED_ENGINE)
+	@echo "  LINK $@" && $(CXX) $(filter-out -rdynamic,$(LDFLAGS)) $(CUDA_LINK) $^ -o $@ -lm
+
+# tests/unit/cuda holds kernels against their CPU twins; tests/unit/emulator the emulator to CUDA's word.
+UNITS += $(patsubst tests/unit/%.cpp,$(BUILD)/unit/%,$(wildcard tests/unit/cuda/*_test.cpp tests/unit/emulator/*_test.cpp))
+emulated_doubles = $(patsubst %,$(EMULATED)/%.o,$(basename $(filter-out %_test.c %_test.cpp,$(wildcard tests/unit/$(1)/*.c tests/unit/$(1)/*.cpp))))
+$(BUILD)/unit/cuda/%_test: $(EMULATED)/tests/unit/cuda/%_test.o $(call emulated_doubles,cuda) \
+  $(EMULATED_CUDA) $(EMULATED_ENGINE) $(ARCHIVES)
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+$(BUILD)/unit/emulator/%_test: $(EMULATED)/tests/unit/emulator/%_test.o $(call emulated_doubles,emulator) \
+  $(EMULATED_ENGINE)
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ -lcmocka -lm
+
+# -- By nvcc: what runs on a GPU. The driver is found at run time, through the static runtime. --
+CUDA_OBJECTS := $(CUDA_KERNELS:%.cu=$(BUILD)/cuda/%.o) $(CUDA_HOST:%.c=$(BUILD)/cuda/%.o) \
+                $(CUDA_FLOOR:%.c=$(BUILD)/cuda/%.o)
+CUDA_CODE    := $(foreach sm,$(CUDA_TARGETS),-gencode arch=compute_$(sm),code=sm_$(sm)) \
+                -gencode arch=compute_120,code=compute_120
+CUDA_HOME     = $(abspath $(dir $(realpath $(NVCC)))..)
+
+$(BUILD)/cuda/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  NVCC $<" && { $(NVCC) -std=c++17 -O3 -fmad=false -Werror all-warnings -compress-mode=size $(CUDA_CODE) \
+	  -Xptxas -v -Xcompiler '$(CUDA_SHARED) -Wall -fno-strict-aliasing' -I. -MMD -MP -MF $(@:.o=.d) -c $< -o $@ \
+	  2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas) >&2; false; }; }
+$(BUILD)/cuda/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<" && $(CC) $(CPPFLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) $(CUDA_SHARED) -c $< -o $@
+$(BUILD)/weir-cuda.so: $(CUDA_OBJECTS)
+	@echo "  LINK $@" && $(CXX) $(filter-out -rdynamic,$(LDFLAGS)) $(CUDA_LINK) $^ -o $@ \
+	  -Wl,--as-needed -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lm
+
+.PHONY: cuda cuda-check emulated
+emulated: $(BUILD)/weir-cuda-emulated.so
+ifeq ($(NVCC),)
+cuda cuda-check:
+	@echo "weir: no nvcc: weir-cuda.so is left out, and weir serves on the CPU"
+else
+cuda: $(BUILD)/weir-cuda.so
+cuda-check: $(BUILD)/weir-cuda.so
+	@tests/cuda-budget kernels/cuda/budget.txt $(wildcard $(BUILD)/cuda/kernels/cuda/*.ptxas)
+endif
