@@ -609,6 +609,18 @@ static int make_parts(struct engine *engine, uint32_t blocks, struct error *err)
     return make_arrays(engine, err);
 }
 
+struct model_limits engine_limits(const struct engine_config *config, uint32_t blocks)
+{
+    const uint32_t outputs = config->max_sequences + SCHEDULER_ECHO_ROWS_MAX;
+    return (struct model_limits){
+        .blocks = blocks,
+        .rows_max = config->max_step_tokens,
+        .spans_max = config->max_sequences,
+        .outputs_max = outputs < config->max_step_tokens ? outputs : config->max_step_tokens,
+        .context_max = config->context,
+    };
+}
+
 struct engine *engine_start(const struct engine_config *config, struct error *err)
 {
     const struct model_shape *shape = model_shape(config->model);
@@ -626,12 +638,9 @@ struct engine *engine_start(const struct engine_config *config, struct error *er
     engine->shape = shape;
     /* Waiting ones are bounded; those that began and were preempted wait in slots of their own. */
     engine->slots = config->max_queue + 4 * config->max_sequences;
-    engine->outputs_max = config->max_sequences + SCHEDULER_ECHO_ROWS_MAX;
-    if (engine->outputs_max > config->max_step_tokens)
-        engine->outputs_max = config->max_step_tokens;
-    if (make_parts(engine, blocks, err) != 0 ||
-        model_reserve(config->model, blocks, config->max_step_tokens, engine->outputs_max,
-                      config->context, err) != 0)
+    const struct model_limits limits = engine_limits(config, blocks);
+    engine->outputs_max = limits.outputs_max;
+    if (make_parts(engine, blocks, err) != 0 || model_reserve(config->model, &limits, err) != 0)
         goto fail;
     publish(engine, false, clock_monotonic_us());
     int code =

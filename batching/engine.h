@@ -101,6 +101,8 @@ struct engine_config {
     void *wake_argument;
 };
 
+/* What its steps stay within: what device memory it needs is known before it starts. */
+struct model_limits engine_limits(const struct engine_config *config, uint32_t blocks);
 /* Reserves device memory and starts the thread. NULL and err on failure. */
 struct engine *engine_start(const struct engine_config *config, struct error *err);
 /* Aborts everything, delivers the last events, joins the thread. Then outboxes may be emptied,

@@ -89,7 +89,8 @@ struct config {
     struct config_model *models;
     uint32_t model_count;
     /* engine, for each model */
-    char *device; /* "auto", "cpu" */
+    char *device;                    /* "auto", "cpu", "cuda" */
+    uint32_t gpu_memory_utilization; /* millionths of the GPU's memory */
     uint32_t threads;
     uint64_t kv_memory_bytes; /* 0: from memory and context */
     uint32_t context;         /* 0: the model's */

@@ -82,6 +82,8 @@ const struct config_key config_keys[] = {
     {"server.limits", "control_frames", NULL, "1000", CONFIG_U32, false, LIMIT(control_frames_max),
      64, 10000000},
     {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
+    {"engine", "gpu_memory_utilization", "--gpu-memory-utilization", "0.90", CONFIG_SHARE, false,
+     AT(gpu_memory_utilization), 0, 1000000},
     {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
     {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
      64 * TIB},

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "daemon/device.h"
 #include "daemon/license_log.h"
 #include "daemon/memory.h"
 #include "daemon/model_facts.h"
@@ -119,31 +120,10 @@ static void on_engine_events(void *wake_argument, uint32_t worker)
 static int start_engine(struct server *server, struct served_model *served, struct error *err)
 {
     const struct config *config = server->config;
-    uint64_t available = memory_available(), file = gguf_file_bytes(model_file(served->model));
-    /* A mapped file counts as available, though every step will need it in memory. */
-    const struct kv_request request = {
-        .shape = model_shape(served->model),
-        .context = config->context,
-        .max_sequences = config->max_sequences,
-        .kv_memory_bytes = config->kv_memory_bytes,
-        .available_bytes = available > file ? available - file : available,
-        .models_to_come = server_count_models(server, MODEL_ABSENT),
-    };
-    struct kv_plan plan;
-    int result = kv_plan(&request, &plan, err);
-    if (result != 0)
-        return result;
-    if (plan.context_cut)
-        log_event(server->log, LOG_LEVEL_WARN, "context_cut", LOG_STRING("model", served->id),
-                  LOG_U64("context", plan.context),
-                  LOG_U64("model_context", request.shape->context), LOG_U64("kv_bytes", plan.bytes),
-                  LOG_STRING("remedy", "set engine.kv_memory or engine.context"));
-    const struct engine_config engine = {
+    struct engine_config engine = {
         .model = served->model,
         .number = (uint32_t)(served - server->models),
         .workers = server->worker_count,
-        .kv_memory_bytes = plan.bytes,
-        .context = plan.context,
         .max_step_tokens = config->max_step_tokens,
         .max_sequences = config->max_sequences,
         .max_queue = config->max_queue,
@@ -153,6 +133,8 @@ static int start_engine(struct server *server, struct served_model *served, stru
         .wake = on_engine_events,
         .wake_argument = server,
     };
+    if (device_plan_kv(server, served, &engine, err) != 0)
+        return err->code;
     served->engine = engine_start(&engine, err);
     return served->engine == NULL ? err->code : 0;
 }
@@ -198,7 +180,6 @@ static int check_memory(const struct config_model *model, uint64_t file_bytes, s
 
 static int load_weights(struct server *server, struct served_model *served, struct error *err)
 {
-    const struct config *config = server->config;
     const struct config_model *model = served->config;
     struct stat status;
     if (stat(model->path, &status) != 0)
@@ -207,10 +188,8 @@ static int load_weights(struct server *server, struct served_model *served, stru
     if (result != 0)
         return result;
     served->created_unix = (int64_t)status.st_mtim.tv_sec;
-    const struct backend_config backend = {.device = config->device, .threads = config->threads};
-    served->backend = backend_open(&backend, err);
-    if (served->backend == NULL)
-        return error_wrap(err, "engine.device '%s'", config->device);
+    if (device_open(server, served, err) != 0)
+        return err->code;
     served->model = model_load_unless(model->path, served->backend, &server->loads_end, err);
     return served->model == NULL ? err->code : start_engine(server, served, err);
 }

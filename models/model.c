@@ -25,7 +25,7 @@ struct model {
 
     /* the engine thread's */
     struct arch_network *network;
-    uint32_t blocks, rows_max, outputs_max, context_max; /* of model_reserve() */
+    struct model_limits limits; /* of model_reserve() */
 };
 
 static const struct arch *find_architecture(const struct gguf *gguf, struct error *err)
@@ -153,43 +153,82 @@ size_t model_weight_bytes(const struct model *model)
     return model->arch->weight_bytes(model->network);
 }
 
-int model_reserve(struct model *model, uint32_t blocks, uint32_t rows_max, uint32_t outputs_max,
-                  uint32_t context_max, struct error *err)
+static struct reserve_args reserve_args_of(const struct model_shape *shape, uint32_t columns_max,
+                                           const struct model_limits *limits)
 {
-    assert(model->rows_max == 0);
-    assert(blocks > 0 && rows_max > 0 && outputs_max > 0);
-    int code = model->backend->ops->reserve(
-        model->backend, rows_max, model->arch->columns_max(model->network), context_max, err);
+    return (struct reserve_args){
+        .rows_max = limits->rows_max,
+        .spans_max = limits->spans_max,
+        .columns_max = columns_max,
+        .context_max = limits->context_max,
+        .heads = shape->heads,
+        .kv_heads = shape->kv_heads,
+        .head_dim = shape->head_dim,
+    };
+}
+
+int model_reserve(struct model *model, const struct model_limits *limits, struct error *err)
+{
+    assert(model->limits.rows_max == 0);
+    assert(limits->blocks > 0 && limits->rows_max > 0 && limits->outputs_max > 0);
+    assert(limits->spans_max > 0 && limits->spans_max <= limits->rows_max);
+    const struct reserve_args args =
+        reserve_args_of(&model->shape, model->arch->columns_max(model->network), limits);
+    int code = model->backend->ops->reserve(model->backend, &args, err);
     if (code == 0)
-        code = model->arch->reserve(model->network, blocks, rows_max, outputs_max, err);
-    if (code != 0)
-        return code;
-    model->blocks = blocks;
-    model->rows_max = rows_max;
-    model->outputs_max = outputs_max;
-    model->context_max = context_max;
-    return 0;
+        code = model->arch->reserve(model->network, limits, err);
+    if (code == 0)
+        model->limits = *limits;
+    return code;
+}
+
+int model_read_needs(const char *path, const struct backend *backend, struct model_needs *ret,
+                     struct error *err)
+{
+    struct gguf *gguf = gguf_open(path, err);
+    if (gguf == NULL)
+        return err == NULL ? ERROR_INVALID : err->code;
+    int code = ERROR_UNSUPPORTED;
+    const struct arch *arch = find_architecture(gguf, err);
+    if (arch != NULL)
+        code = arch->read_needs(gguf, backend, ret, err);
+    gguf_close(gguf);
+    return code;
+}
+
+int model_step_bytes(const struct model_needs *needs, const struct model_limits *limits,
+                     const struct backend *backend, uint64_t *ret, struct error *err)
+{
+    const struct reserve_args args = reserve_args_of(&needs->shape, needs->columns_max, limits);
+    uint64_t scratch = 0;
+    int code = backend->ops->reserve_bytes(&args, &scratch, err);
+    if (code == 0)
+        *ret = limits->rows_max * needs->row_bytes + limits->outputs_max * needs->output_bytes +
+               scratch;
+    return code;
 }
 
 /* What the engine promises: everything a kernel will index with. */
 static void assert_step(const struct model *model, const struct model_step *step)
 {
-    assert(step->row_count > 0 && step->row_count <= model->rows_max);
-    assert(step->output_count <= step->row_count && step->output_count <= model->outputs_max);
+    assert(step->row_count > 0 && step->row_count <= model->limits.rows_max);
+    assert(step->output_count <= step->row_count &&
+           step->output_count <= model->limits.outputs_max);
     for (uint32_t i = 0; i < step->row_count; i++)
         assert(step->tokens[i] < model->shape.vocabulary);
     for (uint32_t i = 0; i < step->output_count; i++)
         assert(step->output_rows[i] < step->row_count);
+    assert(step->span_count <= model->limits.spans_max);
     uint32_t row = 0;
     for (uint32_t i = 0; i < step->span_count; i++) {
         const struct attention_span *span = &step->spans[i];
         assert(span->first_row == row && span->row_count > 0);
-        assert((uint64_t)span->position + span->row_count <= model->context_max);
+        assert((uint64_t)span->position + span->row_count <= model->limits.context_max);
         for (uint32_t j = 0; j < span->row_count; j++, row++)
             assert(row < step->row_count && step->positions[row] == span->position + j);
         uint32_t blocks = (span->position + span->row_count - 1) / KV_BLOCK_TOKENS + 1;
         for (uint32_t j = 0; j < blocks; j++)
-            assert(step->block_tables[span->block_offset + j] < model->blocks);
+            assert(step->block_tables[span->block_offset + j] < model->limits.blocks);
     }
     assert(row == step->row_count);
 }
@@ -198,6 +237,15 @@ int model_forward(struct model *model, const struct model_step *step, float *log
                   struct error *err)
 {
     assert_step(model, step);
+    model->backend->ops->step_begin(model->backend,
+                                    &(struct step_args){.row_count = step->row_count,
+                                                        .tokens = step->tokens,
+                                                        .positions = step->positions,
+                                                        .span_count = step->span_count,
+                                                        .spans = step->spans,
+                                                        .block_tables = step->block_tables,
+                                                        .output_count = step->output_count,
+                                                        .output_rows = step->output_rows});
     const float *device_logits = model->arch->forward(model->network, step);
     model->backend->ops->copy_from_device(model->backend, logits, device_logits,
                                           (size_t)step->output_count * model->shape.vocabulary *

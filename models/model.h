@@ -48,10 +48,29 @@ const char *model_template_error(const struct model *model); /* "" when there is
 const char *model_architecture(const struct model *model);   /* "llama" */
 size_t model_weight_bytes(const struct model *model);        /* memory beyond the mapped file */
 
-/* Takes device memory for `blocks` KV blocks and for steps of up to rows_max rows with contexts
- * up to context_max and outputs_max rows of logits. Once, before the first forward. */
-int model_reserve(struct model *model, uint32_t blocks, uint32_t rows_max, uint32_t outputs_max,
-                  uint32_t context_max, struct error *err);
+/* What steps will stay within. */
+struct model_limits {
+    uint32_t blocks;      /* of the KV cache */
+    uint32_t rows_max;    /* of a step */
+    uint32_t spans_max;   /* sequences in a step */
+    uint32_t outputs_max; /* rows of logits */
+    uint32_t context_max; /* tokens of a sequence */
+};
+/* Takes device memory for the KV cache and for steps. Once, before the first forward. */
+int model_reserve(struct model *model, const struct model_limits *limits, struct error *err);
+
+/* What a model takes of a device that has memory of its own, told by the file's header alone. */
+struct model_needs {
+    struct model_shape shape; /* but for parameters */
+    uint64_t weight_bytes;
+    uint64_t row_bytes, output_bytes; /* activations: of a row of a step, of a row of logits */
+    uint32_t columns_max;             /* widest input of a linear */
+};
+int model_read_needs(const char *path, const struct backend *backend, struct model_needs *ret,
+                     struct error *err);
+/* All of model_reserve() but the KV cache. ERROR_UNSUPPORTED: the device cannot serve the shape. */
+int model_step_bytes(const struct model_needs *needs, const struct model_limits *limits,
+                     const struct backend *backend, uint64_t *ret, struct error *err);
 
 /* One step: rows of several sequences, each a decode (one row) or a chunk of prefill. */
 struct model_step {

@@ -105,19 +105,26 @@ static int synchronize(struct backend *backend, struct error *err)
     return 0;
 }
 
-static int reserve(struct backend *backend, uint32_t rows_max, uint32_t columns_max,
-                   uint32_t context_max, struct error *err)
+static int reserve(struct backend *backend, const struct reserve_args *args, struct error *err)
 {
     struct cpu_backend *cpu = cpu_of(backend);
-    if (context_max > CPU_POSITION_MAX)
+    if (args->context_max > CPU_POSITION_MAX)
         return error_set(err, ERROR_UNSUPPORTED, "a context of %u: the CPU's limit is %u",
-                         context_max, CPU_POSITION_MAX);
-    void *scratch = memory_alloc(backend, cpu_linear_scratch_bytes(rows_max, columns_max), err);
+                         args->context_max, CPU_POSITION_MAX);
+    void *scratch =
+        memory_alloc(backend, cpu_linear_scratch_bytes(args->rows_max, args->columns_max), err);
     if (scratch == NULL)
-        return error_wrap(err, "scratch for steps of %u rows", rows_max);
+        return error_wrap(err, "scratch for steps of %u rows", args->rows_max);
     memory_free(backend, cpu->scratch);
     cpu->scratch = scratch;
     return 0;
+}
+
+/* Host arrays are read where they are. */
+static void step_begin(struct backend *backend, const struct step_args *args)
+{
+    (void)backend;
+    (void)args;
 }
 
 /* -- weights -- */
@@ -290,9 +297,10 @@ static void cpu_close(struct backend *backend)
         .name = "cpu-" level_name, .memory_alloc = memory_alloc, .memory_free = memory_free,       \
         .copy_to_device = copy_to_device, .copy_from_device = copy_from_device,                    \
         .synchronize = synchronize, .weight_prepare = weight_prepare, .weight_free = weight_free,  \
-        .weight_bytes = cpu_weight_bytes, .reserve = reserve, .embed = embed,                      \
-        .rms_norm = rms_norm, .add = add, .linear = linear, .rope = rope, .kv_write = kv_write,    \
-        .attention = attention, .gated = gated, .gather = gather, .close = cpu_close               \
+        .weight_bytes = cpu_weight_bytes, .reserve = reserve, .step_begin = step_begin,            \
+        .embed = embed, .rms_norm = rms_norm, .add = add, .linear = linear, .rope = rope,          \
+        .kv_write = kv_write, .attention = attention, .gated = gated, .gather = gather,            \
+        .close = cpu_close                                                                         \
     }
 
 static const struct backend_ops table_scalar = CPU_TABLE("scalar");

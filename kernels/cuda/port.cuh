@@ -23,7 +23,7 @@
 #define WARP_ALL 0xffffffffu
 
 #ifdef WEIR_EMULATED_CUDA
-#include "emulated_port.h"
+#include <emulated_port.h>
 #else
 
 #define SHARED_ARRAY(type, name, ...) __shared__ __align__(16) type name __VA_ARGS__

@@ -35,8 +35,11 @@ struct arch {
     void (*free)(struct arch_network *network); /* NULL is fine */
     size_t (*weight_bytes)(const struct arch_network *network);
     /* As model_reserve(), but for the context, which the backend was told already. */
-    int (*reserve)(struct arch_network *network, uint32_t blocks, uint32_t rows_max,
-                   uint32_t outputs_max, struct error *err);
+    int (*reserve)(struct arch_network *network, const struct model_limits *limits,
+                   struct error *err);
+    /* As model_read_needs(). */
+    int (*read_needs)(const struct gguf *gguf, const struct backend *backend,
+                      struct model_needs *ret, struct error *err);
     uint32_t (*columns_max)(const struct arch_network *network); /* widest input of a linear */
     /* Enqueues a step; returns device logits [output_count, vocabulary]. */
     const float *(*forward)(struct arch_network *network, const struct model_step *step);
@@ -84,12 +87,16 @@ float *arch_vector(struct arch_loader *loader, uint32_t layer, const char *suffi
 /* The same in the caller's memory; `name` is whole. */
 int arch_read_vector(struct arch_loader *loader, const char *name, uint32_t count, float *ret,
                      struct error *err);
+/* What the file's tensors take of a device that has memory of its own; none where not served. */
+uint64_t arch_weight_bytes_wanted(const struct gguf *gguf, const struct backend *backend);
 /* False and err, naming one, when the file has tensors that nobody asked for: the architecture has
  * parts that we do not know, and without them would be another model. */
 bool arch_all_taken(const struct arch_loader *loader, struct error *err);
 /* The rows of the token embedding: the vocabulary. */
 int arch_vocabulary(const struct arch_loader *loader, uint32_t *ret, struct error *err);
 
+/* As memory_together(), where the device has it. */
+int arch_memory_together(struct backend *backend, uint64_t bytes, struct error *err);
 /* Device memory of rows * width floats. */
 float *arch_activations(struct backend *backend, uint64_t rows, uint64_t width, struct error *err);
 

@@ -446,12 +446,23 @@ static void llama_free(struct arch_network *net)
 
 static bool load_weights(struct arch_network *net, struct arch_loader *loader, struct error *err)
 {
+    const struct backend *backend = net->backend;
+    if (backend->ops->memory_together != NULL &&
+        arch_memory_together(net->backend, arch_weight_bytes_wanted(loader->gguf, backend), err) !=
+            0)
+        return false;
     if (load_frequencies(net, loader, err) != 0 || !load_ends(net, loader, err))
         return false;
     for (uint32_t i = 0; i < net->shape.layers; i++)
         if (!load_layer(net, loader, i, err))
             return false;
     return arch_all_taken(loader, err);
+}
+
+static size_t kv_block_bytes(const struct model_shape *shape)
+{
+    return (size_t)shape->layers * 2 * shape->kv_heads * KV_BLOCK_TOKENS * shape->head_dim *
+           sizeof(uint16_t);
 }
 
 static struct arch_network *llama_load(const struct gguf *gguf, struct backend *backend,
@@ -474,14 +485,14 @@ static struct arch_network *llama_load(const struct gguf *gguf, struct backend *
         loaded = net->layers != NULL && load_weights(net, &loader, err);
     }
     arch_loader_destroy(&loader);
+    (void)arch_memory_together(backend, 0, NULL);
     if (!loaded) {
         llama_free(net);
         return NULL;
     }
     net->device_bytes = loader.device_bytes;
     net->shape.parameters = loader.parameters;
-    net->shape.kv_block_bytes = (size_t)net->shape.layers * 2 * net->shape.kv_heads *
-                                KV_BLOCK_TOKENS * net->shape.head_dim * sizeof(uint16_t);
+    net->shape.kv_block_bytes = kv_block_bytes(&net->shape);
     *ret_shape = net->shape;
     return net;
 }
@@ -502,52 +513,102 @@ static size_t llama_weight_bytes(const struct arch_network *net)
     return bytes;
 }
 
-static uint32_t llama_columns_max(const struct arch_network *net)
+static uint32_t columns_max(const struct model_shape *shape)
 {
-    const struct model_shape *shape = &net->shape;
     uint32_t most = shape->heads * shape->head_dim;
     if (most < shape->width)
         most = shape->width;
     return most < shape->feed_forward ? shape->feed_forward : most;
 }
 
-static int llama_reserve(struct arch_network *net, uint32_t blocks, uint32_t rows_max,
-                         uint32_t outputs_max, struct error *err)
+static uint32_t llama_columns_max(const struct arch_network *net)
+{
+    return columns_max(&net->shape);
+}
+
+#define ACTIVATIONS 11
+
+struct activation_buffer {
+    float **to;
+    bool per_output; /* else per row of the step */
+    uint32_t width;
+};
+
+static void list_activations(struct arch_network *net, struct activation_buffer ret[ACTIVATIONS])
 {
     const struct model_shape *shape = &net->shape;
     const uint32_t q_width = shape->heads * shape->head_dim;
     const uint32_t kv_width = shape->kv_heads * shape->head_dim;
-    const struct {
-        float **to;
-        uint32_t rows, width;
-    } activations[] = {
-        {&net->x, rows_max, shape->width},
-        {&net->normed, rows_max, shape->width},
-        {&net->delta, rows_max, shape->width},
-        {&net->q, rows_max, q_width},
-        {&net->attended, rows_max, q_width},
-        {&net->k, rows_max, kv_width},
-        {&net->v, rows_max, kv_width},
-        {&net->gate, rows_max, shape->feed_forward},
-        {&net->up, rows_max, shape->feed_forward},
-        {&net->kept, outputs_max, shape->width},
-        {&net->logits, outputs_max, shape->vocabulary},
+    const struct activation_buffer list[ACTIVATIONS] = {
+        {&net->x, false, shape->width},
+        {&net->normed, false, shape->width},
+        {&net->delta, false, shape->width},
+        {&net->q, false, q_width},
+        {&net->attended, false, q_width},
+        {&net->k, false, kv_width},
+        {&net->v, false, kv_width},
+        {&net->gate, false, shape->feed_forward},
+        {&net->up, false, shape->feed_forward},
+        {&net->kept, true, shape->width},
+        {&net->logits, true, shape->vocabulary},
     };
-    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
-        *activations[i].to =
-            arch_activations(net->backend, activations[i].rows, activations[i].width, err);
-        if (*activations[i].to == NULL)
-            return error_wrap(err, "activations for steps of %u rows", rows_max);
-    }
+    memcpy(ret, list, sizeof list);
+}
+
+static int reserve_cache(struct arch_network *net, uint32_t blocks, struct error *err)
+{
+    const struct model_shape *shape = &net->shape;
     const size_t block_bytes = shape->kv_block_bytes / shape->layers;
-    if (blocks > SIZE_MAX / block_bytes)
+    if (blocks > SIZE_MAX / shape->kv_block_bytes)
         return error_no_memory(err);
-    for (uint32_t i = 0; i < shape->layers; i++) {
+    int code = arch_memory_together(net->backend, blocks * shape->kv_block_bytes, err);
+    for (uint32_t i = 0; i < shape->layers && code == 0; i++) {
         net->layers[i].cache =
             net->backend->ops->memory_alloc(net->backend, blocks * block_bytes, err);
         if (net->layers[i].cache == NULL)
-            return error_wrap(err, "a KV cache of %u blocks", blocks);
+            code = ERROR_NO_MEMORY;
     }
+    (void)arch_memory_together(net->backend, 0, NULL);
+    return code == 0 ? 0 : error_wrap(err, "a KV cache of %u blocks", blocks);
+}
+
+static int llama_reserve(struct arch_network *net, const struct model_limits *limits,
+                         struct error *err)
+{
+    struct activation_buffer activations[ACTIVATIONS];
+    list_activations(net, activations);
+    for (size_t i = 0; i < ACTIVATIONS; i++) {
+        const struct activation_buffer *each = &activations[i];
+        *each->to = arch_activations(net->backend,
+                                     each->per_output ? limits->outputs_max : limits->rows_max,
+                                     each->width, err);
+        if (*each->to == NULL)
+            return error_wrap(err, "activations for steps of %u rows", limits->rows_max);
+    }
+    return reserve_cache(net, limits->blocks, err);
+}
+
+static int llama_read_needs(const struct gguf *gguf, const struct backend *backend,
+                            struct model_needs *ret, struct error *err)
+{
+    struct arch_loader loader = {.gguf = gguf, .prefix = "llama"};
+    struct arch_network net = {0};
+    struct activation_buffer activations[ACTIVATIONS];
+    int code = read_shape(&net, &loader, err);
+    if (code == 0)
+        code = read_attention(&net, &loader, err);
+    if (code != 0)
+        return code;
+    net.shape.kv_block_bytes = kv_block_bytes(&net.shape);
+    *ret = (struct model_needs){
+        .shape = net.shape,
+        .weight_bytes = arch_weight_bytes_wanted(gguf, backend),
+        .columns_max = columns_max(&net.shape),
+    };
+    list_activations(&net, activations);
+    for (size_t i = 0; i < ACTIVATIONS; i++)
+        *(activations[i].per_output ? &ret->output_bytes : &ret->row_bytes) +=
+            activations[i].width * sizeof(float);
     return 0;
 }
 
@@ -557,6 +618,7 @@ const struct arch arch_llama = {
     .free = llama_free,
     .weight_bytes = llama_weight_bytes,
     .reserve = llama_reserve,
+    .read_needs = llama_read_needs,
     .columns_max = llama_columns_max,
     .forward = llama_forward,
 };

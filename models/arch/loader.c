@@ -232,6 +232,35 @@ int arch_vocabulary(const struct arch_loader *loader, uint32_t *ret, struct erro
     return 0;
 }
 
+static uint64_t whole_units(uint64_t bytes)
+{
+    return (bytes + DEVICE_MEMORY_UNIT - 1) / DEVICE_MEMORY_UNIT * DEVICE_MEMORY_UNIT;
+}
+
+uint64_t arch_weight_bytes_wanted(const struct gguf *gguf, const struct backend *backend)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < gguf_tensor_count(gguf); i++) {
+        const struct gguf_tensor *tensor = gguf_tensor_at(gguf, i);
+        if (tensor->shape[1] == 1) {
+            bytes += whole_units(tensor->shape[0] * sizeof(float));
+        } else if (tensor->shape[0] <= ARCH_WIDTH_MAX && tensor->shape[1] <= ARCH_VOCABULARY_MAX) {
+            const struct weight_source source = {tensor->bytes, (enum weight_type)tensor->type,
+                                                 (uint32_t)tensor->shape[1],
+                                                 (uint32_t)tensor->shape[0]};
+            bytes += whole_units(backend->ops->weight_bytes_wanted(&source));
+        }
+    }
+    return bytes;
+}
+
+int arch_memory_together(struct backend *backend, uint64_t bytes, struct error *err)
+{
+    return backend->ops->memory_together == NULL
+               ? 0
+               : backend->ops->memory_together(backend, (size_t)bytes, err);
+}
+
 float *arch_activations(struct backend *backend, uint64_t rows, uint64_t width, struct error *err)
 {
     if (width != 0 && rows > SIZE_MAX / sizeof(float) / width) {

@@ -93,7 +93,9 @@ static int bench_init(struct bench *bench, struct error *err)
         return error_no_memory(err);
     for (uint32_t i = 0; i < blocks; i++)
         bench->tables[i] = i;
-    return model_reserve(bench->model, blocks, rows_max, bench->sequences, context, err);
+    const struct model_limits limits = {blocks, rows_max, bench->sequences, bench->sequences,
+                                        context};
+    return model_reserve(bench->model, &limits, err);
 }
 
 /* Of one token that passes through the layers; the head is for the last of a prompt alone. */
@@ -142,7 +144,7 @@ int main(int argc, char **argv)
                           .steps = number(argc, argv, 4, 32),
                           .sequences = number(argc, argv, 5, 1)};
     struct backend *backend =
-        backend_open(&(struct backend_config){"cpu", number(argc, argv, 2, 0), 0}, &err);
+        backend_open(&(struct backend_config){"cpu", number(argc, argv, 2, 0), 0, NULL}, &err);
     if (backend != NULL)
         bench.model = model_load(argv[1], backend, &err);
     int status = 1;

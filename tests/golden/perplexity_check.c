@@ -117,7 +117,8 @@ static int run(struct model *model, const struct reference *reference, uint32_t 
     const uint32_t blocks = reference->count / KV_BLOCK_TOKENS + 1;
     for (uint32_t i = 0; i < blocks; i++)
         table[i] = blocks - 1 - i;
-    int code = model_reserve(model, blocks, chunk, chunk, reference->count, err);
+    int code = model_reserve(
+        model, &(struct model_limits){blocks, chunk, 1, chunk, reference->count}, err);
     float *logits = calloc((size_t)chunk * vocabulary, sizeof *logits);
     if (logits == NULL)
         code = error_no_memory(err);

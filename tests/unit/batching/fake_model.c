@@ -186,18 +186,18 @@ bool tokenizer_ends_generation(const struct tokenizer *tokenizer, uint32_t token
     return token == FAKE_END_TOKEN || token == FAKE_END_TOKEN2;
 }
 
-int model_reserve(struct model *model, uint32_t blocks, uint32_t rows_max, uint32_t outputs_max,
-                  uint32_t context_max, struct error *err)
+int model_reserve(struct model *model, const struct model_limits *limits, struct error *err)
 {
-    assert(context_max <= model->shape.context);
+    const uint32_t blocks = limits->blocks;
+    assert(limits->context_max <= model->shape.context);
     free(model->cache);
     model->cache = malloc((size_t)blocks * KV_BLOCK_TOKENS * sizeof *model->cache);
     if (model->cache == NULL)
         return error_no_memory(err);
     memset(model->cache, 0xee, (size_t)blocks * KV_BLOCK_TOKENS * sizeof *model->cache);
     model->blocks = blocks;
-    model->rows_max = rows_max;
-    model->outputs_max = outputs_max;
+    model->rows_max = limits->rows_max;
+    model->outputs_max = limits->outputs_max;
     return 0;
 }
 

@@ -17,7 +17,7 @@ static struct backend *open_with(uint32_t threads)
 {
     struct error err = {0};
     struct backend *backend =
-        backend_open(&(struct backend_config){"auto", threads, CPU_LEVEL_AUTO}, &err);
+        backend_open(&(struct backend_config){"cpu", threads, CPU_LEVEL_AUTO, NULL}, &err);
     if (backend == NULL)
         fail_msg("%s", err.text);
     return backend;
@@ -27,7 +27,7 @@ static void an_unknown_device_is_refused_by_name(void **state)
 {
     (void)state;
     struct error err = {0};
-    assert_null(backend_open(&(struct backend_config){"tpu", 1, CPU_LEVEL_AUTO}, &err));
+    assert_null(backend_open(&(struct backend_config){"tpu", 1, CPU_LEVEL_AUTO, NULL}, &err));
     assert_int_equal(err.code, ERROR_INVALID);
     assert_non_null(strstr(err.text, "'tpu'"));
     backend_close(NULL);
@@ -69,9 +69,11 @@ static void a_context_past_exact_positions_is_refused(void **state)
     (void)state;
     struct error err = {0};
     struct backend *backend = open_with(1);
-    assert_int_equal(backend->ops->reserve(backend, 4, 64, (1u << 24) + 1, &err),
-                     ERROR_UNSUPPORTED);
-    assert_int_equal(backend->ops->reserve(backend, 4, 64, 1u << 24, &err), 0);
+    struct reserve_args args = {
+        .rows_max = 4, .spans_max = 4, .columns_max = 64, .context_max = (1u << 24) + 1};
+    assert_int_equal(backend->ops->reserve(backend, &args, &err), ERROR_UNSUPPORTED);
+    args.context_max = 1u << 24;
+    assert_int_equal(backend->ops->reserve(backend, &args, &err), 0);
     backend_close(backend);
 }
 

@@ -24,7 +24,7 @@ static struct backend *open_backend(void)
 {
     struct error err = {0};
     struct backend *backend =
-        backend_open(&(struct backend_config){"cpu", 2, CPU_LEVEL_AUTO}, &err);
+        backend_open(&(struct backend_config){"cpu", 2, CPU_LEVEL_AUTO, NULL}, &err);
     assert_non_null(backend);
     return backend;
 }
@@ -35,9 +35,9 @@ static struct model *load_reserved(const char *path, struct backend *backend)
     struct model *model = model_load(path, backend, &err);
     if (model == NULL)
         fail_msg("%s", err.text);
-    assert_int_equal(model_reserve(model, SEQUENCES * BLOCKS_EACH, SEQUENCES * TOKENS,
-                                   SEQUENCES * TOKENS, TOKENS, &err),
-                     0);
+    const struct model_limits limits = {SEQUENCES * BLOCKS_EACH, SEQUENCES * TOKENS, SEQUENCES,
+                                        SEQUENCES * TOKENS, TOKENS};
+    assert_int_equal(model_reserve(model, &limits, &err), 0);
     return model;
 }
 

@@ -175,14 +175,29 @@ static void close_backend(struct backend *backend)
     stage.backends--;
 }
 
+static bool gpu_room(struct backend *backend, struct device_room *ret)
+{
+    (void)backend;
+    *ret = stage.gpu;
+    return true;
+}
+
 struct backend *backend_open(const struct backend_config *config, struct error *err)
 {
-    static const struct backend_ops ops = {.name = "double", .close = close_backend};
-    (void)config;
+    static const struct backend_ops cpu = {.name = "double", .close = close_backend};
+    static const struct backend_ops gpu = {
+        .name = "gpu-double", .memory_room = gpu_room, .close = close_backend};
     if (step_fails("backend", err))
         return NULL;
+    const bool wants_gpu = strcmp(config->device, "cpu") != 0;
+    if (wants_gpu && stage.gpu.total_bytes == 0) {
+        struct error *why = strcmp(config->device, "auto") == 0 ? config->no_gpu : err;
+        error_set(why, ERROR_NOT_FOUND, "no GPU on this stage");
+        if (why == err)
+            return NULL;
+    }
     struct backend *backend = malloc(sizeof *backend);
-    backend->ops = &ops;
+    backend->ops = wants_gpu && stage.gpu.total_bytes > 0 ? &gpu : &cpu;
     stage.backends++;
     return backend;
 }
@@ -215,6 +230,28 @@ struct model *model_load_unless(const char *path, struct backend *backend, const
     model->shape = (struct model_shape){.context = 2048, .kv_block_bytes = 4096};
     stage.models++;
     return model;
+}
+
+int model_read_needs(const char *path, const struct backend *backend, struct model_needs *ret,
+                     struct error *err)
+{
+    (void)path;
+    (void)backend;
+    if (step_fails("needs", err))
+        return ERROR_IO;
+    *ret = (struct model_needs){.shape = {.context = 2048, .kv_block_bytes = 4096},
+                                .weight_bytes = stage.gpu_weight_bytes};
+    return 0;
+}
+
+int model_step_bytes(const struct model_needs *needs, const struct model_limits *limits,
+                     const struct backend *backend, uint64_t *ret, struct error *err)
+{
+    (void)needs;
+    (void)backend;
+    (void)err;
+    *ret = limits->rows_max;
+    return 0;
 }
 
 void model_free(struct model *model)
@@ -333,6 +370,11 @@ bool gguf_copy_string(const struct gguf *gguf, const char *key, char *ret, size_
 struct engine {
     char unused;
 };
+
+struct model_limits engine_limits(const struct engine_config *config, uint32_t blocks)
+{
+    return (struct model_limits){.blocks = blocks, .rows_max = config->max_step_tokens};
+}
 
 struct engine *engine_start(const struct engine_config *config, struct error *err)
 {

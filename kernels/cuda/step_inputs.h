@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* step_inputs.h -- the host arrays of a step on their way to the GPU. Engine thread only.
+ *
+ * step_inputs_begin() packs them into pinned memory and enqueues their copies; the ops of the step
+ * then ask for an array by its host address and get the device's. An array that the step did not
+ * name is copied for that one op. Device addresses do not change from step to step. */
+#ifndef WEIR_KERNELS_CUDA_STEP_INPUTS_H
+#define WEIR_KERNELS_CUDA_STEP_INPUTS_H
+
+#include "base/error.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/attention.h"
+
+#include <cuda_runtime_api.h>
+
+struct step_inputs;
+
+/* Device memory that steps within these bounds need; as much is pinned, STEP_INPUTS_RING times. */
+#define STEP_INPUTS_RING 3u
+size_t step_inputs_bytes(const struct reserve_args *args);
+/* device: step_inputs_bytes() of it, borrowed. NULL and err without pinned memory. */
+struct step_inputs *step_inputs_new(const struct reserve_args *args, void *device,
+                                    cudaStream_t stream, struct error *err);
+void step_inputs_free(struct step_inputs *inputs); /* NULL is fine; the stream is to be idle */
+
+cudaError_t step_inputs_begin(struct step_inputs *inputs, const struct step_args *args);
+/* The step is over: its host arrays may change. */
+void step_inputs_end(struct step_inputs *inputs);
+
+cudaError_t step_inputs_tokens(struct step_inputs *inputs, const uint32_t *tokens, uint32_t count,
+                               const uint32_t **ret);
+cudaError_t step_inputs_positions(struct step_inputs *inputs, const uint32_t *positions,
+                                  uint32_t count, const uint32_t **ret);
+cudaError_t step_inputs_output_rows(struct step_inputs *inputs, const uint32_t *rows,
+                                    uint32_t count, const uint32_t **ret);
+
+struct step_spans {
+    const struct attention_span *spans; /* host */
+    uint32_t count;
+    const uint32_t *block_tables; /* host */
+};
+/* All but plan and partial sums; for kv_write. */
+cudaError_t step_inputs_spans(struct step_inputs *inputs, const struct step_spans *spans,
+                              struct attention_step *ret);
+/* The plan too, made once a step for each window; partials are the caller's to set. */
+cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_spans *spans,
+                                  uint32_t window, struct attention_step *ret);
+
+#endif
