@@ -59,6 +59,7 @@ struct backend_ops {
     void (*step_begin)(struct backend *backend, const struct step_args *args);
     void (*embed)(struct backend *backend, const struct embed_args *args);
     void (*rms_norm)(struct backend *backend, const struct rms_norm_args *args);
+    void (*layer_norm)(struct backend *backend, const struct layer_norm_args *args);
     void (*add)(struct backend *backend, const struct add_args *args);
     void (*linear)(struct backend *backend, const struct linear_args *args);
     void (*rope)(struct backend *backend, const struct rope_args *args);

@@ -49,6 +49,18 @@ struct rms_norm_args {
     float *out; /* device [rows, width]; not x */
 };
 
+/* out = (x - mean(x)) / sqrt(variance(x) + epsilon) * gain (+ bias)  (Ba, Kiros and Hinton 2016).
+ * `residual` as in rms_norm. */
+struct layer_norm_args {
+    float *x;              /* device [rows, width] */
+    const float *residual; /* device [rows, width] or NULL */
+    const float *gain;     /* device [width] */
+    const float *bias;     /* device [width] or NULL */
+    float epsilon;
+    uint32_t rows, width;
+    float *out; /* device [rows, width]; not x */
+};
+
 /* x += residual */
 struct add_args {
     float *x;

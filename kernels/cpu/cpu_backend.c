@@ -192,6 +192,18 @@ static void rms_norm(struct backend *backend, const struct rms_norm_args *args)
     job_run(cpu_of(backend), rms_norm_task, args, args->rows, TASK_ELEMENTS / args->width);
 }
 
+static void layer_norm_task(void *argument, uint32_t index, uint32_t thread)
+{
+    (void)thread;
+    const struct job *job = argument;
+    job->ops->layer_norm(job->args, (uint32_t)job_begin(job, index), (uint32_t)job_end(job, index));
+}
+
+static void layer_norm(struct backend *backend, const struct layer_norm_args *args)
+{
+    job_run(cpu_of(backend), layer_norm_task, args, args->rows, TASK_ELEMENTS / args->width);
+}
+
 static void add_task(void *argument, uint32_t index, uint32_t thread)
 {
     (void)thread;
@@ -298,9 +310,9 @@ static void cpu_close(struct backend *backend)
         .copy_to_device = copy_to_device, .copy_from_device = copy_from_device,                    \
         .synchronize = synchronize, .weight_prepare = weight_prepare, .weight_free = weight_free,  \
         .weight_bytes = cpu_weight_bytes, .reserve = reserve, .step_begin = step_begin,            \
-        .embed = embed, .rms_norm = rms_norm, .add = add, .linear = linear, .rope = rope,          \
-        .kv_write = kv_write, .attention = attention, .gated = gated, .gather = gather,            \
-        .close = cpu_close                                                                         \
+        .embed = embed, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add,                \
+        .linear = linear, .rope = rope, .kv_write = kv_write, .attention = attention,              \
+        .gated = gated, .gather = gather, .close = cpu_close                                       \
     }
 
 static const struct backend_ops table_scalar = CPU_TABLE("scalar");

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lanes_math.h -- e^x, cosine and sine, over whichever lanes were included before.
+/* lanes_math.h -- e^x, activations, cosine and sine, over whichever lanes were included before.
  *
- * Not libm's: a reply must not depend on whose C library the machine has. */
+ * Not libm's: a reply must not depend on whose C library the machine has. kernels/cuda includes
+ * this too, over one lane. */
 #ifndef WEIR_KERNELS_CPU_LANES_MATH_H
 #define WEIR_KERNELS_CPU_LANES_MATH_H
 
+#include "kernels/backend.h"
 #include "kernels/cpu/lanes_scalar.h" /* where no others came before: the guard is shared */
 
 #include <math.h>
+
+#ifndef LANES_FUNCTION
+#define LANES_FUNCTION static inline
+#endif
 
 /* e^x, within 1.5 units in the last place from -87.3 to 88; below that 0, above it e^88.
  * x = n ln 2 + r with |r| <= ln 2 / 2, and Taylor's polynomial for e^r: its remainder, r^8 / 8!,
  * is under a tenth of a unit. ln 2 is taken in two parts, the first short enough that n times it
  * is exact. */
-static inline struct lanes lanes_exp(struct lanes x)
+LANES_FUNCTION struct lanes lanes_exp(struct lanes x)
 {
     const float least = -87.3f, most = 88.0f;
     struct lanes in_range = lanes_min(lanes_max(x, lanes_set(least)), lanes_set(most));
@@ -31,10 +37,24 @@ static inline struct lanes lanes_exp(struct lanes x)
     return lanes_zero_below(lanes_mul(power, lanes_exp2_integer(n)), x, least);
 }
 
+/* Both are g / (1 + e^-u): SiLU with u = g; GELU's tanh form, since (1 + tanh(y)) / 2 is the
+ * logistic function of 2y, with u = 2 sqrt(2 / pi) (g + 0.044715 g^3). */
+LANES_FUNCTION struct lanes lanes_activate(struct lanes gate, enum activation activation)
+{
+    struct lanes minus_u;
+    if (activation == ACTIVATION_SILU) {
+        minus_u = lanes_mul(gate, lanes_set(-1.0f));
+    } else {
+        struct lanes cubic = lanes_mul(lanes_mul(gate, gate), gate);
+        minus_u = lanes_mul(lanes_fma(cubic, lanes_set(0.044715f), gate), lanes_set(-1.59576912f));
+    }
+    return lanes_div(gate, lanes_add(lanes_set(1.0f), lanes_exp(minus_u)));
+}
+
 /* Cosine and sine within 2e-7 for angles below 1e6, a few times that up to 2^24 * 64. The nearest
  * quarter turn is taken off, pi/2 in three parts, and Taylor's polynomials do the rest on
  * |r| <= pi/4. Branchless, so that the compiler can run eight at once. */
-static inline void cosine_sine(float angle, float *ret_cosine, float *ret_sine)
+LANES_FUNCTION void cosine_sine(float angle, float *ret_cosine, float *ret_sine)
 {
     float turns = rintf(angle * 0.636619772f);
     float r = fmaf(turns, -1.57079637f, angle);

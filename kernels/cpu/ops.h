@@ -17,6 +17,7 @@
 struct cpu_ops {
     /* Rows [first_row, end_row). */
     void (*rms_norm)(const struct rms_norm_args *args, uint32_t first_row, uint32_t end_row);
+    void (*layer_norm)(const struct layer_norm_args *args, uint32_t first_row, uint32_t end_row);
     void (*rope)(const struct rope_args *args, uint32_t first_row, uint32_t end_row);
     void (*kv_write)(const struct kv_write_args *args, uint32_t first_row, uint32_t end_row);
     attention_tile_op attend; /* for cpu_attention() */

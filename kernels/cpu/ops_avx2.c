@@ -7,6 +7,7 @@
 
 const struct cpu_ops cpu_ops_avx2 = {
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
     .rope = rope,
     .kv_write = kv_write,
     .attend = attend,

@@ -35,6 +35,45 @@ static void rms_norm(const struct rms_norm_args *args, uint32_t first_row, uint3
         rms_norm_row(args, row);
 }
 
+/* Three passes over a row that the first cache holds: what is above the mean waits in `out`, where
+ * lanes past the row's end read as 0 again. */
+static void layer_norm_row(const struct layer_norm_args *args, uint32_t row)
+{
+    const uint32_t width = args->width;
+    float *x = args->x + (size_t)row * width, *out = args->out + (size_t)row * width;
+    const float *residual = args->residual == NULL ? NULL : args->residual + (size_t)row * width;
+    struct lanes sum = lanes_set(0.0f), squares = sum;
+    for (uint32_t i = 0; i < width; i += LANES) {
+        struct lanes value = lanes_load(x + i, width - i);
+        if (residual != NULL) {
+            value = lanes_add(value, lanes_load(residual + i, width - i));
+            lanes_store(x + i, value, width - i);
+        }
+        sum = lanes_add(sum, value);
+    }
+    struct lanes minus_mean = lanes_set(-(lanes_sum(sum) / (float)width));
+    for (uint32_t i = 0; i < width; i += LANES) {
+        lanes_store(out + i, lanes_add(lanes_load(x + i, width - i), minus_mean), width - i);
+        struct lanes above = lanes_load(out + i, width - i);
+        squares = lanes_fma(above, above, squares);
+    }
+    struct lanes scale = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)width + args->epsilon));
+    for (uint32_t i = 0; i < width; i += LANES) {
+        struct lanes normed = lanes_mul(lanes_load(out + i, width - i), scale);
+        struct lanes gain = lanes_load(args->gain + i, width - i);
+        normed = args->bias == NULL
+                     ? lanes_mul(normed, gain)
+                     : lanes_fma(normed, gain, lanes_load(args->bias + i, width - i));
+        lanes_store(out + i, normed, width - i);
+    }
+}
+
+static void layer_norm(const struct layer_norm_args *args, uint32_t first_row, uint32_t end_row)
+{
+    for (uint32_t row = first_row; row < end_row; row++)
+        layer_norm_row(args, row);
+}
+
 static void add(const struct add_args *args, uint64_t begin, uint64_t end)
 {
     for (uint64_t i = begin; i < end; i += LANES) {
@@ -44,24 +83,10 @@ static void add(const struct add_args *args, uint64_t begin, uint64_t end)
     }
 }
 
-/* Both are g / (1 + e^-u): SiLU with u = g; GELU's tanh form, since (1 + tanh(y)) / 2 is the
- * logistic function of 2y, with u = 2 sqrt(2 / pi) (g + 0.044715 g^3). */
-static inline struct lanes activate(struct lanes gate, enum activation activation)
-{
-    struct lanes minus_u;
-    if (activation == ACTIVATION_SILU) {
-        minus_u = lanes_mul(gate, lanes_set(-1.0f));
-    } else {
-        struct lanes cubic = lanes_mul(lanes_mul(gate, gate), gate);
-        minus_u = lanes_mul(lanes_fma(cubic, lanes_set(0.044715f), gate), lanes_set(-1.59576912f));
-    }
-    return lanes_div(gate, lanes_add(lanes_set(1.0f), lanes_exp(minus_u)));
-}
-
 static void gated(const struct gated_args *args, uint64_t begin, uint64_t end)
 {
     for (uint64_t i = begin; i < end; i += LANES) {
-        struct lanes active = activate(lanes_load(args->gate + i, end - i), args->activation);
+        struct lanes active = lanes_activate(lanes_load(args->gate + i, end - i), args->activation);
         lanes_store(args->out + i, lanes_mul(active, lanes_load(args->up + i, end - i)), end - i);
     }
 }

@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 cudaError_t cuda_rms_norm(const struct rms_norm_args *args, cudaStream_t stream);
+cudaError_t cuda_layer_norm(const struct layer_norm_args *args, cudaStream_t stream);
 cudaError_t cuda_add(const struct add_args *args, cudaStream_t stream);
 cudaError_t cuda_rope(const struct rope_args *args, cudaStream_t stream);
 cudaError_t cuda_gated(const struct gated_args *args, cudaStream_t stream);

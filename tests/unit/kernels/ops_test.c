@@ -77,6 +77,63 @@ static void rms_norm_without_residual_leaves_x_alone(void **state)
     free(x), free(before), free(gain);
 }
 
+/* -- layer_norm -- */
+
+static void check_layer_norm(uint32_t width, bool with_residual, bool with_bias)
+{
+    const uint32_t rows = 3, count = rows * width;
+    float *x = random_floats(count, 2.0f, width), *residual = random_floats(count, 1.0f, 9);
+    float *gain = random_floats(width, 2.0f, 7), *bias = random_floats(width, 1.0f, 8);
+    for (uint32_t i = 0; i < count; i++)
+        x[i] += 50.0f; /* a mean that a careless variance drowns in */
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t level_count = op_levels(ops);
+    float *first_x = NULL, *first_out = NULL;
+    for (uint32_t level = 0; level < level_count; level++) {
+        float *sum = copy_floats(x, count), *out = random_floats(count, 1.0f, 1);
+        struct layer_norm_args args = {
+            sum, with_residual ? residual : NULL, gain, with_bias ? bias : NULL, 1e-5f, rows, width,
+            out};
+        ops[level]->layer_norm(&args, 0, 1);
+        ops[level]->layer_norm(&args, 1, rows);
+        if (level == 0) {
+            first_x = copy_floats(sum, count);
+            first_out = copy_floats(out, count);
+        }
+        assert_memory_equal(sum, first_x, count * sizeof *sum);
+        assert_memory_equal(out, first_out, count * sizeof *out);
+        free(sum), free(out);
+    }
+    for (uint32_t row = 0; row < rows; row++) {
+        const float *values = first_x + (size_t)row * width;
+        double sum = 0, squares = 0;
+        for (uint32_t i = 0; i < width; i++) {
+            assert_true(values[i] ==
+                        x[row * width + i] + (with_residual ? residual[row * width + i] : 0.0f));
+            sum += (double)values[i];
+        }
+        for (uint32_t i = 0; i < width; i++)
+            squares += (values[i] - sum / width) * (values[i] - sum / width);
+        for (uint32_t i = 0; i < width; i++)
+            assert_near(first_out[row * width + i],
+                        (values[i] - sum / width) / sqrt(squares / width + 1e-5) * gain[i] +
+                            (with_bias ? (double)bias[i] : 0.0),
+                        1e-4);
+    }
+    free(x), free(residual), free(gain), free(bias), free(first_x), free(first_out);
+}
+
+/* The mean is rounded where values are some fifty times their spread: 50 * 6e-8 of it, a few times. */
+static void layer_norm_is_its_formula_at_every_level_and_width(void **state)
+{
+    (void)state;
+    static const uint32_t widths[] = {8, 15, 16, 17, 48, 576, 1000};
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        check_layer_norm(widths[w], true, true);
+        check_layer_norm(widths[w], false, false);
+    }
+}
+
 /* -- elements -- */
 
 static double activation_of(double g, enum activation activation)
@@ -200,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rms_norm_is_its_formula_at_every_level_and_width),
         cmocka_unit_test(rms_norm_without_residual_leaves_x_alone),
+        cmocka_unit_test(layer_norm_is_its_formula_at_every_level_and_width),
         cmocka_unit_test(gated_is_its_formula_from_very_negative_to_very_large),
         cmocka_unit_test(add_adds_exactly_the_elements_it_is_given),
         cmocka_unit_test(rope_turns_pairs_of_both_styles_and_leaves_the_rest),
