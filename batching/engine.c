@@ -19,7 +19,8 @@
  * so nothing that was drawn is ever lost.
  *
  * A failed step ends the sequences that were in it, with FINISH_ERROR: their cache is not to be
- * trusted. The others go on. */
+ * trusted. The others go on. A device that is lost ends them all, with FINISH_LOST, and the loop:
+ * nothing that this process asks of it will work again. */
 #include "batching/engine.h"
 
 #include "base/clock.h"
@@ -29,6 +30,7 @@
 #include "batching/pace.h"
 #include "batching/scheduler.h"
 #include "batching/sequence.h"
+#include "batching/stats_board.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -41,15 +43,6 @@
 #include <time.h>
 
 #define RETRY_WITHOUT_MEMORY_MS 1
-#define STATS_WORDS             ((sizeof(struct engine_stats) + 7) / 8)
-
-/* One writer, any readers (a sequence lock). The version is odd while the words change. Words are
- * stored with release and loaded with acquire, so a reader that meets a new word also meets the
- * version that came before it. */
-struct stats_board {
-    _Atomic uint64_t version;
-    _Atomic uint64_t words[STATS_WORDS];
-};
 
 struct engine {
     /* Fixed at start. */
@@ -81,6 +74,8 @@ struct engine {
     struct mailbox *mailbox;
     struct outbox *outbox;
     struct stats_board board;
+    struct error failure;      /* once `lost`; written by the engine thread before */
+    _Atomic bool lost;         /* the device, for good */
     _Atomic uint64_t layer_us; /* written by the model: see model_step.progress_us */
     pthread_t thread;
     bool started; /* the thread is to be joined; owner's */
@@ -105,28 +100,12 @@ static void publish(struct engine *engine, bool busy, uint64_t progress_us)
     stats->prompt_tokens_cached = counts.cached_tokens;
     stats->last_progress_us = progress_us;
     stats->busy = busy;
-    uint64_t words[STATS_WORDS] = {0};
-    memcpy(words, stats, sizeof *stats);
-    struct stats_board *board = &engine->board;
-    uint64_t version = atomic_load_explicit(&board->version, memory_order_relaxed);
-    atomic_store_explicit(&board->version, version + 1, memory_order_relaxed);
-    for (size_t i = 0; i < STATS_WORDS; i++)
-        atomic_store_explicit(&board->words[i], words[i], memory_order_release);
-    atomic_store_explicit(&board->version, version + 2, memory_order_release);
+    stats_board_write(&engine->board, stats);
 }
 
 void engine_stats(const struct engine *engine, struct engine_stats *ret)
 {
-    const struct stats_board *board = &engine->board;
-    uint64_t words[STATS_WORDS] = {0};
-    uint64_t before, after;
-    do {
-        before = atomic_load_explicit(&board->version, memory_order_acquire);
-        for (size_t i = 0; i < STATS_WORDS; i++)
-            words[i] = atomic_load_explicit(&board->words[i], memory_order_acquire);
-        after = atomic_load_explicit(&board->version, memory_order_relaxed);
-    } while (before != after || before % 2 != 0);
-    memcpy(ret, words, sizeof *ret);
+    stats_board_read(&engine->board, ret);
     uint64_t layer_us = atomic_load_explicit(&engine->layer_us, memory_order_relaxed);
     if (layer_us > ret->last_progress_us)
         ret->last_progress_us = layer_us;
@@ -217,7 +196,7 @@ static void finish_outside(struct engine *engine, struct sequence *sequence,
 }
 
 static void finish_choices(struct engine *engine, struct generation *generation, uint32_t choices,
-                           uint64_t now_us)
+                           enum finish_reason reason, uint64_t now_us)
 {
     uint32_t count = generation->sequence_count; /* the generation may go with the last one */
     uint32_t unfinished = generation->unfinished;
@@ -226,7 +205,7 @@ static void finish_choices(struct engine *engine, struct generation *generation,
         if (sequence->state == SEQUENCE_FINISHED || !(choices & 1u << i))
             continue;
         unfinished--;
-        finish_outside(engine, sequence, FINISH_ABORT, now_us);
+        finish_outside(engine, sequence, reason, now_us);
     }
 }
 
@@ -241,7 +220,7 @@ static void take_mail(struct engine *engine, uint64_t now_us)
         engine->generations[slot] = generation;
         scheduler_add(engine->scheduler, generation);
         uint32_t cancelled = mailbox_cancelled(engine->mailbox, generation->id);
-        finish_choices(engine, generation, cancelled, now_us);
+        finish_choices(engine, generation, cancelled, FINISH_ABORT, now_us);
     }
 }
 
@@ -253,15 +232,15 @@ static void take_cancels(struct engine *engine, uint64_t now_us)
         struct generation *generation = engine->generations[i];
         if (generation != NULL)
             finish_choices(engine, generation, mailbox_cancelled(engine->mailbox, generation->id),
-                           now_us);
+                           FINISH_ABORT, now_us);
     }
 }
 
-static void abort_all(struct engine *engine, uint64_t now_us)
+static void finish_all(struct engine *engine, enum finish_reason reason, uint64_t now_us)
 {
     for (uint32_t i = 0; i < engine->slots; i++)
         if (engine->generations[i] != NULL)
-            finish_choices(engine, engine->generations[i], UINT32_MAX, now_us);
+            finish_choices(engine, engine->generations[i], UINT32_MAX, reason, now_us);
 }
 
 /* -- a step -- */
@@ -284,7 +263,7 @@ static bool reserve_events(struct engine *engine, const struct plan *plan)
     return true;
 }
 
-static int run(struct engine *engine, const struct plan *plan)
+static int run(struct engine *engine, const struct plan *plan, struct error *err)
 {
     uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < plan->entry_count; i++) {
@@ -318,7 +297,7 @@ static int run(struct engine *engine, const struct plan *plan)
         .output_rows = engine->output_rows,
         .progress_us = &engine->layer_us,
     };
-    return model_forward(engine->config.model, &step, engine->logits, NULL);
+    return model_forward(engine->config.model, &step, engine->logits, err);
 }
 
 static void tell_prompt_token(struct engine *engine, struct sequence *sequence, const float *logits)
@@ -385,7 +364,7 @@ static void draw(struct engine *engine, struct sequence *sequence, float *logits
     struct sampled sampled = {.logprob = NAN};
     if (sampler_draw(engine->sampler, logits, &input, &sampled) != 0) {
         fill_event(event, sequence);
-        finish(engine, sequence, event, FINISH_ERROR, now_us);
+        finish(engine, sequence, event, FINISH_NAN, now_us);
         return;
     }
     scheduler_drawn(engine->scheduler, sequence, sampled.token);
@@ -413,6 +392,14 @@ static void sample(struct engine *engine, const struct plan *plan, uint64_t now_
         if (entry->draws)
             draw(engine, entry->sequence, logits - engine->shape->vocabulary, now_us);
     }
+}
+
+/* What is not answered now is answered by the end of the loop, which follows. */
+static void lose(struct engine *engine, const struct error *err)
+{
+    engine->failure = *err;
+    atomic_store(&engine->lost, true);
+    mailbox_close(engine->mailbox);
 }
 
 static void fail(struct engine *engine, const struct plan *plan, uint64_t now_us)
@@ -459,10 +446,14 @@ static void step(struct engine *engine)
         .running = scheduler_counts(engine->scheduler).running,
         .prompt_tokens = count_prefill_rows(&plan),
     };
-    int code = run(engine, &plan);
+    struct error err;
+    int code = run(engine, &plan, &err);
     uint64_t now_us = clock_monotonic_us();
+    engine->stats.steps_failed += code != 0;
     if (code == 0)
         sample(engine, &plan, now_us);
+    else if (code == ERROR_CLOSED)
+        lose(engine, &err);
     else
         fail(engine, &plan, now_us);
     count_step(engine, plan.row_count);
@@ -493,7 +484,8 @@ static void *engine_main(void *argument)
     }
     mailbox_settle(engine->mailbox);
     take_mail(engine, clock_monotonic_us());
-    abort_all(engine, clock_monotonic_us());
+    finish_all(engine, atomic_load(&engine->lost) ? FINISH_LOST : FINISH_ABORT,
+               clock_monotonic_us());
     deliver(engine);
     return NULL;
 }
@@ -772,6 +764,11 @@ void engine_cancel_choice(struct engine *engine, uint64_t id, uint32_t choice)
 struct generation_events *engine_receive(struct engine *engine, uint32_t worker)
 {
     return outbox_receive(engine->outbox, worker);
+}
+
+const struct error *engine_failure(const struct engine *engine)
+{
+    return atomic_load(&engine->lost) ? &engine->failure : NULL;
 }
 
 uint32_t engine_context(const struct engine *engine)

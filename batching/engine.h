@@ -30,7 +30,9 @@ enum finish_reason {
     FINISH_STOP,   /* an end or stop token */
     FINISH_LENGTH, /* max_tokens or the context */
     FINISH_ABORT,  /* cancelled, or the engine stopped */
-    FINISH_ERROR,  /* the step failed or the logits were not finite */
+    FINISH_ERROR,  /* the step failed */
+    FINISH_NAN,    /* none of the logits was finite */
+    FINISH_LOST,   /* the device failed, for good */
 };
 
 /* What a worker asks for. Arrays are malloc'ed; on success the engine takes them. */
@@ -141,7 +143,7 @@ struct generation_events *engine_receive(struct engine *engine, uint32_t worker)
 struct engine_stats {
     uint32_t running, waiting, waiting_tokens;
     struct kv_cache_stats kv;
-    uint64_t steps, step_rows, preemptions;
+    uint64_t steps, steps_failed, step_rows, preemptions;
     uint64_t prefix_queries, prefix_hits; /* tokens */
     uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
     uint64_t last_progress_us; /* monotonic: a step began or ended, a layer ended, or idle loop */
@@ -150,6 +152,9 @@ struct engine_stats {
     uint64_t iteration_rows[14];
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);
+/* Any thread. Why the engine takes and computes nothing any more, its device lost; NULL while it
+ * lives. */
+const struct error *engine_failure(const struct engine *engine);
 uint32_t engine_context(const struct engine *engine); /* tokens a sequence may have */
 
 #endif

@@ -163,7 +163,7 @@ static void wait_for_stop(struct server *server, const sigset_t *open_mask)
     const struct timespec period = {.tv_sec = period_ms / 1000,
                                     .tv_nsec = period_ms % 1000 * 1000000L};
     int reloads_done = 0, states_done = 0;
-    while (stop_signals == 0) {
+    while (stop_signals == 0 && !watch_lost(server)) {
         (void)ppoll(NULL, 0, &period, open_mask);
         int64_t now_unix = clock_unix_us() / 1000000;
         if (reloads_done != reload_signals) {
@@ -205,7 +205,7 @@ static void leave(struct server *server, struct log *log, uint32_t delay_ms)
         return;
     log_event(log, LOG_LEVEL_INFO, "leaving", LOG_U64("delay_ms", delay_ms));
     uint64_t end_us = clock_monotonic_us() + (uint64_t)delay_ms * 1000;
-    for (uint64_t now_us; stop_signals == 1 && (now_us = clock_monotonic_us()) < end_us;) {
+    for (uint64_t now_us; stop_signals <= 1 && (now_us = clock_monotonic_us()) < end_us;) {
         uint64_t left_ms = (end_us - now_us + 999) / 1000;
         uint32_t piece_ms = left_ms < period_ms ? (uint32_t)left_ms : period_ms;
         const struct timespec pause = {.tv_sec = piece_ms / 1000,
@@ -227,7 +227,7 @@ static bool drain(struct server *server, struct log *log, const sigset_t *open_m
     uint64_t started_us = clock_monotonic_us();
     log_event(log, LOG_LEVEL_INFO, "draining", LOG_U64("timeout_ms", timeout_ms));
     server_drain(server);
-    bool idle = stop_signals == 1 && wait_idle(server, timeout_ms);
+    bool idle = stop_signals <= 1 && wait_idle(server, timeout_ms);
     log_event(log, idle ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "drained",
               LOG_STRING("outcome", idle               ? "all answered"
                                     : stop_signals > 1 ? "interrupted"
@@ -271,9 +271,10 @@ static int serve(struct config *config, struct log *log)
         server_abandon(server);
         _exit(EXIT_FAILURE); /* not exit(): threads still run in what it would take down */
     }
+    const bool lost = watch_lost(server); /* a supervisor is to start another */
     server_stop(server);
     log_event(log, LOG_LEVEL_INFO, "stopped", LOG_I64("pid", getpid()));
-    return EXIT_SUCCESS;
+    return lost ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* The file was read; what it names of licences is read too. */

@@ -77,6 +77,11 @@ void render_life(const struct scrape *scrape, struct text *out)
         render_sample(
             out, "weir_engine_stalled", text_string(&scrape->models[i].model),
             atomic_load_explicit(&scrape->models[i].served->stalled, memory_order_relaxed));
+    render_family(out, "weir_engine_lost", "gauge",
+                  "1 once an engine's device failed for good: the process is about to end.");
+    for (uint32_t i = 0; i < scrape->model_count; i++)
+        render_sample(out, "weir_engine_lost", text_string(&scrape->models[i].model),
+                      engine_failure(scrape->models[i].served->engine) != NULL);
     for (uint32_t i = 0; server->workers != NULL && i < server->worker_count; i++)
         stalled += atomic_load_explicit(&server->workers[i].stalled, memory_order_relaxed);
     render_family(out, "weir_workers_stalled", "gauge",

@@ -101,6 +101,8 @@ static const struct engine_family engine_families[] = {
     {"vllm:prompt_tokens_cached_total", "counter", "Prompt tokens taken from the prefix cache.",
      true, WIDE(prompt_tokens_cached)},
     {"weir_engine_steps_total", "counter", "Forward passes.", false, WIDE(steps)},
+    {"weir_engine_steps_failed_total", "counter", "Forward passes that the device failed in.",
+     false, WIDE(steps_failed)},
     {"weir_engine_rows_total", "counter", "Tokens that went through forward passes.", false,
      WIDE(step_rows)},
     {"weir_engine_waiting_tokens", "gauge", "Prompt tokens of waiting generations.", false,
@@ -247,6 +249,8 @@ static void render_requests(const struct scrape *scrape, struct text *out)
         [FINISH_LENGTH] = "finished_reason=\"length\"",
         [FINISH_ABORT] = "finished_reason=\"abort\"",
         [FINISH_ERROR] = "finished_reason=\"error\"",
+        [FINISH_NAN] = "finished_reason=\"nan\"",
+        [FINISH_LOST] = "finished_reason=\"device_lost\"",
     };
     render_family(out, "vllm:request_success_total", "counter", "Requests that ended, by how.");
     for (uint32_t i = 0; i < scrape->model_count; i++)

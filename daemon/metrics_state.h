@@ -38,7 +38,7 @@ struct histogram_family {
 extern const struct histogram_family histogram_families[HISTOGRAM_COUNT];
 extern const struct histogram_shape http_duration_shape;
 
-#define FINISH_REASONS (FINISH_ERROR + 1)
+#define FINISH_REASONS (FINISH_LOST + 1)
 
 /* The last of each list stands for all others. */
 #define HTTP_METHODS  8u

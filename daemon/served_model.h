@@ -41,6 +41,7 @@ struct served_model {
     _Atomic uint64_t load_failures; /* since the start */
     _Atomic uint64_t next_load_us;  /* when it is tried again, monotonic; 0: now, or never */
     _Atomic bool stalled;           /* it does not move; the main thread says so */
+    bool lost;                      /* its device, and the log has it; the main thread's */
 };
 
 enum model_state server_model_state(const struct served_model *model);

@@ -14,10 +14,25 @@ uint64_t watch_pulse_still_us(struct watch_pulse *pulse, uint64_t count, uint64_
     return 0;
 }
 
+/* Whether the device of an engine is lost; logged once. */
+static bool device_lost(struct server *server, struct served_model *served)
+{
+    const struct error *failure = engine_failure(served->engine);
+    if (failure == NULL)
+        return false;
+    if (!served->lost)
+        log_event(server->log, LOG_LEVEL_ERROR, "device_lost", LOG_STRING("model", served->id),
+                  LOG_STRING("error", failure->text));
+    served->lost = true;
+    return true;
+}
+
 static bool engine_gets_on(struct server *server, struct served_model *served, uint32_t timeout_ms,
                            uint64_t now_us)
 {
     struct engine_stats stats;
+    if (device_lost(server, served))
+        return false;
     engine_stats(served->engine, &stats);
     bool stalled = pace_stalled(&stats, now_us, timeout_ms);
     if (stalled == atomic_load(&served->stalled))
@@ -57,6 +72,14 @@ bool watch_all(struct server *server, uint32_t timeout_ms, uint64_t now_us)
     for (uint32_t i = 0; i < server->worker_count; i++)
         all &= worker_gets_on(server, &server->workers[i], timeout_ms, now_us);
     return all;
+}
+
+bool watch_lost(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->model_count; i++)
+        if (server->models[i].lost)
+            return true;
+    return false;
 }
 
 /* "; NOT LOADED: a, b", or nothing. */

@@ -36,7 +36,8 @@ struct backend_ops {
     void (*copy_to_device)(struct backend *backend, void *device, const void *host, size_t bytes);
     /* Waits until everything enqueued before it is done. */
     void (*copy_from_device)(struct backend *backend, void *host, const void *device, size_t bytes);
-    /* 0, or ERROR_IO when the device failed: nothing computed since the last success counts. */
+    /* 0; ERROR_IO: nothing computed since the last success counts; ERROR_CLOSED: nor will anything
+     * that this process asks of the device. */
     int (*synchronize)(struct backend *backend, struct error *err);
 
     struct weight *(*weight_prepare)(struct backend *backend, const struct weight_source *source,

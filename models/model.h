@@ -88,7 +88,7 @@ struct model_step {
 };
 
 /* Writes K and V of every row into the cache, and logits [output_count, vocabulary] (host).
- * Batch-invariant (backend.h). ERROR_IO when the device failed. */
+ * Batch-invariant (backend.h). ERROR_IO and ERROR_CLOSED as synchronize(). */
 int model_forward(struct model *model, const struct model_step *step, float *logits,
                   struct error *err);
 

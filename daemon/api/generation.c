@@ -518,7 +518,8 @@ static void note_end(const struct part *part, const struct generation_event *eve
 }
 
 static_assert(FINISH_STOP < FINISH_LENGTH && FINISH_LENGTH < FINISH_ABORT &&
-                  FINISH_ABORT < FINISH_ERROR,
+                  FINISH_ABORT < FINISH_ERROR && FINISH_ERROR < FINISH_NAN &&
+                  FINISH_NAN < FINISH_LOST,
               "note_end() takes the worst by number");
 
 static void take_earliest(uint64_t *at, uint64_t other)

@@ -13,6 +13,10 @@ static const char *finish_name(enum finish_reason finish)
         return "length";
     case FINISH_ERROR:
         return "error";
+    case FINISH_NAN:
+        return "nan";
+    case FINISH_LOST:
+        return "device_lost";
     default:
         return "abort";
     }
@@ -287,6 +291,16 @@ static bool find_fault(const struct generation *generation, struct fault *fault)
         if (choice->finish == FINISH_ERROR)
             return fault_code(fault, 500, "internal_error",
                               "the engine could not compute the next token") < 0;
+        if (choice->finish == FINISH_NAN)
+            return fault_code(fault, 500, "nan_logits",
+                              "what the model gave for the next token is no number") < 0;
+        if (choice->finish == FINISH_LOST) {
+            (void)fault_code(fault, 503, "device_lost",
+                             "the device of model '%s' failed; the answer is not complete",
+                             generation->model->id);
+            fault->retry_after_s = 1;
+            return true;
+        }
         if (choice->finish != FINISH_ABORT)
             continue;
         /* Not by us: we cancel what is over or gone, and that is not written any more. */

@@ -28,6 +28,12 @@ void status_answer_health(struct call *call)
         if (model == NULL)
             continue; /* to wait for a file is no illness */
         engine_stats(model->engine, &stats);
+        if (engine_failure(model->engine) != NULL) {
+            (void)fault_code(&fault, 503, "device_lost", "the device of model '%s' failed",
+                             model->id);
+            answer_fault(call, &fault, NULL);
+            return;
+        }
         if (!pace_stalled(&stats, call->now_us, call->live->config->stall_timeout_ms))
             continue;
         (void)fault_code(&fault, 503, "engine_stalled",

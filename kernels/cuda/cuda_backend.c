@@ -68,7 +68,7 @@ static void note(struct cuda_backend *cuda, const char *op, cudaError_t code)
 
 static int tell_failure(const struct cuda_backend *cuda, struct error *err)
 {
-    return error_set(err, ERROR_IO, "the GPU failed in %s: %s (CUDA error %d)", cuda->failed_in,
+    return error_set(err, ERROR_CLOSED, "the GPU failed in %s: %s (CUDA error %d)", cuda->failed_in,
                      cudaGetErrorString(cuda->failure), (int)cuda->failure);
 }
 

@@ -157,6 +157,12 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
     *ret = engine->stats;
 }
 
+const struct error *engine_failure(const struct engine *engine)
+{
+    (void)engine;
+    return NULL;
+}
+
 uint32_t engine_context(const struct engine *engine)
 {
     return engine->context;

@@ -410,6 +410,24 @@ static void an_engine_error_is_500_before_the_head_and_an_event_after(void **sta
     teardown(world);
 }
 
+static void a_lost_device_is_503_and_no_number_is_500(void **state)
+{
+    (void)state;
+    struct world *world = setup(false);
+    post_chat(world, CHAT(""));
+    engine_double_end(&world->engine, 0, 0, FINISH_LOST);
+    api_wake(world->api);
+    assert_int_equal(world->exchange.status, 503);
+    assert_non_null(strstr(text_string(&world->exchange.bytes), "\"code\":\"device_lost\""));
+    post_chat(world, CHAT(""));
+    engine_double_end(&world->engine, 1, 0, FINISH_NAN);
+    api_wake(world->api);
+    assert_int_equal(world->exchange.status, 500);
+    assert_non_null(strstr(text_string(&world->exchange.bytes), "\"code\":\"nan_logits\""));
+    engine_double_keep_promises(&world->engine);
+    teardown(world);
+}
+
 static void a_stopping_engine_is_an_error_and_never_an_answer(void **state)
 {
     (void)state;
@@ -576,6 +594,7 @@ int main(void)
         cmocka_unit_test(a_client_gone_with_its_body_on_the_way_is_noted),
         cmocka_unit_test(a_slow_reader_is_dropped_at_the_limit),
         cmocka_unit_test(an_engine_error_is_500_before_the_head_and_an_event_after),
+        cmocka_unit_test(a_lost_device_is_503_and_no_number_is_500),
         cmocka_unit_test(a_stopping_engine_is_an_error_and_never_an_answer),
         cmocka_unit_test(a_queue_that_fills_between_prompts_refuses_all_of_them),
         cmocka_unit_test(nothing_is_cut_to_fit_the_context),

@@ -122,7 +122,7 @@ static void take_event(const struct generation_event *event)
             choice->first = event->sampled;
         choice->tokens[choice->count++] = event->sampled.token;
     } else {
-        assert(event->finish == FINISH_ABORT || event->finish == FINISH_ERROR);
+        assert(event->finish >= FINISH_ABORT);
     }
     assert(event->output_tokens == choice->count);
     choice->finish = event->finish;
@@ -168,4 +168,23 @@ void client_await_tokens(struct client *client, const struct collected *collecte
 {
     while (!collected->done && collected->choices[0].count < count)
         await_wake(client);
+}
+
+struct collected *client_collected_new(uint32_t count)
+{
+    struct collected *collected = calloc(count, sizeof *collected);
+    assert(collected != NULL);
+    return collected;
+}
+
+void client_expect_greedy(const struct collected *collected, uint32_t choice, uint32_t prompt_seed)
+{
+    uint32_t tokens[2 * CLIENT_TOKENS_MAX];
+    uint32_t count = collected->request.prompt_count;
+    client_prompt(prompt_seed, tokens, count);
+    const struct collected_choice *got = &collected->choices[choice];
+    for (uint32_t i = 0; i < got->count; i++, count++) {
+        tokens[count] = fake_model_greedy(tokens, count);
+        assert(got->tokens[i] == tokens[count]);
+    }
 }

@@ -62,4 +62,9 @@ void client_await(struct client *client, const struct collected *collected);
 /* Until it has so many tokens of choice 0, or is done. */
 void client_await_tokens(struct client *client, const struct collected *collected, uint32_t count);
 
+/* Room for so many, to free(). */
+struct collected *client_collected_new(uint32_t count);
+/* What the model says after the prompt, token by token, without any engine. */
+void client_expect_greedy(const struct collected *collected, uint32_t choice, uint32_t prompt_seed);
+
 #endif

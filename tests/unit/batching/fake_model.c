@@ -21,6 +21,7 @@ struct model {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     bool held, waiting;
+    bool lost; /* the step that fails takes the device with it */
     uint32_t allowed, failing, nan_steps, rows_seen;
     uint64_t steps;
     _Atomic uint64_t *progress_us; /* of the step that waits */
@@ -96,6 +97,14 @@ void fake_model_fail_next(struct model *model, uint32_t steps)
 {
     pthread_mutex_lock(&model->lock);
     model->failing = steps;
+    pthread_mutex_unlock(&model->lock);
+}
+
+void fake_model_lose_next(struct model *model)
+{
+    pthread_mutex_lock(&model->lock);
+    model->failing = 1;
+    model->lost = true;
     pthread_mutex_unlock(&model->lock);
 }
 
@@ -242,7 +251,8 @@ int model_forward(struct model *model, const struct model_step *step, float *log
     bool fails, nan;
     begin_step(model, step, &fails, &nan);
     if (fails)
-        return error_set(err, ERROR_IO, "device lost");
+        return model->lost ? error_set(err, ERROR_CLOSED, "device lost for good")
+                           : error_set(err, ERROR_IO, "device lost");
     uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < step->span_count; i++) {
         const struct attention_span *span = &step->spans[i];

@@ -30,6 +30,7 @@ void fake_model_await_step(struct model *model);
 /* The step that waits tells of a layer. */
 void fake_model_layer(struct model *model);
 void fake_model_fail_next(struct model *model, uint32_t steps);
+void fake_model_lose_next(struct model *model); /* the next step loses the device */
 void fake_model_give_nan_next(struct model *model, uint32_t steps);
 uint64_t fake_model_steps(struct model *model);
 uint32_t fake_model_rows_max(struct model *model); /* the largest step so far */

@@ -48,6 +48,12 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
     };
 }
 
+const struct error *engine_failure(const struct engine *engine)
+{
+    (void)engine;
+    return NULL;
+}
+
 uint32_t engine_context(const struct engine *engine)
 {
     (void)engine;

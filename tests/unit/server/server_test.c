@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "daemon/watch.h"
 #include "tests/unit/server/stage.h"
 
 static void stop_takes_down_from_the_top(void **state)
@@ -178,6 +179,23 @@ static void stall_is_logged_once_and_so_is_its_end(void **state)
     server_stop(server);
 }
 
+static void lost_device_is_logged_once_and_ends_the_process(void **state)
+{
+    struct fixture *fixture = *state;
+    struct server *server = stage_start(fixture);
+    assert_true(watch_all(server, 2000, 1000000));
+    assert_false(watch_lost(server));
+    error_set(&stage.failure, ERROR_CLOSED, "the GPU is gone");
+    assert_false(watch_all(server, 2000, 2000000));
+    assert_false(watch_all(server, 2000, 3000000));
+    assert_true(watch_lost(server));
+    assert_int_equal(stage_logged(fixture, "level=error event=device_lost model=a "
+                                           "error=\"the GPU is gone\""),
+                     1);
+    server_stop(server);
+    stage_expect_nothing_left();
+}
+
 static void model_is_found_by_id(void **state)
 {
     struct fixture *fixture = *state;
@@ -208,6 +226,7 @@ int main(void)
         STAGE_TEST(second_signal_ends_the_wait),
         STAGE_TEST(engine_wakes_reach_the_api),
         STAGE_TEST(stall_is_logged_once_and_so_is_its_end),
+        STAGE_TEST(lost_device_is_logged_once_and_ends_the_process),
         STAGE_TEST(model_is_found_by_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

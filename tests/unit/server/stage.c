@@ -424,6 +424,12 @@ uint64_t engine_wait_us(const struct engine *engine, int32_t priority)
     return 0;
 }
 
+const struct error *engine_failure(const struct engine *engine)
+{
+    (void)engine;
+    return stage.failure.code == 0 ? NULL : &stage.failure;
+}
+
 uint32_t engine_context(const struct engine *engine)
 {
     (void)engine;

@@ -32,6 +32,7 @@ extern struct stage {
     _Atomic uint32_t connections_max; /* as a worker was told last */
     struct engine_stats stats;
     struct engine_config engine;
+    struct error failure;      /* of all engines' devices */
     struct device_room gpu;    /* of a GPU; total_bytes 0: there is none */
     uint64_t gpu_weight_bytes; /* that a model takes of it */
     char order[256];           /* a letter for each end: l(istener) s(top) a(pi) e(ngine) m(odel) */
