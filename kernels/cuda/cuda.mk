@@ -20,11 +20,12 @@ CUDA_SHARED  := -fPIC -fvisibility=hidden
 # The entry alone is exported; what is missing is found when it is built.
 CUDA_LINK    := -shared -Wl,--exclude-libs,ALL -Wl,--build-id
 
-# -- Emulated: what runs in tests. The engine switches stacks behind the back of ThreadSanitizer. --
+# -- Emulated: what runs in tests. The engine switches stacks behind the back of sanitizers, and asks
+# for them at run time: it is compiled without. --
 EMULATED     := $(BUILD)/emulated
 EMULATED_INCLUDE := -DWEIR_EMULATED_CUDA -I$(EMULATOR)/include
 EMULATED_SANITIZE := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
-EMULATED_ENGINE  := $(patsubst $(EMULATOR)/%.cpp,$(EMULATED)/engine/%.o,$(wildcard $(EMULATOR)/*.cpp))
+EMULATED_ENGINE  := $(patsubst $(EMULATOR)/%.c,$(EMULATED)/engine/%.o,$(wildcard $(EMULATOR)/*.c))
 EMULATED_CUDA    := $(CUDA_KERNELS:%.cu=$(EMULATED)/%.o) $(CUDA_HOST:%.c=$(EMULATED)/%.o)
 
 $(EMULATED)/%.o: %.cu
@@ -38,10 +39,13 @@ $(EMULATED)/%.o: %.cpp
 $(EMULATED)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<" && $(CC) $(CPPFLAGS) $(EMULATED_INCLUDE) $(CFLAGS) $(CUDA_SHARED) -c $< -o $@
-$(EMULATED)/engine/%.o: $(EMULATOR)/%.cpp
+$(EMULATED)/engine/%.o: $(EMULATOR)/%.c
 	@mkdir -p $(@D)
-	@echo "  CXX  $<" && $(CXX) -I. $(EMULATED_INCLUDE) $(CXXFLAGS) $(CUDA_SHARED) \
-	  $(filter-out -fsanitize=thread,$(EMULATED_SANITIZE)) -c $< -o $@
+	@echo "  CC   $<" && $(CC) -I. -D_GNU_SOURCE $(EMULATED_INCLUDE) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) \
+	  $(CUDA_SHARED) -c $< -o $@
+
+$(EMULATED)/libcuda.a: $(EMULATED_CUDA)
+	@rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/weir-cuda-emulated.so: $(EMULATED_CUDA) $(CUDA_FLOOR:%.c=$(EMULATED)/%.o) $(EMULATED_ENGINE)
 	@echo "  LINK $@" && $(CXX) $(filter-out -rdynamic,$(LDFLAGS)) $(CUDA_LINK) $^ -o $@ -lm
@@ -50,7 +54,7 @@ $(BUILD)/weir-cuda-emulated.so: $(EMULATED_CUDA) $(CUDA_FLOOR:%.c=$(EMULATED)/%.
 UNITS += $(patsubst tests/unit/%.cpp,$(BUILD)/unit/%,$(wildcard tests/unit/cuda/*_test.cpp tests/unit/emulator/*_test.cpp))
 emulated_doubles = $(patsubst %,$(EMULATED)/%.o,$(basename $(filter-out %_test.c %_test.cpp,$(wildcard tests/unit/$(1)/*.c tests/unit/$(1)/*.cpp))))
 $(BUILD)/unit/cuda/%_test: $(EMULATED)/tests/unit/cuda/%_test.o $(call emulated_doubles,cuda) \
-  $(EMULATED_CUDA) $(EMULATED_ENGINE) $(ARCHIVES)
+  $(BUILD)/tests/unit/kernels/random_values.o $(EMULATED)/libcuda.a $(EMULATED_ENGINE) $(ARCHIVES)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
 $(BUILD)/unit/emulator/%_test: $(EMULATED)/tests/unit/emulator/%_test.o $(call emulated_doubles,emulator) \
   $(EMULATED_ENGINE)

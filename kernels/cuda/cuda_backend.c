@@ -333,6 +333,13 @@ static void rms_norm(struct backend *backend, const struct rms_norm_args *args)
         note(cuda, "rms_norm", cuda_rms_norm(args, cuda->stream));
 }
 
+static void layer_norm(struct backend *backend, const struct layer_norm_args *args)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    if (works(cuda))
+        note(cuda, "layer_norm", cuda_layer_norm(args, cuda->stream));
+}
+
 static void add(struct backend *backend, const struct add_args *args)
 {
     struct cuda_backend *cuda = cuda_of(backend);
@@ -440,6 +447,7 @@ static const struct backend_ops table = {
     .step_begin = step_begin,
     .embed = embed,
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
     .add = add,
     .linear = linear,
     .rope = rope,
