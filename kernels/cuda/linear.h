@@ -20,9 +20,11 @@ extern "C" {
 size_t cuda_weight_bytes_wanted(const struct weight_source *source);
 
 /* Lays the matrix out a stretch of rows at a time in `staging` (pinned, staging_bytes, at least
- * CUDA_WEIGHT_STAGING_MIN) and uploads it to `device` (cuda_weight_bytes_wanted() bytes, 256-byte
- * aligned, borrowed for the weight's life). Waits for the upload. ERROR_IO when the device failed. */
-#define CUDA_WEIGHT_STAGING_MIN ((size_t)1 << 20)
+ * cuda_weight_staging_wanted(), which is 16 rows) and uploads it to `device`
+ * (cuda_weight_bytes_wanted() bytes, 256-byte aligned, borrowed for the weight's life). Waits for
+ * the upload; the file is not needed afterwards. ERROR_IO when the device failed. */
+size_t cuda_weight_staging_wanted(const struct weight_source *source);
+#define CUDA_WEIGHT_STAGING_MIN ((size_t)1 << 20) /* enough for 16,384 columns of any type */
 struct cuda_weight_place {
     void *device;
     void *staging;
@@ -34,8 +36,12 @@ struct weight *cuda_weight_prepare(const struct weight_source *source,
 void cuda_weight_free(struct weight *weight); /* NULL is fine; the device memory is its lender's */
 size_t cuda_weight_bytes(const struct weight *weight);
 
-/* Device scratch that cuda_linear() needs for up to rows_max rows of columns_max activations. */
+/* Device scratch that cuda_linear() needs for up to rows_max rows of columns_max activations;
+ * 256-byte aligned. */
 size_t cuda_linear_scratch_bytes(uint32_t rows_max, uint32_t columns_max);
+/* Quantised and F32 weights: the bits of cpu_linear(). F16 and BF16: activations are rounded to the
+ * weight's type (under F16 after scaling the row by a power of two, so that none overflows), sums
+ * are floats. A row's bits depend on that row alone, at any number of rows. */
 cudaError_t cuda_linear(const struct linear_args *args, void *scratch, cudaStream_t stream);
 /* Dequantises the named rows; exact as quant_dequantize_row(). */
 cudaError_t cuda_embed(const struct embed_args *args, cudaStream_t stream);
