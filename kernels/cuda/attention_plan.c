@@ -4,13 +4,13 @@
  *     span of 1 row at position 1300             stretches of 512 keys, by position
  *     |....0....|....1....|..2|   row 1300       three decode pieces, partial sums p, p + 1, p + 2,
  *                                                and a join of (row, p, 3)
- *     span of 150 rows from position 0           prefill pieces of rows 128..149, 64..127, 0..63,
- *                                                each whole: the late ones see most and start first
+ *     span of 150 rows from position 0           prefill pieces of rows 128..149, 64..127, 0..63
+ *                                                each whole; late ones see most, and start first
  *
  * Splitting a row over its keys is for speed alone: a piece that walks all stretches joins them in
  * the same order by the same formula (attention_walk.cuh). So partial sums may run out without
  * harm: the shorter contexts give way, for it is a long walk by one block that holds up a step.
- * FlashInfer (Ye et al. 2025) chooses the length of a split by the batch; bits depend on it then. */
+ * FlashInfer (Ye et al. 2025) lets the batch choose the length of a split, and so the bits. */
 #include "kernels/cuda/attention_plan.h"
 
 #include <assert.h>

@@ -10,13 +10,21 @@
 #include <string.h>
 
 #include "kernels/cuda/attention_plan.h"
-#include "tests/unit/kernels/random_values.h"
 
 #define SPANS_MAX    40u
 #define ROWS_MAX     600u
 #define CONTEXT_MAX  20000u
 #define STRETCHES    (CONTEXT_MAX / CUDA_SPLIT_TOKENS + 1)
 #define PARTIALS_CAP CUDA_PARTIALS_MAX
+
+/* The next of a sequence (Steele, Lea and Flood 2014, SplitMix64). */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
 
 struct fixture {
     struct attention_span spans[SPANS_MAX];
@@ -141,16 +149,16 @@ static void every_key_of_every_row_is_walked_once(void **state)
     uint64_t seed = 3;
     for (uint32_t round = 0; round < 300; round++) {
         fixture_init(&fixture);
-        const uint32_t spans = (uint32_t)(random_next(&seed) % SPANS_MAX);
+        const uint32_t spans = (uint32_t)(next_random(&seed) % SPANS_MAX);
         for (uint32_t i = 0; i < spans; i++) {
-            uint32_t rows = random_next(&seed) % 3 > 0 ? 1 : (uint32_t)(random_next(&seed) % 150);
+            uint32_t rows = next_random(&seed) % 3 > 0 ? 1 : (uint32_t)(next_random(&seed) % 150);
             uint32_t room = ROWS_MAX - fixture.row_count - (spans - i);
             rows = rows < 1 ? 1 : rows > room ? 1 : rows;
-            const uint32_t reach = random_next(&seed) % 2 ? 1200 : CONTEXT_MAX - 200;
-            add_span(&fixture, (uint32_t)(random_next(&seed) % reach), rows);
+            const uint32_t reach = next_random(&seed) % 2 ? 1200 : CONTEXT_MAX - 200;
+            add_span(&fixture, (uint32_t)(next_random(&seed) % reach), rows);
         }
         static const uint32_t windows[] = {0, 1, 512, 513, 4000, 100000};
-        fixture.plan.partial_max = (uint32_t)(random_next(&seed) % (PARTIALS_CAP + 1));
+        fixture.plan.partial_max = (uint32_t)(next_random(&seed) % (PARTIALS_CAP + 1));
         check_plan(&fixture, windows[round % 6]);
         fixture_destroy(&fixture);
     }

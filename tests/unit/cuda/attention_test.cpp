@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kv_write and attention on the emulated GPU: against the CPU's backend, against the formula in
+ * double (attention_world.cpp derives the tolerance), and a row's bits whoever it runs with. */
+#include "tests/unit/cuda/attention_world.cuh"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+extern "C" {
+#include <cmocka.h>
+}
+#include <math.h>
+#include <string.h>
+
+#include <algorithm>
+
+/* One row, all heads, against both references. */
+static void check_row(const struct world *world, uint32_t sequence, uint32_t row, const float *got,
+                      const std::vector<float> &cpu)
+{
+    const struct world_shape &shape = world->shape;
+    for (uint32_t head = 0; head < shape.heads; head++) {
+        const struct wanted_row wanted =
+            world_in_double(world, &world->sequences[sequence], row, head);
+        for (uint32_t d = 0; d < shape.head_dim; d++) {
+            const size_t at = (size_t)head * shape.head_dim + d;
+            const float twin = cpu[(size_t)row * shape.heads * shape.head_dim + at];
+            if (!(fabs(got[at] - wanted.out[d]) <= wanted.tolerance[d]))
+                fail_msg("head_dim %u, row %u, head %u, d %u: %.9g, wanted %.9g +- %.2g",
+                         shape.head_dim, row, head, d, got[at], wanted.out[d], wanted.tolerance[d]);
+            if (!(fabs(got[at] - twin) <= wanted.tolerance[d] + wanted.from_rounding_q))
+                fail_msg("head_dim %u, row %u, head %u, d %u: %.9g, the CPU's %.9g", shape.head_dim,
+                         row, head, d, got[at], twin);
+        }
+    }
+}
+
+/* Rows [begin, tokens) of one sequence, whose others are only written, in chunks of so many. */
+static std::vector<float> run_chunks(struct world *world, uint32_t begin, uint32_t rows)
+{
+    std::vector<float> out;
+    const uint32_t tokens = world->sequences[0].tokens;
+    if (begin > 0)
+        world_step(world, {{0, 0, begin}}, false);
+    for (uint32_t first = begin; first < tokens; first += rows) {
+        const std::vector<float> part =
+            world_step(world, {{0, first, std::min(first + rows, tokens)}}, true);
+        out.insert(out.end(), part.begin(), part.end());
+    }
+    return out;
+}
+
+/* Rows from `begin` on against the references, and chunked in other ways: the same bits. */
+static void check_shape(const struct world_shape &shape, uint32_t begin, uint32_t tokens,
+                        const std::vector<uint32_t> &chunks)
+{
+    struct world world = world_new(shape, {tokens}, tokens + shape.head_dim, 1);
+    const std::vector<float> cpu = world_on_cpu(&world, 0);
+    const std::vector<float> whole = run_chunks(&world, begin, tokens);
+    const size_t width = (size_t)shape.heads * shape.head_dim;
+    for (uint32_t row = begin; row < tokens; row += 1 + (tokens - begin) / 9)
+        check_row(&world, 0, row, &whole[(row - begin) * width], cpu);
+    check_row(&world, 0, tokens - 1, &whole[(tokens - 1 - begin) * width], cpu);
+    world_free(&world);
+    for (uint32_t rows : chunks) {
+        world = world_new(shape, {tokens}, tokens + shape.head_dim, rows);
+        world.partial_max = rows % 2 == 0 ? 0 : CUDA_PARTIALS_MAX;
+        const std::vector<float> parts = run_chunks(&world, begin, rows);
+        assert_int_equal(parts.size(), whole.size());
+        for (size_t i = 0; i < whole.size(); i++)
+            if (memcmp(&parts[i], &whole[i], sizeof(float)) != 0)
+                fail_msg("head_dim %u, chunks of %u, row %zu: %.9g, whole %.9g", shape.head_dim,
+                         rows, begin + i / width, parts[i], whole[i]);
+        world_free(&world);
+    }
+}
+
+static void attention_is_its_formula_however_the_prompt_was_chunked(void **state)
+{
+    (void)state;
+    check_shape({2, 2, 64, 0, 0}, 0, 75, {1, 7, 16, 64});
+    check_shape({4, 2, 80, 0, 0}, 0, 33, {1, 16});
+    check_shape({3, 1, 96, 0, 0}, 0, 40, {1, 7});
+    check_shape({6, 2, 128, 0, 0}, 0, 40, {1, 7, 16});
+    check_shape({2, 1, 192, 0, 0}, 0, 35, {1, 16});
+    check_shape({4, 1, 256, 0, 0}, 0, 36, {1, 7});
+}
+
+static void every_width_of_heads_is_served(void **state)
+{
+    (void)state;
+    for (uint32_t dim = CUDA_HEAD_DIM_STEP; dim <= CUDA_HEAD_DIM_MAX; dim += CUDA_HEAD_DIM_STEP)
+        check_shape({2, 1, dim, 0, 0}, 0, 21, {3});
+}
+
+static void every_group_of_heads_is_served(void **state)
+{
+    (void)state;
+    for (uint32_t group = 1; group <= CUDA_GROUP_MAX; group++)
+        check_shape({2 * group, 2, 32, 0, 0}, 0, 23, {4, 16});
+}
+
+static void what_no_kernel_has_is_refused(void **state)
+{
+    (void)state;
+    static const struct world_shape shapes[] = {
+        {2, 1, 8, 0, 0}, {2, 1, 272, 0, 0}, {17, 1, 64, 0, 0}, {3, 2, 64, 0, 0}};
+    for (const struct world_shape &shape : shapes) {
+        struct attention_args args = {};
+        struct attention_step step = {};
+        args.heads = shape.heads;
+        args.kv_heads = shape.kv_heads;
+        args.head_dim = shape.head_dim;
+        assert_int_equal(cuda_attention(&args, &step, NULL), cudaErrorInvalidValue);
+    }
+}
+
+/* Contexts of many stretches: chunks and decodes across their boundaries, and far into them. */
+static void stretches_join_to_the_same_bits_wherever_they_were_walked(void **state)
+{
+    (void)state;
+    check_shape({2, 1, 64, 0, 0}, CUDA_SPLIT_TOKENS - 9, CUDA_SPLIT_TOKENS + 9, {1, 2, 7});
+    check_shape({3, 1, 128, 0, 0}, 2 * CUDA_SPLIT_TOKENS - 3, 2 * CUDA_SPLIT_TOKENS + 3, {1, 2});
+    check_shape({2, 1, 64, 0, 0}, 1985, 2000, {1, 4});
+    check_shape({1, 1, 256, 0, 0}, 1025, 1031, {1, 2});
+}
+
+static void a_window_hides_what_lies_before_it(void **state)
+{
+    (void)state;
+    check_shape({2, 1, 64, 1, 0}, 0, 40, {1, 7});
+    check_shape({4, 2, 64, 16, 0}, 0, 90, {1, 16});
+    check_shape({3, 1, 128, 77, 0}, 100, 170, {2, 64});
+    check_shape({2, 1, 64, 500, 0}, 0, 30, {7});
+    check_shape({2, 1, 64, 600, 0}, 1100, 1130, {1, 2, 7}); /* its edge crosses stretches */
+}
+
+static void a_soft_cap_bounds_the_scores(void **state)
+{
+    (void)state;
+    check_shape({2, 1, 64, 0, 2.0f}, 0, 45, {1, 7});
+    check_shape({2, 1, 128, 40, 30.0f}, 0, 45, {1, 16});
+}
+
+/* Decodes and chunks of several sequences in one step: each row as it is alone. */
+static void a_row_in_company_equals_the_row_alone(void **state)
+{
+    (void)state;
+    const struct world_shape shape = {6, 2, 64, 0, 0};
+    const size_t width = (size_t)shape.heads * shape.head_dim;
+    const std::vector<uint32_t> tokens = {90, 1, 37, 530, 16, 17};
+    const std::vector<struct chunk> chunks = {{0, 20, 90},   {1, 0, 1},   {2, 36, 37},
+                                              {3, 529, 530}, {4, 14, 16}, {5, 9, 17}};
+    struct world together = world_new(shape, tokens, 9, 1);
+    for (uint32_t i = 0; i < chunks.size(); i++)
+        if (chunks[i].begin > 0)
+            world_step(&together, {{i, 0, chunks[i].begin}}, false);
+    const std::vector<float> out = world_step(&together, chunks, true);
+    world_free(&together);
+    size_t row = 0;
+    for (uint32_t i = 0; i < chunks.size(); i++) {
+        struct world alone = world_new(shape, tokens, 9, 2 + i);
+        if (chunks[i].begin > 0)
+            world_step(&alone, {{i, 0, chunks[i].begin}}, false);
+        const std::vector<float> cpu = world_on_cpu(&alone, i);
+        for (uint32_t at = chunks[i].begin; at < chunks[i].end; at++, row++) {
+            const std::vector<float> one = world_step(&alone, {{i, at, at + 1}}, true);
+            assert_memory_equal(one.data(), &out[row * width], width * sizeof(float));
+            if (at % 8 == 0 || at + 1 == chunks[i].end)
+                check_row(&alone, i, at, one.data(), cpu);
+        }
+        world_free(&alone);
+    }
+}
+
+static void the_cache_holds_halves_in_the_slots_of_their_positions(void **state)
+{
+    (void)state;
+    const struct world_shape shape = {2, 2, 48, 0, 0};
+    struct world world = world_new(shape, {37, 3}, 5, 6);
+    struct sequence &first = world.sequences[0];
+    first.k[0] = 70000.0f, first.k[1] = -0.0f, first.k[2] = 1e-7f, first.v[3] = -INFINITY;
+    world_step(&world, {{0, 0, 20}, {1, 0, 3}}, false);
+    world_step(&world, {{0, 20, 37}}, false);
+    const size_t plane = (size_t)shape.kv_heads * KV_BLOCK_TOKENS * shape.head_dim;
+    std::vector<uint16_t> cache(world.blocks * 2 * plane), wanted(cache.size(), 0x7e00);
+    assert_int_equal(cudaMemcpy(cache.data(), world.cache, cache.size() * sizeof(uint16_t),
+                                cudaMemcpyDeviceToHost),
+                     cudaSuccess);
+    for (const struct sequence &sequence : world.sequences)
+        for (size_t i = 0; i < sequence.k.size(); i++) {
+            const size_t d = i % shape.head_dim, head = i / shape.head_dim % shape.kv_heads;
+            const size_t position = i / shape.head_dim / shape.kv_heads;
+            const size_t block = sequence.table[position / KV_BLOCK_TOKENS];
+            const size_t at =
+                block * 2 * plane +
+                (head * KV_BLOCK_TOKENS + position % KV_BLOCK_TOKENS) * shape.head_dim + d;
+            wanted[at] = quant_float_to_half(sequence.k[i]);
+            wanted[at + plane] = quant_float_to_half(sequence.v[i]);
+        }
+    assert_memory_equal(cache.data(), wanted.data(), cache.size() * sizeof(uint16_t));
+    world_free(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_cache_holds_halves_in_the_slots_of_their_positions),
+        cmocka_unit_test(attention_is_its_formula_however_the_prompt_was_chunked),
+        cmocka_unit_test(every_width_of_heads_is_served),
+        cmocka_unit_test(every_group_of_heads_is_served),
+        cmocka_unit_test(what_no_kernel_has_is_refused),
+        cmocka_unit_test(stretches_join_to_the_same_bits_wherever_they_were_walked),
+        cmocka_unit_test(a_window_hides_what_lies_before_it),
+        cmocka_unit_test(a_soft_cap_bounds_the_scores),
+        cmocka_unit_test(a_row_in_company_equals_the_row_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
