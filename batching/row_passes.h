@@ -7,21 +7,18 @@
 #ifndef WEIR_BATCHING_ROW_PASSES_H
 #define WEIR_BATCHING_ROW_PASSES_H
 
+#include "kernels/draw.h"
+
 #include <stdint.h>
 
-#define ROW_BLOCK 64u
-
-/* What turns a logit into a weight, exp((logit - highest) * scale); those below `least` are 0. */
-struct softmax {
-    float highest, scale, least;
-};
+#define ROW_BLOCK DRAW_BLOCK
 
 struct row_passes {
     /* logits [block_count, ROW_BLOCK] -> the highest finite one of each block, or -INFINITY. NaN
      * and infinities are passed over. */
     void (*highest)(const float *logits, uint32_t block_count, float *ret);
     /* -> weights [block_count, ROW_BLOCK], 0 for what is not finite, and the sum of each block. */
-    void (*weights)(const float *logits, uint32_t block_count, const struct softmax *softmax,
+    void (*weights)(const float *logits, uint32_t block_count, const struct draw_softmax *softmax,
                     float *ret_weights, double *ret_sums);
 };
 

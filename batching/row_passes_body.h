@@ -37,9 +37,7 @@ static inline float block_highest(const float *logits)
     return highest;
 }
 
-/* to = exp(x) for -87 < x <= 0 within two units in the last place, else 0 (for NaN too): 2^n times
- * the series of exp(r), |r| <= ln(2)/2. Adding 1.5 * 2^23 rounds to an integer and leaves it in the
- * low bits. */
+/* The exponential of draw_weight(), in vectors: 0 where x is not in its range. */
 static inline void exp_or_zero(const FLOATS *of, FLOATS *to)
 {
     const float round = 12582912.0f;
@@ -58,7 +56,7 @@ static inline void exp_or_zero(const FLOATS *of, FLOATS *to)
     *to = MASKED((BITS)sum + ((BITS)shifted << 23), inside);
 }
 
-static inline double block_weights(const float *logits, const struct softmax *softmax,
+static inline double block_weights(const float *logits, const struct draw_softmax *softmax,
                                    float *weights)
 {
     QUARTER lanes = {0};
@@ -83,8 +81,8 @@ static void rows_highest(const float *logits, uint32_t block_count, float *ret)
         ret[b] = block_highest(logits + (uint64_t)b * ROW_BLOCK);
 }
 
-static void rows_weights(const float *logits, uint32_t block_count, const struct softmax *softmax,
-                         float *ret_weights, double *ret_sums)
+static void rows_weights(const float *logits, uint32_t block_count,
+                         const struct draw_softmax *softmax, float *ret_weights, double *ret_sums)
 {
     for (uint32_t b = 0; b < block_count; b++)
         ret_sums[b] = block_weights(logits + (uint64_t)b * ROW_BLOCK, softmax,

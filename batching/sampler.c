@@ -11,15 +11,10 @@
  * the weights exp((logit - highest) / T), 0 below min_p, and each block's sum: with no other filter
  * the draw is then a walk over the sums, and over one block.
  *
- * top_k and top_p need candidates, 64-bit keys:
- *
- *     63            32 31              0
- *     [ ordered logit | ~token         ]     a larger key: a higher logit, or the lower id
- *
- * so that keys are unique, ties are settled by the rule that the header promises, and one integer
- * comparison orders two candidates. Both filters are one algorithm: quickselect (Hoare 1961) that
- * keeps the largest keys until their number, or their mass, reaches a limit. And few logits become
- * candidates at all:
+ * top_k and top_p need candidates, 64-bit keys of kernels/draw.h: they are unique, ties are settled
+ * by the rule that the header promises, and one integer comparison orders two. Both filters are one
+ * algorithm: quickselect (Hoare 1961) that keeps the largest keys until their number, or their
+ * mass, reaches a limit. And few logits become candidates at all:
  *   - top_k: the k-th highest of the blocks' maxima is a bound, for k blocks have one as high;
  *   - top_p: all weights below (1 - p) / vocabulary of the mass together are less than 1 - p of
  *     it, so what is left reaches p without them.
@@ -36,13 +31,12 @@
 #include "batching/sampler.h"
 
 #include "batching/row_passes.h"
+#include "kernels/draw.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define GREEDY_BELOW 1e-5f /* a temperature that float arithmetic can't tell from 0 */
 
 struct sampler {
     const struct row_passes *passes;
@@ -178,7 +172,8 @@ static float find_highest(struct sampler *sampler, const float *row)
 }
 
 /* Fills weights and sums; returns the sum of all. */
-static double find_weights(struct sampler *sampler, const float *row, const struct softmax *softmax)
+static double find_weights(struct sampler *sampler, const float *row,
+                           const struct draw_softmax *softmax)
 {
     float last[ROW_BLOCK];
     double sum = 0.0;
@@ -201,7 +196,7 @@ static double log_sum_exp(struct sampler *sampler, const float *logits)
     float highest = find_highest(sampler, logits);
     if (highest == -INFINITY)
         return -INFINITY;
-    const struct softmax softmax = {.highest = highest, .scale = 1.0f};
+    const struct draw_softmax softmax = {.highest = highest, .scale = 1.0f};
     return (double)highest + log(find_weights(sampler, logits, &softmax));
 }
 
@@ -294,21 +289,6 @@ static void apply_bias(struct sampler *sampler, float *logits, const struct samp
 
 /* -- candidates -- */
 
-/* The float's bits, changed so that unsigned order is the float's order. */
-static uint64_t key_of(float logit, uint32_t token)
-{
-    uint32_t bits;
-    logit += 0.0f; /* -0 is 0 */
-    memcpy(&bits, &logit, sizeof bits);
-    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-    return (uint64_t)bits << 32 | (uint32_t)~token;
-}
-
-static uint32_t key_token(uint64_t key)
-{
-    return ~(uint32_t)key;
-}
-
 /* weights NULL: counts them. */
 static double mass_of(const float *weights, const uint64_t *keys, uint32_t count)
 {
@@ -316,17 +296,8 @@ static double mass_of(const float *weights, const uint64_t *keys, uint32_t count
         return count;
     double mass = 0.0;
     for (uint32_t i = 0; i < count; i++)
-        mass += (double)weights[key_token(keys[i])];
+        mass += (double)weights[draw_key_token(keys[i])];
     return mass;
-}
-
-/* A fixed, well mixed function of 64 bits (Steele et al. 2014, SplitMix). */
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
 }
 
 /* Moves keys >= pivot, a member, to the front with the pivot last among them; returns how many. */
@@ -354,8 +325,7 @@ static uint32_t keep_largest(uint64_t *keys, uint32_t count, double limit, const
     uint32_t end = count;
     double sum = 0.0;
     while (end - kept > 1) {
-        uint32_t pivot = (uint32_t)(mix(end ^ (uint64_t)kept << 32) % (end - kept));
-        uint32_t front = partition(keys + kept, end - kept, pivot);
+        uint32_t front = partition(keys + kept, end - kept, draw_pivot(kept, end));
         double above = mass_of(weights, keys + kept, front - 1);
         if (sum + above >= limit && front > 1) {
             end = kept + front - 1;
@@ -375,11 +345,11 @@ static float top_k_bound(struct sampler *sampler, uint32_t k)
     if (k >= sampler->block_count)
         return -INFINITY;
     for (uint32_t b = 0; b < sampler->block_count; b++)
-        sampler->keys[b] = key_of(sampler->highest[b], b);
+        sampler->keys[b] = draw_key(sampler->highest[b], b);
     uint32_t kept = keep_largest(sampler->keys, sampler->block_count, k, NULL);
     float bound = INFINITY;
     for (uint32_t i = 0; i < kept; i++) {
-        float highest = sampler->highest[key_token(sampler->keys[i])];
+        float highest = sampler->highest[draw_key_token(sampler->keys[i])];
         bound = highest < bound ? highest : bound;
     }
     return bound;
@@ -397,7 +367,7 @@ static uint32_t gather_candidates(struct sampler *sampler, const float *logits, 
         }
         float weight = sampler->weights[i];
         if (weight > 0.0f && weight >= least && logits[i] >= bound)
-            sampler->keys[count++] = key_of(logits[i], i);
+            sampler->keys[count++] = draw_key(logits[i], i);
     }
     assert(count > 0); /* the highest has weight 1 */
     return count;
@@ -405,20 +375,13 @@ static uint32_t gather_candidates(struct sampler *sampler, const float *logits, 
 
 /* -- the draw -- */
 
-/* Uniform in [0, 1): a function of the three numbers alone. */
-static double uniform(uint64_t seed, uint32_t choice, uint32_t position)
-{
-    uint64_t bits = mix(mix(seed) ^ ((uint64_t)choice << 32 | position));
-    return (double)(bits >> 11) * 0x1p-53;
-}
-
 /* Rounding may leave the target unreached; then the last that has weight is drawn. */
 static uint32_t draw_from_keys(const struct sampler *sampler, uint32_t count, double target)
 {
     double sum = 0.0;
-    uint32_t drawn = key_token(sampler->keys[0]);
+    uint32_t drawn = draw_key_token(sampler->keys[0]);
     for (uint32_t i = 0; i < count && sum <= target; i++) {
-        drawn = key_token(sampler->keys[i]);
+        drawn = draw_key_token(sampler->keys[i]);
         sum += (double)sampler->weights[drawn];
     }
     return drawn;
@@ -451,17 +414,17 @@ static uint32_t draw(struct sampler *sampler, const float *logits, float highest
                      const struct sampler_input *input)
 {
     const struct sampling *sampling = input->sampling;
-    const struct softmax softmax = {
+    const struct draw_softmax softmax = {
         .highest = highest, .scale = 1.0f / sampling->temperature, .least = sampling->min_p};
     double mass = find_weights(sampler, logits, &softmax);
-    double point = uniform(sampling->seed, input->choice, input->output_count);
+    double point = draw_uniform(sampling->seed, input->choice, input->output_count);
     if (sampling->top_k == 0 && sampling->top_p >= 1.0f)
         return draw_from_blocks(sampler, point * mass);
     float bound = -INFINITY, least = 0.0f;
     if (sampling->top_k > 0)
         bound = top_k_bound(sampler, sampling->top_k);
-    else /* half of what the proof allows, for sums of floats are not exact */
-        least = (float)((1.0 - (double)sampling->top_p) * mass / sampler->vocabulary / 2);
+    else
+        least = draw_least(sampling->top_p, mass, sampler->vocabulary);
     uint32_t count = gather_candidates(sampler, logits, bound, least);
     if (sampling->top_k > 0) {
         if (sampling->top_k < count)
@@ -499,8 +462,9 @@ int sampler_draw(struct sampler *sampler, float *logits, const struct sampler_in
     float highest = find_highest(sampler, logits);
     if (highest == -INFINITY)
         return ERROR_INVALID;
-    uint32_t token = sampling->temperature < GREEDY_BELOW ? first_of(sampler, logits, highest)
-                                                          : draw(sampler, logits, highest, input);
+    uint32_t token = sampling->temperature < DRAW_GREEDY_BELOW
+                         ? first_of(sampler, logits, highest)
+                         : draw(sampler, logits, highest, input);
     if (sampling->logprobs) {
         sampler_logprobs(sampler, sampler->raw, token, sampling->top_logprobs, ret);
     } else {

@@ -38,7 +38,8 @@ static void fill(struct row *row, uint32_t seed)
         row->logits[3 * ROW_BLOCK + i] = i % 2 == 0 ? NAN : -INFINITY;
 }
 
-static void pass(const struct row_passes *passes, const struct softmax *softmax, struct row *row)
+static void pass(const struct row_passes *passes, const struct draw_softmax *softmax,
+                 struct row *row)
 {
     passes->highest(row->logits, BLOCKS, row->highest);
     passes->weights(row->logits, BLOCKS, softmax, row->weights, row->sums);
@@ -52,9 +53,9 @@ static void every_level_gives_the_same_bits(void **state)
         row_passes_best()};
     static struct row want, got;
     for (uint32_t seed = 0; seed < 50; seed++) {
-        const struct softmax softmax = {.highest = 40.0f,
-                                        .scale = 0.5f + (float)(seed % 7),
-                                        .least = seed % 3 == 0 ? 1e-9f : 0};
+        const struct draw_softmax softmax = {.highest = 40.0f,
+                                             .scale = 0.5f + (float)(seed % 7),
+                                             .least = seed % 3 == 0 ? 1e-9f : 0};
         fill(&want, seed);
         fill(&got, seed);
         pass(levels[0], &softmax, &want);
@@ -89,7 +90,7 @@ static void weights_are_exponentials(void **state)
     (void)state;
     static struct row row;
     fill(&row, 11);
-    const struct softmax softmax = {.highest = 40.0f, .scale = 1.0f};
+    const struct draw_softmax softmax = {.highest = 40.0f, .scale = 1.0f};
     pass(row_passes_best(), &softmax, &row);
     for (uint32_t b = 0; b < BLOCKS; b++) {
         double sum = 0;
