@@ -53,6 +53,8 @@ $(BUILD)/weir-cuda-emulated.so: $(EMULATED_CUDA) $(CUDA_FLOOR:%.c=$(EMULATED)/%.
 # tests/unit/cuda holds kernels against their CPU twins; tests/unit/emulator the emulator to CUDA's word.
 UNITS += $(patsubst tests/unit/%.cpp,$(BUILD)/unit/%,$(wildcard tests/unit/cuda/*_test.cpp tests/unit/emulator/*_test.cpp))
 emulated_doubles = $(patsubst %,$(EMULATED)/%.o,$(basename $(filter-out %_test.c %_test.cpp,$(wildcard tests/unit/$(1)/*.c tests/unit/$(1)/*.cpp))))
+# The emulator's short floats are held against the toolkit's own, where it is.
+$(EMULATED)/tests/unit/emulator/toolkit.o: EMULATED_INCLUDE = $(if $(NVCC),-isystem $(CUDA_HOME)/include -DWEIR_CUDA_TOOLKIT)
 $(BUILD)/unit/cuda/%_test: $(EMULATED)/tests/unit/cuda/%_test.o $(call emulated_doubles,cuda) \
   $(BUILD)/tests/unit/kernels/random_values.o $(EMULATED)/libcuda.a $(EMULATED_ENGINE) $(ARCHIVES)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka

@@ -20,14 +20,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-__thread struct emulator_thread emulator_thread;
+__thread uint3 threadIdx, blockIdx;
+__thread dim3 blockDim, gridDim;
+__thread unsigned char *emulator_dynamic;
 static __thread struct block *running;
+static __thread struct fiber *current;
 
 struct block *block_current(void)
 {
     return running;
+}
+
+struct fiber *fiber_current(void)
+{
+    return current;
 }
 
 void emulator_fail(const char *format, ...)
@@ -37,11 +44,11 @@ void emulator_fail(const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
-    const struct fiber *fiber = emulator_thread.fiber;
+    const struct fiber *fiber = current;
     if (running == NULL || fiber == NULL) {
         (void)fprintf(stderr, "emulator: %s\n", words);
     } else {
-        uint3 b = emulator_thread.block_index, t = fiber->thread_index;
+        uint3 b = blockIdx, t = fiber->thread_index;
         (void)fprintf(stderr, "emulator: %s\n  in %s, block (%u, %u, %u), thread (%u, %u, %u)\n",
                       words, running->launch->kernel.name, b.x, b.y, b.z, t.x, t.y, t.z);
     }
@@ -121,8 +128,7 @@ static struct fiber *next_ready(struct block *block, unsigned from)
 
 static bool is_same_wait(const struct fiber *a, const struct fiber *b)
 {
-    return a->state == b->state && a->site.line == b->site.line &&
-           strcmp(a->site.file, b->site.file) == 0 &&
+    return a->state == b->state && is_same_site(a->site, b->site) &&
            (a->state != FIBER_IN_WARP || a->call.mask == b->call.mask);
 }
 
@@ -147,7 +153,7 @@ static void report_wait(const struct block *block, const struct fiber *fiber)
 
 __attribute__((noreturn)) static void report_deadlock(struct block *block)
 {
-    uint3 index = emulator_thread.block_index;
+    uint3 index = blockIdx;
     (void)fprintf(stderr, "emulator: deadlock in %s, block (%u, %u, %u): no thread can go on\n",
                   block->launch->kernel.name, index.x, index.y, index.z);
     for (unsigned i = 0; i < block->thread_count; i++) {
@@ -160,8 +166,8 @@ __attribute__((noreturn)) static void report_deadlock(struct block *block)
 
 static void run(struct fiber *fiber)
 {
-    emulator_thread.fiber = fiber;
-    emulator_thread.thread_index = &fiber->thread_index;
+    current = fiber;
+    threadIdx = fiber->thread_index;
 }
 
 /* Another's turn; returns when it is this one's again. */
@@ -179,7 +185,7 @@ static void turn(struct block *block, struct fiber *fiber)
 void emulator_yield(void)
 {
     if (running != NULL)
-        turn(running, emulator_thread.fiber);
+        turn(running, current);
 }
 
 void block_wait(struct fiber *fiber, enum fiber_state state)
@@ -218,8 +224,7 @@ static void barrier_arrive(struct barrier *barrier, enum emulator_barrier kind, 
         barrier->kind = kind;
         barrier->site = site;
         barrier->result = kind == BARRIER_AND;
-    } else if (barrier->site.line != site.line || strcmp(barrier->site.file, site.file) != 0 ||
-               barrier->kind != kind) {
+    } else if (!is_same_site(barrier->site, site) || barrier->kind != kind) {
         emulator_fail("divergent barriers: %s:%d and %s:%d meet", barrier->site.file,
                       barrier->site.line, site.file, site.line);
     }
@@ -239,7 +244,7 @@ int emulator_barrier(enum emulator_barrier kind, bool predicate, struct emulator
 {
     struct block *block = running;
     struct barrier *barrier = &block->barrier;
-    struct fiber *fiber = emulator_thread.fiber;
+    struct fiber *fiber = current;
     char *order = &barrier->orders[barrier->generation & 1];
     tsan_release(order);
     fiber->site = site;
@@ -278,7 +283,7 @@ static void fiber_main(void)
     fiber_arrived(&running->worker);
     for (;;) {
         struct block *block = running;
-        struct fiber *fiber = emulator_thread.fiber;
+        struct fiber *fiber = current;
         const struct emulator_kernel *kernel = &block->launch->kernel;
         tsan_acquire(&block->begin_order);
         kernel->call(kernel->function, block->launch->arguments);
@@ -332,16 +337,16 @@ void block_run(struct block *block, const struct launch *launch, uint3 block_ind
     block->barrier.arrived = 0;
     block->random = settings()->seed * 0x9e3779b97f4a7c15u +
                     (block_index.x + block_index.y * 7919u + block_index.z * 104729u);
-    emulator_thread.block_index = block_index;
-    emulator_thread.block_size = launch->block;
-    emulator_thread.grid_size = launch->grid;
-    emulator_thread.dynamic = shared_begin(&block->shared, launch);
+    blockIdx = block_index;
+    blockDim = launch->block;
+    gridDim = launch->grid;
+    emulator_dynamic = shared_begin(&block->shared, launch);
     struct fiber *first =
         settings()->order == ORDER_FORWARD
             ? block->fibers[0]
             : next_ready(block, settings()->order == ORDER_REVERSE ? 0 : block->thread_count - 1);
     run(first);
     fiber_switch(&block->worker, &first->context);
-    emulator_thread.fiber = NULL;
+    current = NULL;
     running = NULL;
 }

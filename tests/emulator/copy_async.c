@@ -64,7 +64,7 @@ void emulator_copy_async(void *shared, const void *from, struct emulator_site si
     if (((uintptr_t)shared | (uintptr_t)from) % COPY_BYTES != 0)
         emulator_fail("%s:%d: an asynchronous copy from %p to %p: both are to be 16-byte aligned",
                       site.file, site.line, from, shared);
-    struct copy_queue *queue = &emulator_thread.fiber->copies;
+    struct copy_queue *queue = &fiber_current()->copies;
     struct copy copy = {shared, from, queue->group};
     if (settings()->early_copies)
         land(&copy);
@@ -76,12 +76,12 @@ void emulator_copy_async(void *shared, const void *from, struct emulator_site si
 
 void emulator_copy_async_commit(void)
 {
-    emulator_thread.fiber->copies.group++;
+    fiber_current()->copies.group++;
 }
 
 void emulator_copy_async_wait(unsigned pending_max)
 {
-    struct copy_queue *queue = &emulator_thread.fiber->copies;
+    struct copy_queue *queue = &fiber_current()->copies;
     bool late = !settings()->early_copies;
     while (queue->first < queue->count) {
         const struct copy *copy = &queue->copies[queue->first];

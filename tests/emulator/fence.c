@@ -30,7 +30,7 @@ void emulator_fence(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!tsan_is_linked() || block_current() == NULL)
         return;
-    struct fiber *fiber = emulator_thread.fiber;
+    struct fiber *fiber = fiber_current();
     for (unsigned i = 0; i < fiber->observed_count; i++)
         __tsan_acquire((void *)fiber->observed[i]);
     fiber->observed_count = 0;
@@ -42,7 +42,7 @@ void emulator_atomic_begin(const void *address)
 {
     if (!tsan_is_linked() || block_current() == NULL)
         return;
-    struct fiber *fiber = emulator_thread.fiber;
+    struct fiber *fiber = fiber_current();
     if (!fiber->fenced)
         return;
     void *own = fiber->context.tsan;
@@ -59,7 +59,7 @@ void emulator_atomic_end(const void *address)
 {
     if (!tsan_is_linked() || block_current() == NULL)
         return;
-    struct fiber *fiber = emulator_thread.fiber;
+    struct fiber *fiber = fiber_current();
     for (unsigned i = 0; i < fiber->observed_count; i++) {
         if (fiber->observed[i] == address)
             return;

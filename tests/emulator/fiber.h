@@ -6,6 +6,8 @@
 #include "copy_async.h"
 #include "include/emulator/engine.h"
 
+#include <string.h>
+
 enum fiber_state { FIBER_READY, FIBER_AT_BARRIER, FIBER_IN_WARP, FIBER_DONE };
 
 /* Where execution stands that a fiber was switched to from: another fiber or a worker. */
@@ -34,10 +36,17 @@ struct fiber {
     unsigned observed_count;
 };
 
+static inline bool is_same_site(struct emulator_site a, struct emulator_site b)
+{
+    return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
+}
+
 /* A fiber runs `entry` when it is first switched to; entry never returns. */
 struct fiber *fiber_new(unsigned index, void (*entry)(void));
 /* Saves the state of `from` and goes on in `to`; returns when something switches back. */
 void fiber_switch(struct context *from, struct context *to);
+/* The one that runs on this thread of the machine; NULL outside kernels (block.c). */
+struct fiber *fiber_current(void);
 /* To be called first in entry. */
 void fiber_arrived(struct context *previous);
 

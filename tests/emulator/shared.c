@@ -3,8 +3,8 @@
  *
  *     | zone | dynamic, 128-byte aligned | zone | array | zone | array | zone ...
  *
- * What a block has not written is NaN (ff in every byte), so that it shows when it is used. Zones
- * are ASan's red. Arrays are placed at 16 bytes past a multiple of 32: SHARED_ARRAY promises no
+ * What a block has not written is NaN (ff in every byte), zones too, so that it shows when it is
+ * used; zones are ASan's red besides. Arrays are placed at 16 bytes past a multiple of 32: SHARED_ARRAY promises no
  * more than 16. For TSan the whole map is made anew, because its memory of the last block's
  * accesses would be races with this one's. */
 #include "shared.h"
@@ -49,9 +49,7 @@ unsigned char *shared_begin(struct shared_memory *shared, const struct launch *l
         asan_poison(shared->map, MAP_BYTES);
         asan_unpoison(shared->map + ZONE_BYTES, launch->dynamic_bytes);
     }
-    raw_fill(shared->map + ZONE_BYTES, POISON, launch->dynamic_bytes);
-    for (unsigned i = 0; i < shared->array_count; i++)
-        raw_fill(shared->arrays[i].start, POISON, shared->arrays[i].bytes);
+    raw_fill(shared->map, POISON, shared->used_bytes);
     return shared->map + ZONE_BYTES;
 }
 
@@ -72,9 +70,10 @@ void *emulator_shared(const void *key, size_t bytes, struct emulator_site site)
     struct shared_array *array = &shared->arrays[shared->array_count++];
     array->key = key;
     array->bytes = bytes;
-    array->start = shared->map + shared->used_bytes + 16;
+    size_t before = shared->used_bytes;
+    array->start = shared->map + before + 16;
     shared->used_bytes += (bytes + 16 + 31) / 32 * 32 + ZONE_BYTES;
     asan_unpoison(array->start, bytes);
-    raw_fill(array->start, POISON, bytes);
+    raw_fill(shared->map + before, POISON, shared->used_bytes - before);
     return array->start;
 }

@@ -22,14 +22,21 @@
 struct CUstream_st {
     struct CUstream_st *next;
     struct operations queue;
-    bool running; /* a thread runs an operation of it */
+    bool blocking; /* in order with the legacy stream */
+    bool running;  /* a thread runs an operation of it */
     struct capture *capture;
+    /* In a capture: how many nodes there were after its last one, and whether no other stream of
+     * the capture has waited for that. */
+    unsigned last_node;
+    bool unjoined;
 };
 
 struct CUevent_st {
     cudaStream_t stream; /* where it was recorded last */
     uint64_t recorded, completed;
     struct capture *capture; /* recorded in it; only compared */
+    cudaStream_t capturing;
+    unsigned captured; /* nodes that there were then */
     struct timespec time;
 };
 
@@ -125,22 +132,49 @@ void stream_drain(cudaStream_t stream)
     }
 }
 
-void stream_drain_all(void)
+static bool is_blocking(const struct CUstream_st *stream)
+{
+    return stream->blocking;
+}
+
+static bool is_any(const struct CUstream_st *stream)
+{
+    return stream != NULL;
+}
+
+static void drain_where(bool (*matches)(const struct CUstream_st *))
 {
     for (struct CUstream_st *each = streams; each != NULL;) {
-        bool busy = each->running || each->queue.first != NULL;
+        bool busy = matches(each) && (each->running || each->queue.first != NULL);
         if (busy)
             stream_drain(each);
         each = busy ? streams : each->next; /* meanwhile others may have come and gone */
     }
 }
 
+void stream_drain_all(void)
+{
+    drain_where(is_any);
+}
+
+/* The legacy stream waits for all blocking ones, and they for it. */
+static void order_with_legacy(cudaStream_t stream)
+{
+    if (stream != &legacy && stream->blocking)
+        stream_drain(&legacy);
+    else if (stream == &legacy)
+        drain_where(is_blocking);
+}
+
 void stream_push(cudaStream_t stream, struct operation *added)
 {
     if (stream->capture != NULL) {
         operations_add(&stream->capture->nodes, added);
+        stream->last_node = stream->capture->nodes.count;
+        stream->unjoined = true;
         return;
     }
+    order_with_legacy(stream);
     operations_add(&stream->queue, added);
     if (!settings()->lazy_streams)
         stream_drain(stream);
@@ -167,7 +201,6 @@ bool stream_breaks_capture(void)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
-    (void)flags;
     cudaError_t error = device_enter();
     if (error != cudaSuccess)
         return device_error(error);
@@ -175,6 +208,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     if (made == NULL)
         return device_error(cudaErrorMemoryAllocation);
     operations_init(&made->queue);
+    made->blocking = (flags & cudaStreamNonBlocking) == 0;
     made->next = legacy.next;
     legacy.next = made;
     *stream = made;
@@ -397,6 +431,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     if (error != cudaSuccess)
         return device_error(error);
     event->capture = stream->capture;
+    event->capturing = stream;
+    event->captured = stream->capture != NULL ? stream->capture->nodes.count : 0;
     if (stream->capture == NULL) {
         struct operation *record = operation_new(OPERATION_RECORD);
         event->stream = stream;
@@ -405,6 +441,20 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
         stream_push(stream, record);
     }
     return device_error(cudaSuccess);
+}
+
+static void join_capture(cudaStream_t stream, cudaEvent_t event)
+{
+    if (stream->capture == NULL) {
+        stream->capture = event->capture;
+        stream->unjoined = false;
+    }
+    cudaStream_t other = event->capturing;
+    if (other != stream && other->last_node <= event->captured && other->unjoined) {
+        other->unjoined = false;
+        stream->unjoined = true;
+        stream->last_node = stream->capture->nodes.count;
+    }
 }
 
 /* In a capture nodes are in the order of their calls, which has every event before its waits. */
@@ -420,7 +470,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (event->capture != NULL) {
         if (stream->capture != NULL && stream->capture != event->capture)
             return device_error(cudaErrorStreamCaptureIsolation);
-        stream->capture = event->capture;
+        join_capture(stream, event);
     } else if (stream->capture != NULL) {
         stream->capture->invalid = true;
         return device_error(cudaErrorStreamCaptureIsolation);
@@ -493,6 +543,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     capture->mode = mode;
     capture->origin = stream;
     stream->capture = capture;
+    stream->unjoined = false;
     return device_error(cudaSuccess);
 }
 
@@ -505,12 +556,17 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     struct capture *capture = stream->capture;
     if (capture->origin != stream)
         return device_error(cudaErrorStreamCaptureUnmatched);
+    bool unjoined = false;
     for (struct CUstream_st *each = streams; each != NULL; each = each->next) {
-        if (each->capture == capture)
-            each->capture = NULL;
+        if (each->capture != capture)
+            continue;
+        unjoined |= each != stream && each->unjoined;
+        each->capture = NULL;
     }
     if (error == cudaSuccess && capture->invalid)
         error = cudaErrorStreamCaptureInvalidated;
+    if (error == cudaSuccess && unjoined)
+        error = cudaErrorStreamCaptureUnjoined;
     if (error == cudaSuccess)
         *graph = graph_of(&capture->nodes);
     operations_clear(&capture->nodes);

@@ -28,7 +28,7 @@ static void gather_lanes(struct fiber *lanes[WARP_LANES], const struct fiber *la
     {
         const struct emulator_warp_call *call = &warp[l]->call;
         if (call->op != own->op || call->mask != own->mask || call->bytes != own->bytes ||
-            call->site.line != own->site.line || strcmp(call->site.file, own->site.file) != 0)
+            !is_same_site(call->site, own->site))
             emulator_fail("divergent collectives: lane %u at %s:%d with lanes %08x meets lane %u "
                           "at %s:%d with lanes %08x",
                           last->index % WARP_LANES, own->site.file, own->site.line, own->mask, l,
@@ -198,7 +198,7 @@ static char *order_of(struct warp *warp, struct fiber *const *fibers, uint32_t m
 void emulator_warp(const struct emulator_warp_call *call)
 {
     struct block *block = block_current();
-    struct fiber *fiber = emulator_thread.fiber;
+    struct fiber *fiber = fiber_current();
     unsigned index = fiber->index / WARP_LANES, lane = fiber->index % WARP_LANES;
     struct warp *warp = &block->warps[index];
     struct fiber **fibers = &block->fibers[index * WARP_LANES];

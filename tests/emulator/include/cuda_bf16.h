@@ -43,7 +43,7 @@ static inline nv_bfloat16 __ushort_as_bfloat16(unsigned short bits)
 }
 static inline unsigned short __bfloat16_as_ushort(nv_bfloat16 h)
 {
-    return h.__x;
+    return h.bits();
 }
 static inline nv_bfloat162 __float2bfloat162_rn(float f)
 {

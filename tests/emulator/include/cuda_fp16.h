@@ -43,7 +43,7 @@ static inline half __ushort_as_half(unsigned short bits)
 }
 static inline unsigned short __half_as_ushort(half h)
 {
-    return h.__x;
+    return h.bits();
 }
 static inline half2 __float2half2_rn(float f)
 {

@@ -13,7 +13,7 @@
     static const char name##_key = 0;                                                              \
     auto &name = *static_cast<type(*) __VA_ARGS__>(                                                \
         emulator_shared(&name##_key, sizeof(type __VA_ARGS__), {__FILE__, __LINE__}))
-#define SHARED_DYNAMIC(type, name) type *name = reinterpret_cast<type *>(emulator_thread.dynamic)
+#define SHARED_DYNAMIC(type, name) type *name = reinterpret_cast<type *>(emulator_dynamic)
 
 #define EMULATOR_BARE(...) __VA_ARGS__
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \

@@ -32,7 +32,7 @@ static inline float emulator_from_f16(uint16_t h)
     uint32_t sign = (uint32_t)(h & 0x8000) << 16;
     uint32_t exponent = (h >> 10) & 31, mantissa = h & 1023;
     if (exponent == 31)
-        return emulator_float(sign | 0x7f800000 | mantissa << 13);
+        return emulator_float(mantissa != 0 ? 0x7fffffff : sign | 0x7f800000);
     if (exponent != 0)
         return emulator_float(sign | (exponent + 112) << 23 | mantissa << 13);
     return emulator_float(sign | emulator_bits((float)mantissa * 0x1p-24f));
@@ -70,7 +70,7 @@ static inline float emulator_from_e4m3(uint8_t b)
     uint32_t sign = (uint32_t)(b & 0x80) << 24;
     uint32_t exponent = (b >> 3) & 15, mantissa = b & 7;
     if (exponent == 15 && mantissa == 7)
-        return emulator_float(sign | 0x7fffffff);
+        return emulator_float(0x7fffffff);
     if (exponent != 0)
         return emulator_float(sign | (exponent + 120) << 23 | mantissa << 20);
     return emulator_float(sign | emulator_bits((float)mantissa * 0x1p-9f));

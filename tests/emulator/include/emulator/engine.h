@@ -14,17 +14,17 @@
 extern "C" {
 #endif
 
-struct fiber;
-
-/* The CUDA thread that runs now on this thread of the machine. */
-struct emulator_thread {
-    const uint3 *thread_index;
-    uint3 block_index;
-    dim3 block_size, grid_size;
-    unsigned char *dynamic; /* the block's dynamic shared memory, 128-byte aligned */
-    struct fiber *fiber;
-};
-extern __thread struct emulator_thread emulator_thread;
+/* The CUDA thread that runs now on this thread of the machine. A kernel sees them constant: they
+ * change only while another runs. */
+#ifdef __cplusplus
+#define EMULATOR_CONST const
+#else
+#define EMULATOR_CONST
+#endif
+extern EMULATOR_CONST __thread uint3 threadIdx, blockIdx;
+extern EMULATOR_CONST __thread dim3 blockDim, gridDim;
+/* The block's dynamic shared memory, 128-byte aligned. */
+extern __thread unsigned char *emulator_dynamic;
 
 struct emulator_site {
     const char *file;

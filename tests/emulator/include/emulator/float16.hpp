@@ -13,9 +13,11 @@
 #include <type_traits>
 
 /* Format has static float read(uint16_t), static uint16_t write(float), and a struct raw. */
-template <class Format> struct EMULATOR_ALIGNED(2) emulator_float16 {
+template <class Format> class EMULATOR_ALIGNED(2) emulator_float16
+{
     unsigned short __x;
 
+  public:
     using self = emulator_float16;
     emulator_float16() = default;
     emulator_float16(float f) : __x(Format::write(f))
@@ -32,6 +34,10 @@ template <class Format> struct EMULATOR_ALIGNED(2) emulator_float16 {
     operator float() const
     {
         return Format::read(__x);
+    }
+    unsigned short bits() const
+    {
+        return __x;
     }
     static self of_bits(unsigned bits)
     {
@@ -147,7 +153,7 @@ template <class Format> struct EMULATOR_ALIGNED(4) emulator_pair16 {
     one x, y;
 
     emulator_pair16() = default;
-    emulator_pair16(one x, one y) : x(x), y(y)
+    emulator_pair16(one low, one high) : x(low), y(high)
     {
     }
 

@@ -61,7 +61,7 @@ EMULATOR_VECTORS(double, double, 16, 16)
 struct dim3 {
     unsigned x, y, z;
 #ifdef __cplusplus
-    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z)
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
     {
     }
 #endif

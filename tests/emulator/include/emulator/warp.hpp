@@ -5,10 +5,6 @@
 
 #include "engine.h"
 
-#define threadIdx (*emulator_thread.thread_index)
-#define blockIdx  (emulator_thread.block_index)
-#define blockDim  (emulator_thread.block_size)
-#define gridDim   (emulator_thread.grid_size)
 static constexpr int warpSize = 32;
 
 /* A function's last parameter: by default where it is called. */
