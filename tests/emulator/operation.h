@@ -21,6 +21,7 @@ enum operation_kind {
 struct operation {
     enum operation_kind kind;
     struct operation *next;
+    uint64_t number;                /* in a stream: in the order of all that were enqueued */
     const struct operation *origin; /* of a graph's executable: the node it was made from */
     struct launch *launch;          /* owned */
     void *to;

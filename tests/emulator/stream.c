@@ -23,7 +23,8 @@ struct CUstream_st {
     struct CUstream_st *next;
     struct operations queue;
     bool blocking; /* in order with the legacy stream */
-    bool running;  /* a thread runs an operation of it */
+    uint64_t running_number;
+    bool running; /* a thread runs an operation of it */
     struct capture *capture;
     /* In a capture: how many nodes there were after its last one, and whether no other stream of
      * the capture has waited for that. */
@@ -42,6 +43,7 @@ struct CUevent_st {
 
 static struct CUstream_st legacy = {.queue = {NULL, &legacy.queue.first, 0}};
 static struct CUstream_st *streams = &legacy;
+static uint64_t next_number; /* of operations, as they are enqueued */
 
 void operations_init(struct operations *list)
 {
@@ -106,6 +108,7 @@ static void run_next(cudaStream_t stream)
 {
     struct operation *due = operations_take(&stream->queue);
     stream->running = true;
+    stream->running_number = due->number;
     if (due->kind == OPERATION_RECORD) {
         (void)clock_gettime(CLOCK_MONOTONIC, &due->event->time);
         if (due->event->completed < due->ticket)
@@ -142,13 +145,29 @@ static bool is_any(const struct CUstream_st *stream)
     return stream != NULL;
 }
 
+static bool has_before(const struct CUstream_st *stream, uint64_t number)
+{
+    return (stream->running && stream->running_number < number) ||
+           (stream->queue.first != NULL && stream->queue.first->number < number);
+}
+
+/* What was enqueued so far in streams that match. While one waits, streams come and go: each round
+ * looks for one anew. */
 static void drain_where(bool (*matches)(const struct CUstream_st *))
 {
-    for (struct CUstream_st *each = streams; each != NULL;) {
-        bool busy = matches(each) && (each->running || each->queue.first != NULL);
-        if (busy)
-            stream_drain(each);
-        each = busy ? streams : each->next; /* meanwhile others may have come and gone */
+    uint64_t number = next_number;
+    for (;;) {
+        cudaStream_t found = NULL;
+        for (struct CUstream_st *each = streams; each != NULL; each = each->next) {
+            if (matches(each) && has_before(each, number) && (found == NULL || found->running))
+                found = each;
+        }
+        if (found == NULL)
+            return;
+        if (found->running)
+            device_wait();
+        else
+            run_next(found);
     }
 }
 
@@ -175,6 +194,7 @@ void stream_push(cudaStream_t stream, struct operation *added)
         return;
     }
     order_with_legacy(stream);
+    added->number = next_number++;
     operations_add(&stream->queue, added);
     if (!settings()->lazy_streams)
         stream_drain(stream);
