@@ -42,7 +42,7 @@ $(EMULATED)/%.o: %.c
 $(EMULATED)/engine/%.o: $(EMULATOR)/%.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<" && $(CC) -I. -D_GNU_SOURCE $(EMULATED_INCLUDE) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) \
-	  $(CUDA_SHARED) -c $< -o $@
+	  -O2 -ftree-vectorize $(CUDA_SHARED) -c $< -o $@
 
 $(EMULATED)/libcuda.a: $(EMULATED_CUDA)
 	@rm -f $@ && $(AR) rcs $@ $^

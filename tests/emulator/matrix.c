@@ -14,8 +14,8 @@
  *
  * A tensor core does not round as a chain of sums does. On Ampere it adds eight exact products and
  * the sum so far at once, each shifted to the largest one's exponent and cut off there, and cuts
- * the result to 24 bits (Fasi, Higham, Mikaitis, Pranesh: Numerical behavior of NVIDIA tensor cores,
- * 2021). So it is done here: always towards zero, which is what a kernel's tolerance must bear. */
+ * the result to 24 bits (Fasi, Higham, Mikaitis, Pranesh: Numerical behavior of NVIDIA tensor
+ * cores, 2021). So it is done here: always towards zero, which a kernel's tolerance must bear. */
 #include "warp.h"
 
 #include "include/emulator/convert.h"

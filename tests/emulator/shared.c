@@ -4,9 +4,9 @@
  *     | zone | dynamic, 128-byte aligned | zone | array | zone | array | zone ...
  *
  * What a block has not written is NaN (ff in every byte), zones too, so that it shows when it is
- * used; zones are ASan's red besides. Arrays are placed at 16 bytes past a multiple of 32: SHARED_ARRAY promises no
- * more than 16. For TSan the whole map is made anew, because its memory of the last block's
- * accesses would be races with this one's. */
+ * used; zones are ASan's red besides. Arrays are placed at 16 bytes past a multiple of 32:
+ * SHARED_ARRAY promises no more than 16. For TSan the whole map is made anew, because its memory of
+ * the last block's accesses would be races with this one's. */
 #include "shared.h"
 
 #include "block.h"

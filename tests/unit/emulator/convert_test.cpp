@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* convert_test.cpp -- short floats: every one of them by the definition, and against CUDA's own
  * headers where the toolkit is. WEIR_TEST_STRIDE=1 tries every float there is (a minute). */
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_fp8.h>
-
 #include "formats.hpp"
 
 #include <math.h>

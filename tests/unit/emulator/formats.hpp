@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* formats.hpp -- struct formats from whichever CUDA headers were included before. */
+/* formats.hpp -- struct formats from whichever CUDA headers are found first. */
 #ifndef WEIR_TESTS_EMULATOR_FORMATS_HPP
 #define WEIR_TESTS_EMULATOR_FORMATS_HPP
 
 #include "toolkit.h"
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <string.h>
 
 template <class T> static uint16_t bits_of(T value)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* runtime_test.cpp -- the API: errors, memory, streams, events, graphs, and what fails on demand. */
+/* runtime_test.cpp -- the API: memory, streams, events, graphs, errors, failures on demand. */
 #include "emulator_control.h"
 #include "kernels/cuda/port.cuh"
 
@@ -103,7 +103,7 @@ static void limits_are_those_of_the_capability(void **state)
         struct cudaDeviceProp properties;
         int value;
         ok(cudaGetDeviceProperties(&properties, 0));
-        assert_int_equal(properties.major * 10 + properties.minor, atoi(each.sm));
+        assert_int_equal(properties.major * 10 + properties.minor, strtol(each.sm, NULL, 10));
         assert_int_equal(properties.multiProcessorCount, each.processors);
         ok(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
         assert_int_equal(value, each.optin);

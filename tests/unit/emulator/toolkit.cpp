@@ -3,10 +3,6 @@
  * (kernels/cuda/cuda.mk). */
 #ifdef WEIR_CUDA_TOOLKIT
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_fp8.h>
-
 #include "formats.hpp"
 
 const struct formats *toolkit_formats(void)
