@@ -62,6 +62,24 @@ $(BUILD)/unit/emulator/%_test: $(EMULATED)/tests/unit/emulator/%_test.o $(call e
   $(EMULATED_ENGINE)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ -lcmocka -lm
 
+# -- Counted: kernels that tell what they read and write of device memory (emulator_traffic.h). --
+COUNTED        := $(BUILD)/counted
+COUNTED_CUDA   := $(CUDA_KERNELS:%.cu=$(COUNTED)/%.o)
+COUNTED_ENGINE := $(EMULATED_ENGINE) $(EMULATED)/engine/counted/traffic.o
+
+$(COUNTED)/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  CXX  $<" && $(CXX) -x c++ $(CPPFLAGS) $(EMULATED_INCLUDE) $(CXXFLAGS) -Wno-unknown-pragmas -fsanitize=thread -c $< -o $@
+$(COUNTED)/%.o: %.cpp
+	@mkdir -p $(@D)
+	@echo "  CXX  $<" && $(CXX) $(CPPFLAGS) $(EMULATED_INCLUDE) $(CXXFLAGS) -fsanitize=thread -c $< -o $@
+$(BUILD)/unit/emulator/traffic_test: $(COUNTED)/tests/unit/emulator/traffic_test.o $(COUNTED_ENGINE)
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ -lcmocka -lm
+# Counting takes the place of a sanitizer.
+ifneq ($(SANITIZE),)
+UNITS := $(filter-out %/traffic_test,$(UNITS))
+endif
+
 # -- By nvcc: what runs on a GPU. The driver is found at run time, through the static runtime. --
 CUDA_OBJECTS := $(CUDA_KERNELS:%.cu=$(BUILD)/cuda/%.o) $(CUDA_HOST:%.c=$(BUILD)/cuda/%.o) \
                 $(CUDA_FLOOR:%.c=$(BUILD)/cuda/%.o)

@@ -7,6 +7,7 @@
  * is told of a write at both moments. */
 #include "copy_async.h"
 
+#include "counted.h"
 #include "fiber.h"
 #include "sanitizer.h"
 #include "settings.h"
@@ -66,6 +67,8 @@ void emulator_copy_async(void *shared, const void *from, struct emulator_site si
                       site.file, site.line, from, shared);
     struct copy_queue *queue = &fiber_current()->copies;
     struct copy copy = {shared, from, queue->group};
+    if (counted_is_linked() && from != NULL)
+        counted_read(from, COPY_BYTES);
     if (settings()->early_copies)
         land(&copy);
     else

@@ -7,6 +7,7 @@
  * across them make progress. */
 #include "launch.h"
 
+#include "counted.h"
 #include "sanitizer.h"
 #include "settings.h"
 
@@ -193,6 +194,8 @@ static void run_with_helpers(struct grid *grid)
 
 void launch_run(const struct launch *launch)
 {
+    if (counted_is_linked())
+        counted_begin(launch);
     struct grid grid = {.launch = launch,
                         .block_count = (uint64_t)launch->grid.x * launch->grid.y * launch->grid.z,
                         .stride = 2654435761u};
@@ -205,4 +208,6 @@ void launch_run(const struct launch *launch)
     } else {
         run_blocks(&grid);
     }
+    if (counted_is_linked())
+        counted_end();
 }

@@ -131,6 +131,17 @@ static void protect_all(int protection)
         protect(a, protection);
 }
 
+void memory_each_device(void (*on_allocation)(const void *start, size_t bytes, void *user),
+                        void *user)
+{
+    device_lock();
+    for (const struct allocation *a = allocations; a != NULL; a = a->next) {
+        if (a->kind == MEMORY_DEVICE)
+            on_allocation(a->start, a->bytes, user);
+    }
+    device_unlock();
+}
+
 void memory_open(void)
 {
     if (!settings()->protect)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.h -- device memory and pinned memory. Under the device's mutex, but for the last two. */
+/* memory.h -- device memory and pinned memory. Under the device's mutex, but for the last three. */
 #ifndef WEIR_EMULATOR_MEMORY_H
 #define WEIR_EMULATOR_MEMORY_H
 
@@ -15,6 +15,10 @@ bool memory_is_device(const void *memory);
 bool memory_is_pageable(const void *memory);
 /* Counts allocations from nothing. */
 void memory_reload(void);
+
+/* Every allocation of device memory. Takes the mutex itself. */
+void memory_each_device(void (*on_allocation)(const void *start, size_t bytes, void *user),
+                        void *user);
 
 /* Between the two, this thread and its kernels may touch device memory. Without the mutex. */
 void memory_open(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "settings.h"
 
+#include "counted.h"
 #include "include/emulator/engine.h"
 #include "sanitizer.h"
 
@@ -59,8 +60,9 @@ static void read_environment(void)
         .seed = number("WEIR_EMULATOR_SEED", 1, UINT32_MAX),
         .workers = number("WEIR_EMULATOR_WORKERS", processors > 0 ? (unsigned)processors : 1, 64),
     };
-    /* One thread under TSan: its fibers are then all told apart, and what they race for is seen. */
-    if (read.workers == 0 || tsan_is_linked())
+    /* One thread under TSan: its fibers are then all told apart, and what they race for is seen. And
+     * one where traffic is counted, in counters that no one guards. */
+    if (read.workers == 0 || tsan_is_linked() || counted_is_linked())
         read.workers = 1;
     current = read;
 }
