@@ -62,9 +62,10 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream)
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     cudaError_t error = device_enter();
-    stream = stream_find(stream);
-    if (error == cudaSuccess && (exec == NULL || stream == NULL))
+    if (error == cudaSuccess && exec == NULL)
         error = cudaErrorInvalidResourceHandle;
+    if (error == cudaSuccess)
+        error = stream_find_for_work(&stream);
     if (error == cudaSuccess && stream_is_capturing(stream))
         error = cudaErrorStreamCaptureUnsupported;
     if (error != cudaSuccess)

@@ -64,10 +64,10 @@ struct launch *kernel_launch(const struct emulator_kernel *kernel,
 static cudaError_t enqueue(const struct emulator_kernel *kernel, const struct emulator_launch *how,
                            void *const *arguments)
 {
-    cudaStream_t stream = stream_find(how->stream);
-    if (stream == NULL)
-        return cudaErrorInvalidResourceHandle;
-    cudaError_t error = kernel_check(kernel, how);
+    cudaStream_t stream = how->stream;
+    cudaError_t error = stream_find_for_work(&stream);
+    if (error == cudaSuccess)
+        error = kernel_check(kernel, how);
     if (error != cudaSuccess)
         return error;
     struct operation *added = operation_new(OPERATION_KERNEL);

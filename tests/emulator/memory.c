@@ -68,6 +68,17 @@ bool memory_is_pageable(const void *memory)
     return allocation_of(memory) == NULL;
 }
 
+bool memory_is_reachable(const void *memory)
+{
+    if (memory == NULL)
+        return true;
+    for (const struct allocation *a = allocations; a != NULL; a = a->next) {
+        if ((const char *)memory >= a->start && (const char *)memory <= a->start + a->bytes)
+            return true;
+    }
+    return false;
+}
+
 /* -- Pages -- */
 
 static void poison_pages(char *pages, size_t bytes)

@@ -13,6 +13,8 @@ cudaError_t memory_check_fill(void *memory, size_t bytes);
 bool memory_is_device(const void *memory);
 /* Neither a device's nor pinned. */
 bool memory_is_pageable(const void *memory);
+/* Whether a kernel may be given the address: a device's, pinned, the end of such, or NULL. */
+bool memory_is_reachable(const void *memory);
 /* Counts allocations from nothing. */
 void memory_reload(void);
 

@@ -37,6 +37,21 @@ void operation_free(struct operation *done)
     free(done);
 }
 
+/* When it runs, not when it was enqueued: a graph may be launched after its memory was freed. */
+static void check_arguments(const struct launch *launch)
+{
+    device_lock();
+    for (unsigned i = 0; i < launch->kernel.argument_count; i++) {
+        if (!launch->kernel.argument_is_pointer[i])
+            continue;
+        const void *address = *(void *const *)launch->arguments[i];
+        if (!memory_is_reachable(address))
+            emulator_fail("argument %u of %s is %p, which no device reaches", i + 1,
+                          launch->kernel.name, address);
+    }
+    device_unlock();
+}
+
 void operation_run(const struct operation *due)
 {
     /* A lost device does nothing more, and tells with the next call. */
@@ -46,6 +61,8 @@ void operation_run(const struct operation *due)
         due->function(due->user);
         return;
     }
+    if (due->kind == OPERATION_KERNEL)
+        check_arguments(due->launch);
     memory_open();
     if (due->kind == OPERATION_KERNEL)
         launch_run(due->launch);

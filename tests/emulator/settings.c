@@ -60,8 +60,8 @@ static void read_environment(void)
         .seed = number("WEIR_EMULATOR_SEED", 1, UINT32_MAX),
         .workers = number("WEIR_EMULATOR_WORKERS", processors > 0 ? (unsigned)processors : 1, 64),
     };
-    /* One thread under TSan: its fibers are then all told apart, and what they race for is seen. And
-     * one where traffic is counted, in counters that no one guards. */
+    /* One thread under TSan: its fibers are then all told apart, and what they race for is seen.
+     * And one where traffic is counted, in counters that no one guards. */
     if (read.workers == 0 || tsan_is_linked() || counted_is_linked())
         read.workers = 1;
     current = read;

@@ -89,6 +89,22 @@ cudaStream_t stream_find(cudaStream_t stream)
     return NULL;
 }
 
+cudaError_t stream_find_for_work(cudaStream_t *stream)
+{
+    *stream = stream_find(*stream);
+    if (*stream == NULL)
+        return cudaErrorInvalidResourceHandle;
+    if (*stream != &legacy)
+        return cudaSuccess;
+    for (struct CUstream_st *each = streams; each != NULL; each = each->next) {
+        if (each->blocking && each->capture != NULL) {
+            each->capture->invalid = true;
+            return cudaErrorStreamCaptureImplicit;
+        }
+    }
+    return cudaSuccess;
+}
+
 /* -- Running -- */
 
 static void run_next(cudaStream_t stream);
@@ -317,9 +333,8 @@ cudaError_t cudaDeviceReset(void)
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *user)
 {
     cudaError_t error = device_enter();
-    stream = stream_find(stream);
-    if (error == cudaSuccess && stream == NULL)
-        error = cudaErrorInvalidResourceHandle;
+    if (error == cudaSuccess)
+        error = stream_find_for_work(&stream);
     if (error == cudaSuccess) {
         struct operation *added = operation_new(OPERATION_HOST);
         added->function = function;
@@ -343,8 +358,9 @@ static void stage(struct operation *copy)
 
 static cudaError_t push_copy(cudaStream_t stream, struct operation *copy, enum cudaMemcpyKind kind)
 {
-    cudaError_t error = stream == NULL ? cudaErrorInvalidResourceHandle
-                                       : memory_check_copy(copy->to, copy->from, copy->bytes, kind);
+    cudaError_t error = stream_find_for_work(&stream);
+    if (error == cudaSuccess)
+        error = memory_check_copy(copy->to, copy->from, copy->bytes, kind);
     if (error != cudaSuccess || copy->bytes == 0) {
         operation_free(copy);
         return error;
@@ -372,7 +388,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 {
     cudaError_t error = device_enter();
     if (error == cudaSuccess)
-        error = push_copy(stream_find(stream), copy_new(to, from, bytes), kind);
+        error = push_copy(stream, copy_new(to, from, bytes), kind);
     return device_error(error);
 }
 
@@ -383,7 +399,7 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpy
         error = cudaErrorStreamCaptureImplicit;
     if (error == cudaSuccess) {
         stream_drain_all();
-        error = push_copy(&legacy, copy_new(to, from, bytes), kind);
+        error = push_copy(NULL, copy_new(to, from, bytes), kind);
     }
     if (error == cudaSuccess) {
         stream_drain(&legacy);
@@ -395,9 +411,8 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpy
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
     cudaError_t error = device_enter();
-    stream = stream_find(stream);
-    if (error == cudaSuccess && stream == NULL)
-        error = cudaErrorInvalidResourceHandle;
+    if (error == cudaSuccess)
+        error = stream_find_for_work(&stream);
     if (error == cudaSuccess)
         error = memory_check_fill(memory, bytes);
     if (error == cudaSuccess && bytes > 0) {
@@ -445,9 +460,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     cudaError_t error = device_enter();
-    stream = stream_find(stream);
-    if (error == cudaSuccess && (stream == NULL || event == NULL))
+    if (error == cudaSuccess && event == NULL)
         error = cudaErrorInvalidResourceHandle;
+    if (error == cudaSuccess)
+        error = stream_find_for_work(&stream);
     if (error != cudaSuccess)
         return device_error(error);
     event->capture = stream->capture;

@@ -24,6 +24,9 @@ struct capture {
 
 /* NULL is the legacy stream. NULL comes back where there is no such stream. */
 cudaStream_t stream_find(cudaStream_t stream);
+/* The same for work that is to be enqueued: none goes to the legacy stream while a stream that is
+ * in order with it is captured. */
+cudaError_t stream_find_for_work(cudaStream_t *stream);
 /* Appends to the stream, or to what it captures, and owns the operation. Runs it at once unless
  * streams are lazy. */
 void stream_push(cudaStream_t stream, struct operation *added);

@@ -75,6 +75,28 @@ static void slack_touched(float *device, cudaStream_t stream)
     (void)cudaFree(odd);
 }
 
+static void host_memory_given_to_a_kernel(float *device, cudaStream_t stream)
+{
+    float values[FAULT_FLOATS];
+    LAUNCH((fill), 1, FAULT_FLOATS, 0, stream, values, 1.0f);
+    LAUNCH((fill), 1, FAULT_FLOATS, 0, stream, device, 1.0f);
+}
+
+static void graph_outlives_its_memory(float *device, cudaStream_t stream)
+{
+    float *freed;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    (void)cudaMalloc(&freed, BYTES);
+    (void)cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal);
+    LAUNCH((fill), 1, FAULT_FLOATS, 0, stream, freed, 1.0f);
+    (void)cudaStreamEndCapture(stream, &graph);
+    (void)cudaGraphInstantiate(&exec, graph, 0);
+    (void)cudaFree(freed);
+    (void)cudaGraphLaunch(exec, stream);
+    LAUNCH((fill), 1, FAULT_FLOATS, 0, stream, device, 1.0f);
+}
+
 static void never_freed(float *device, cudaStream_t stream)
 {
     float *lost;
@@ -93,6 +115,8 @@ const struct fault host_faults[] = {
     FAULT(result_read_early),
     FAULT(copy_past_end),
     FAULT(slack_touched),
+    FAULT(host_memory_given_to_a_kernel),
+    FAULT(graph_outlives_its_memory),
     FAULT(never_freed),
     {NULL, NULL},
 };

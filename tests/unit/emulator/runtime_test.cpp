@@ -623,6 +623,9 @@ static void a_capture_bears_no_waiting_and_no_allocation(void **state)
     ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
     assert_int_equal(cudaMalloc(&memory, 16), cudaErrorStreamCaptureUnsupported);
     assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+    ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    assert_int_equal(cudaLaunchHostFunc(NULL, on_step, NULL), cudaErrorStreamCaptureImplicit);
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
     ok(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
     ok(cudaMalloc(&memory, 16));
     ok(cudaStreamEndCapture(stream, &graph));

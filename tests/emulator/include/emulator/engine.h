@@ -95,6 +95,7 @@ struct emulator_kernel {
     const char *name; /* as the launch wrote it */
     void (*call)(const void *function, void *const *arguments);
     const size_t *argument_bytes;
+    const bool *argument_is_pointer; /* then to memory that a device reaches, or NULL */
     unsigned argument_count;
 };
 struct emulator_launch {

@@ -24,14 +24,19 @@ template <class... P> struct emulator_signature {
               std::index_sequence_for<P...>());
     }
     static constexpr size_t argument_bytes[sizeof...(P) + 1] = {sizeof(P)..., 0};
+    static constexpr bool argument_is_pointer[sizeof...(P) + 1] = {std::is_pointer_v<P>..., false};
 
     /* Arguments convert to the parameters here, as in a call. */
     static void launch(const char *name, void (*kernel)(P...), const emulator_launch &how,
                        P... values)
     {
         void *arguments[] = {const_cast<void *>(static_cast<const void *>(&values))..., nullptr};
-        emulator_kernel described = {reinterpret_cast<const void *>(kernel), name, call,
-                                     argument_bytes, sizeof...(P)};
+        emulator_kernel described = {reinterpret_cast<const void *>(kernel),
+                                     name,
+                                     call,
+                                     argument_bytes,
+                                     argument_is_pointer,
+                                     sizeof...(P)};
         emulator_enqueue(&described, &how, arguments);
     }
 };
