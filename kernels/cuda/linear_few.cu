@@ -7,7 +7,7 @@
  * instructions. Yet the law (kernels/cpu/linear_level.h) wants, for each output, one
  * chain of float operations over all blocks in ascending order. Its integers are free of order, and
  * most of the work. So a block of threads takes one tile of 16 rows, and cuts the columns into
- * chunks of 8 pairs of blocks, a pair a warp:
+ * chunks of 8 or 16 pairs of blocks, one or two a warp:
  *
  *     iteration c     cp.async            8 warps                     16 * ROWS threads
  *                     brings chunk c + D  dots of chunk c, scaled by  chains of chunk c - 1:
@@ -15,9 +15,9 @@
  *                                              |                           |
  *     shared memory   [stage c + D]       [stage c] -> [sums c % 2]   [sums (c - 1) % 2, stage c-1]
  *
- * with one barrier an iteration, D = STAGES - 2. A chain is 4 to 8 cycles a block, some 150 a
- * chunk, beside the 300 or more that a chunk's bytes take to arrive; it belongs to the last
- * threads, whose warps are idle where columns are few.
+ * with one barrier an iteration, D = STAGES - 2. A chain is 4 to 8 cycles a block, while its bytes
+ * take 20 to arrive; it belongs to the last threads, whose warps are idle where columns are few.
+ * The compiler makes some 90 instructions a pair of all this at one row.
  *
  * The dots are made by the tensor cores, which have nothing else to do here: no sum crosses lanes
  * by shuffles then, as it would with dp4a. One mma has 16 rows of weights, 16 columns, and 8
@@ -37,67 +37,90 @@
 
 #define FEW_WARPS      8u
 #define FEW_THREADS    (FEW_WARPS * WARP)
-#define CHUNK_BLOCKS   (FEW_WARPS * PAIR_BLOCKS)
-#define CHUNK_SUPERS   (FEW_WARPS / SUPERBLOCK_PAIRS)
 #define SUMS_PITCH     20u
 #define SHARED_ASSURED 49152u /* bytes; more must be asked for */
 
-/* A stage: 8 pairs, their superscales, and 16 blocks of ROWS rows of x, where codes, scales and
- * sums follow each other as in linear_kernels.h but for ROWS rows. */
+/* Pairs of a chunk that a warp takes: two, where shared memory has the room, so that an iteration's
+ * other instructions are spread over more. */
+template <uint32_t ROWS> constexpr uint32_t warp_pairs = ROWS == 1 ? 2 : 1;
+template <uint32_t ROWS> constexpr uint32_t chunk_pairs = (warp_pairs<ROWS> * FEW_WARPS);
+template <uint32_t ROWS> constexpr uint32_t chunk_blocks = (chunk_pairs<ROWS> * PAIR_BLOCKS);
+template <uint32_t ROWS> constexpr uint32_t chunk_supers = chunk_pairs<ROWS> / SUPERBLOCK_PAIRS;
+
+/* A stage: the chunk's pairs, their superscales, and its blocks of ROWS rows of x, where codes,
+ * scales and sums follow each other as in linear_kernels.h but for ROWS rows. */
 template <uint32_t ROWS> constexpr uint32_t x_scales_at = (ROWS * BLOCK_COLUMNS);
 template <uint32_t ROWS> constexpr uint32_t x_sums_at = x_scales_at<ROWS> + (ROWS + 1) / 2 * 16;
 template <uint32_t ROWS> constexpr uint32_t x_block_bytes = x_sums_at<ROWS> + (ROWS + 3) / 4 * 16;
-template <enum weight_type TYPE>
-constexpr uint32_t stage_x_at = (pair_bytes<TYPE> * FEW_WARPS) +
-                                (superblock_bytes<TYPE> * CHUNK_SUPERS);
 template <enum weight_type TYPE, uint32_t ROWS>
-constexpr uint32_t stage_bytes = stage_x_at<TYPE> + (x_block_bytes<ROWS> * CHUNK_BLOCKS);
-template <enum weight_type TYPE> constexpr uint32_t stage_count = code_bits<TYPE> > 5 ? 4 : 6;
+constexpr uint32_t stage_supers_at = (pair_bytes<TYPE> * chunk_pairs<ROWS>);
+template <enum weight_type TYPE, uint32_t ROWS>
+constexpr uint32_t stage_x_at = stage_supers_at<TYPE, ROWS> +
+                                (superblock_bytes<TYPE> * chunk_supers<ROWS>);
+template <enum weight_type TYPE, uint32_t ROWS>
+constexpr uint32_t stage_bytes = stage_x_at<TYPE, ROWS> +
+                                 (x_block_bytes<ROWS> * chunk_blocks<ROWS>);
+/* As many as leave at least two blocks of threads an SM, and one on the smallest. */
+template <enum weight_type TYPE, uint32_t ROWS>
+constexpr uint32_t stage_count = ROWS == 1 || code_bits<TYPE> > 5 ? 4 : 6;
 template <uint32_t ROWS>
-constexpr uint32_t sums_count = (FEW_WARPS * ROWS * SUMS_PITCH); /* float2 */
+constexpr uint32_t sums_count = (chunk_pairs<ROWS> * ROWS * SUMS_PITCH); /* float2 */
 
-/* What a block of threads works on. */
-struct few_work {
-    const uint8_t *tile, *x; /* x: of the tile of 8 rows */
-    uint64_t superscales_offset;
-    uint32_t pair_count, block_count;
+/* What of the columns has yet to be brought to shared memory. */
+struct few_columns {
+    const uint8_t *pairs, *supers, *x; /* of the next chunk */
+    uint32_t pair_count, block_count;  /* from there on */
 };
 
+/* At most MOST bytes, a multiple of 16. */
+template <uint32_t MOST>
 __device__ __forceinline__ void copy_bytes(uint8_t *to, const uint8_t *from, uint32_t bytes)
 {
-    for (uint32_t i = threadIdx.x * 16; i < bytes; i += FEW_THREADS * 16)
-        copy_async16(to + i, from + i, true);
+#pragma unroll
+    for (uint32_t first = 0; first < MOST; first += FEW_THREADS * 16) {
+        uint32_t at = first + threadIdx.x * 16;
+        if (at < bytes)
+            copy_async16(to + at, from + at, true);
+    }
 }
 
-template <enum weight_type TYPE, uint32_t ROWS>
-__device__ __forceinline__ void copy_chunk(const struct few_work &work, uint32_t chunk,
-                                           uint8_t *stage)
+/* Of each block of x, its first ROWS rows. */
+template <uint32_t ROWS>
+__device__ __forceinline__ void copy_x(uint8_t *to, const uint8_t *from, uint32_t blocks)
 {
-    uint32_t pair = chunk * FEW_WARPS, pairs = min(work.pair_count - pair, FEW_WARPS);
-    copy_bytes(stage, work.tile + static_cast<uint64_t>(pair) * pair_bytes<TYPE>,
-               pairs * pair_bytes<TYPE>);
-    if constexpr (superblock_bytes<TYPE> != 0) {
-        uint32_t super = chunk * CHUNK_SUPERS;
-        uint32_t supers = (pairs + SUPERBLOCK_PAIRS - 1) / SUPERBLOCK_PAIRS;
-        copy_bytes(stage + FEW_WARPS * pair_bytes<TYPE>,
-                   work.tile + work.superscales_offset +
-                       static_cast<uint64_t>(super) * superblock_bytes<TYPE>,
-                   supers * superblock_bytes<TYPE>);
-    }
     constexpr uint32_t CODES = 2 * ROWS, SCALES = (ROWS + 1) / 2, SUMS = (ROWS + 3) / 4;
     constexpr uint32_t PIECES = CODES + SCALES + SUMS;
-    uint32_t block = chunk * CHUNK_BLOCKS;
-    uint32_t pieces = min(work.block_count - block, CHUNK_BLOCKS) * PIECES;
-    const uint8_t *from = work.x + static_cast<uint64_t>(block) * ACTIVATION_BLOCK;
-    for (uint32_t i = threadIdx.x; i < pieces; i += FEW_THREADS) {
-        uint32_t piece = i % PIECES, at = piece * 16;
+#pragma unroll
+    for (uint32_t first = 0; first < chunk_blocks<ROWS> * PIECES; first += FEW_THREADS) {
+        uint32_t i = first + threadIdx.x, piece = i % PIECES, at = piece * 16;
         if (piece >= CODES)
             at += ACTIVATION_SCALES - CODES * 16;
         if (piece >= CODES + SCALES)
             at += ACTIVATION_SUMS - ACTIVATION_SCALES - SCALES * 16;
-        copy_async16(stage + stage_x_at<TYPE> + i * 16, from + i / PIECES * ACTIVATION_BLOCK + at,
-                     true);
+        if (i < blocks * PIECES)
+            copy_async16(to + i * 16, from + i / PIECES * ACTIVATION_BLOCK + at, true);
     }
+}
+
+/* Where nothing is left, nothing is copied. */
+template <enum weight_type TYPE, uint32_t ROWS>
+__device__ __forceinline__ void copy_chunk(struct few_columns &left, uint8_t *stage)
+{
+    constexpr uint32_t BYTES = stage_supers_at<TYPE, ROWS>;
+    constexpr uint32_t SUPERS = superblock_bytes<TYPE> * chunk_supers<ROWS>;
+    uint32_t pairs = min(left.pair_count, chunk_pairs<ROWS>),
+             blocks = min(left.block_count, chunk_blocks<ROWS>);
+    copy_bytes<BYTES>(stage, left.pairs, pairs * pair_bytes<TYPE>);
+    if constexpr (SUPERS != 0)
+        copy_bytes<SUPERS>(stage + BYTES, left.supers,
+                           (pairs + SUPERBLOCK_PAIRS - 1) / SUPERBLOCK_PAIRS *
+                               superblock_bytes<TYPE>);
+    copy_x<ROWS>(stage + stage_x_at<TYPE, ROWS>, left.x, blocks);
+    left.pairs += BYTES;
+    left.supers += SUPERS;
+    left.x += chunk_blocks<ROWS> * ACTIVATION_BLOCK;
+    left.pair_count -= pairs;
+    left.block_count -= blocks;
 }
 
 /* sum_b of the law, of 4 rows of x from row 4 * GROUP, for one block of a pair: .x for weight row
@@ -138,87 +161,105 @@ __device__ __forceinline__ void pair_sums(const pair_codes<TYPE> &codes, const u
     }
 }
 
-/* This warp's pair of the chunk. The second block of the last pair may be past the row's end: what
- * comes of it is not read. */
+/* One pair. Its second block may be past the row's end: what comes of it is not read. */
 template <enum weight_type TYPE, uint32_t ROWS>
-__device__ __forceinline__ void chunk_dots(const uint8_t *stage, float2 *sums)
+__device__ __forceinline__ void pair_dots(const uint8_t *stage, uint32_t pair, float2 *sums)
 {
-    uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    const uint8_t *pair = stage + warp * pair_bytes<TYPE>;
-    const uint8_t *x = stage + stage_x_at<TYPE> + warp * PAIR_BLOCKS * x_block_bytes<ROWS>;
-    pair_codes<TYPE> codes = load_codes<TYPE>(pair, lane);
+    uint32_t lane = threadIdx.x % WARP;
+    const uint8_t *from = stage + pair * pair_bytes<TYPE>;
+    const uint8_t *x = stage + stage_x_at<TYPE, ROWS> + pair * PAIR_BLOCKS * x_block_bytes<ROWS>;
+    pair_codes<TYPE> codes = load_codes<TYPE>(from, lane);
     uint2 scales[2] = {make_uint2(0, 0), make_uint2(0, 0)};
     if constexpr (code_scaling<TYPE> == QUANT_SCALING_SPLIT)
         for (uint32_t upper = 0; upper < 2; upper++)
             scales[upper].x = reinterpret_cast<const uint32_t *>(
-                pair + pair_codes_bytes<TYPE>)[lane / 4 + 8 * upper];
-    float2 *to = sums + warp * ROWS * SUMS_PITCH;
+                from + pair_codes_bytes<TYPE>)[lane / 4 + 8 * upper];
+    float2 *to = sums + pair * ROWS * SUMS_PITCH;
     pair_sums<TYPE, ROWS, 0>(codes, scales, x, to);
     if constexpr (ROWS > 4)
         pair_sums<TYPE, ROWS, 1>(codes, scales, x, to);
 }
 
-/* One output's chain through a chunk; blocks: of the chunk, the last may be an odd one. */
+/* One output's chain through a pair of blocks, or the first of them. */
+template <enum weight_type TYPE, uint32_t ROWS>
+__device__ __forceinline__ float chain_pair(const uint8_t *stage, const float2 *sums, uint32_t pair,
+                                            uint32_t output, bool whole, float acc)
+{
+    uint32_t row = output % TILE_ROWS, x_row = output / TILE_ROWS;
+    const uint8_t *scales = stage + pair * pair_bytes<TYPE> + pair_codes_bytes<TYPE>;
+    const uint8_t *supers =
+        stage + stage_supers_at<TYPE, ROWS> + pair / SUPERBLOCK_PAIRS * superblock_bytes<TYPE>;
+    const uint8_t *x = stage + stage_x_at<TYPE, ROWS> + pair * PAIR_BLOCKS * x_block_bytes<ROWS> +
+                       x_sums_at<ROWS> + 4 * x_row;
+    uint2 raw = load_scales<TYPE>(scales, supers, row);
+    float2 sum = sums[(pair * ROWS + x_row) * SUMS_PITCH + row];
+    acc = fmaf(scale_of<TYPE>(raw, 0), sum.x, acc);
+    if constexpr (code_has_offsets<TYPE>)
+        acc = fmaf(offset_of<TYPE>(raw, 0), *reinterpret_cast<const float *>(x), acc);
+    if (!whole)
+        return acc;
+    acc = fmaf(scale_of<TYPE>(raw, 1), sum.y, acc);
+    if constexpr (code_has_offsets<TYPE>)
+        acc = fmaf(offset_of<TYPE>(raw, 1),
+                   *reinterpret_cast<const float *>(x + x_block_bytes<ROWS>), acc);
+    return acc;
+}
+
+/* Through a chunk: of all its blocks without a branch, so that loads run ahead of the chain. */
 template <enum weight_type TYPE, uint32_t ROWS>
 __device__ __forceinline__ float chain_chunk(const uint8_t *stage, const float2 *sums,
                                              uint32_t blocks, uint32_t output, float acc)
 {
-    uint32_t row = output % TILE_ROWS, x_row = output / TILE_ROWS;
-    const uint8_t *x = stage + stage_x_at<TYPE> + x_sums_at<ROWS> + 4 * x_row;
-#pragma unroll 4
-    for (uint32_t block = 0; block < blocks; block += PAIR_BLOCKS) {
-        uint32_t pair = block / PAIR_BLOCKS;
-        const uint8_t *scales = stage + pair * pair_bytes<TYPE> + pair_codes_bytes<TYPE>;
-        const uint8_t *supers =
-            stage + FEW_WARPS * pair_bytes<TYPE> + pair / SUPERBLOCK_PAIRS * superblock_bytes<TYPE>;
-        uint2 raw = load_scales<TYPE>(scales, supers, row);
-        float2 sum = sums[(pair * ROWS + x_row) * SUMS_PITCH + row];
-        acc = fmaf(scale_of<TYPE>(raw, 0), sum.x, acc);
-        if constexpr (code_has_offsets<TYPE>)
-            acc = fmaf(offset_of<TYPE>(raw, 0),
-                       *reinterpret_cast<const float *>(x + block * x_block_bytes<ROWS>), acc);
-        if (block + 1 == blocks)
-            break;
-        acc = fmaf(scale_of<TYPE>(raw, 1), sum.y, acc);
-        if constexpr (code_has_offsets<TYPE>)
-            acc =
-                fmaf(offset_of<TYPE>(raw, 1),
-                     *reinterpret_cast<const float *>(x + (block + 1) * x_block_bytes<ROWS>), acc);
+    if (blocks >= chunk_blocks<ROWS>) {
+#pragma unroll
+        for (uint32_t pair = 0; pair < chunk_pairs<ROWS>; pair++)
+            acc = chain_pair<TYPE, ROWS>(stage, sums, pair, output, true, acc);
+        return acc;
     }
+#pragma unroll 1
+    for (uint32_t pair = 0; pair * PAIR_BLOCKS < blocks; pair++)
+        acc =
+            chain_pair<TYPE, ROWS>(stage, sums, pair, output, pair * PAIR_BLOCKS + 1 < blocks, acc);
     return acc;
 }
 
-/* The pipeline at the head of this file; returns the chain of this thread's output, if any. */
+/* The pipeline at the head of this file; returns the chain of this thread's output, if any. Stages
+ * are named by their offsets: chunk c's to come, its dots', its predecessor's chains'. */
 template <enum weight_type TYPE, uint32_t ROWS>
-__device__ __forceinline__ float few_chains(const struct few_work &work, uint32_t output,
+__device__ __forceinline__ float few_chains(struct few_columns left, uint32_t output,
                                             uint8_t *stages, float2 *sums)
 {
-    constexpr uint32_t STAGES = stage_count<TYPE>;
-    uint32_t chunks = (work.block_count + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS;
-    uint32_t buffers = min(chunks, STAGES);
-    for (uint32_t chunk = 0; chunk < STAGES - 2; chunk++) {
-        if (chunk < chunks)
-            copy_chunk<TYPE, ROWS>(work, chunk, stages + chunk * stage_bytes<TYPE, ROWS>);
+    constexpr uint32_t STAGES = stage_count<TYPE, ROWS>, BYTES = stage_bytes<TYPE, ROWS>;
+    uint32_t blocks = left.block_count,
+             chunks = (blocks + chunk_blocks<ROWS> - 1) / chunk_blocks<ROWS>;
+    uint32_t end = min(chunks, STAGES) * BYTES, coming = 0, at = 0, last = 0;
+#pragma unroll 1
+    for (; coming < (STAGES - 2) * BYTES; coming += BYTES) {
+        copy_chunk<TYPE, ROWS>(left, stages + coming);
         copy_async_commit();
     }
     float acc = 0;
-    for (uint32_t chunk = 0; chunk <= chunks; chunk++) {
+    uint32_t warp = threadIdx.x / WARP;
+    int32_t pairs = static_cast<int32_t>(blocks + 1) / PAIR_BLOCKS;
+#pragma unroll 1
+    for (uint32_t chunk = 0; chunk <= chunks; chunk++, pairs -= chunk_pairs<ROWS>) {
         copy_async_wait<STAGES - 3>();
         __syncthreads();
-        uint32_t next = chunk + STAGES - 2;
-        if (next < chunks)
-            copy_chunk<TYPE, ROWS>(work, next, stages + next % buffers * stage_bytes<TYPE, ROWS>);
+        copy_chunk<TYPE, ROWS>(left, stages + coming);
         copy_async_commit();
-        if (chunk * FEW_WARPS + threadIdx.x / WARP < work.pair_count)
-            chunk_dots<TYPE, ROWS>(stages + chunk % buffers * stage_bytes<TYPE, ROWS>,
-                                   sums + chunk % 2 * sums_count<ROWS>);
+        coming = coming + BYTES == end ? 0 : coming + BYTES;
+#pragma unroll
+        for (uint32_t i = 0; i < warp_pairs<ROWS>; i++)
+            if (static_cast<int32_t>(i * FEW_WARPS + warp) < pairs)
+                pair_dots<TYPE, ROWS>(stages + at, i * FEW_WARPS + warp,
+                                      sums + chunk % 2 * sums_count<ROWS>);
         if (chunk > 0 && output < TILE_ROWS * ROWS) {
-            uint32_t last = chunk - 1;
-            acc = chain_chunk<TYPE, ROWS>(stages + last % buffers * stage_bytes<TYPE, ROWS>,
-                                          sums + last % 2 * sums_count<ROWS>,
-                                          min(work.block_count - last * CHUNK_BLOCKS, CHUNK_BLOCKS),
-                                          output, acc);
+            acc = chain_chunk<TYPE, ROWS>(stages + last, sums + (chunk + 1) % 2 * sums_count<ROWS>,
+                                          blocks, output, acc);
+            blocks -= chunk_blocks<ROWS>;
         }
+        last = at;
+        at = at + BYTES == end ? 0 : at + BYTES;
     }
     return acc;
 }
@@ -230,13 +271,15 @@ __global__ void __launch_bounds__(FEW_THREADS) linear_few(struct linear_batch ba
     uint32_t slabs = (batch.rows + ROWS - 1) / ROWS, slab = blockIdx.x % slabs;
     uint32_t index = blockIdx.x / slabs;
     struct linear_target target = find_target(batch, 1, &index);
-    struct few_work work = {target.tiles + index * batch.tile_bytes,
-                            batch.x +
-                                static_cast<uint64_t>(slab) * batch.block_count * ACTIVATION_BLOCK,
-                            batch.superscales_offset, batch.unit_count, batch.block_count};
+    const uint8_t *tile = target.tiles + index * batch.tile_bytes;
+    struct few_columns columns = {tile, tile + batch.superscales_offset,
+                                  batch.x + static_cast<uint64_t>(slab) * batch.block_count *
+                                                ACTIVATION_BLOCK,
+                                  batch.unit_count, batch.block_count};
     uint32_t output = FEW_THREADS - 1 - threadIdx.x;
-    float acc = few_chains<TYPE, ROWS>(work, output, shared + 2 * sums_count<ROWS> * sizeof(float2),
-                                       reinterpret_cast<float2 *>(shared));
+    float acc =
+        few_chains<TYPE, ROWS>(columns, output, shared + 2 * sums_count<ROWS> * sizeof(float2),
+                               reinterpret_cast<float2 *>(shared));
     uint32_t row = index * TILE_ROWS + output % TILE_ROWS;
     uint32_t x_row = slab * ROWS + output / TILE_ROWS;
     if (output < TILE_ROWS * ROWS && row < target.rows && x_row < batch.rows)
@@ -248,8 +291,8 @@ template <enum weight_type TYPE, uint32_t ROWS>
 static cudaError_t launch_rows(const struct linear_batch *batch, cudaStream_t stream)
 {
     static_assert(ROWS == ACTIVATION_ROWS || ROWS < 5, "a slab is a tile of x, or its first rows");
-    uint32_t chunks = (batch->block_count + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS;
-    uint32_t buffers = chunks < stage_count<TYPE> ? chunks : stage_count<TYPE>;
+    uint32_t chunks = (batch->block_count + chunk_blocks<ROWS> - 1) / chunk_blocks<ROWS>;
+    uint32_t buffers = chunks < stage_count<TYPE, ROWS> ? chunks : stage_count<TYPE, ROWS>;
     uint32_t bytes = buffers * stage_bytes<TYPE, ROWS> + 2 * sums_count<ROWS> * sizeof(float2);
     if (bytes > SHARED_ASSURED) {
         cudaError_t error = cudaFuncSetAttribute(linear_few<TYPE, ROWS>,

@@ -23,6 +23,7 @@
 #include "kernels/cuda/codes.cuh"
 
 #define MANY_TILES   2u /* of weights, a warp */
+#define MANY_THREADS 128u
 #define STAGE_BLOCKS 4u
 #define STAGE_PAIRS  (STAGE_BLOCKS / PAIR_BLOCKS)
 #define STAGE_BYTES  (STAGE_BLOCKS * ACTIVATION_BLOCK) /* a tile of x */
@@ -174,7 +175,7 @@ __device__ __forceinline__ void multiply_columns(const struct many_work &work, u
 }
 
 template <enum weight_type TYPE, uint32_t TILES>
-__global__ void __launch_bounds__(128) linear_many(struct linear_batch batch)
+__global__ void __launch_bounds__(MANY_THREADS, 2) linear_many(struct linear_batch batch)
 {
     SHARED_DYNAMIC(uint8_t, shared);
     constexpr uint32_t ROWS = TILES * ACTIVATION_ROWS;

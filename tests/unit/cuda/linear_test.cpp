@@ -357,7 +357,8 @@ static void a_large_prefill(void **state)
     const enum weight_type types[] = {WEIGHT_Q4_1, WEIGHT_Q8_0, WEIGHT_Q6_K};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         uint32_t unit = quant_format_find(types[t])->block_weights;
-        struct problem problem = problem_new(fixture, types[t], 5, unit, x_rows);
+        uint32_t columns = types[t] == WEIGHT_Q4_1 ? 5 * unit : unit;
+        struct problem problem = problem_new(fixture, types[t], 5, columns, x_rows);
         check_rows(fixture, &problem, &x_rows, 1);
         problem_free(&problem);
     }
@@ -512,6 +513,7 @@ static void staging_of_any_size_will_do(void **state)
         cudaMemcpy(expected, problem.tiles, bytes, cudaMemcpyDeviceToHost);
         for (size_t tiles = 1; tiles <= 5; tiles++) {
             assert_int_equal(cudaMemset(problem.tiles, 0xee, bytes), cudaSuccess);
+            assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
             problem_prepare(fixture, &problem, tiles * cuda_weight_staging_wanted(&source) + 1);
             cudaMemcpy(got, problem.tiles, bytes, cudaMemcpyDeviceToHost);
             assert_memory_equal(got, expected, bytes);
