@@ -86,7 +86,7 @@ test: deps-test build/venv/.ready model
 	@$(MAKE) --no-print-directory all unit e2e
 unit: $(UNITS)
 	@WEIR_TEST_MODEL="$(MODEL)" tests/run-units $(UNITS)
-e2e: $(BUILD)/weir $(BUILD)/golden/perplexity_check
+e2e: $(BUILD)/weir $(BUILD)/weir-cuda-emulated.so $(BUILD)/golden/perplexity_check
 	@WEIR_BUILD="$(BUILD)" WEIR_TEST_MODEL="$(MODEL)" build/venv/bin/pytest -q tests/e2e $(E2E)
 
 soak: $(BUILD)/weir build/venv/.ready model
