@@ -113,7 +113,9 @@ struct kv_write_args {
 
 /* Causal attention of every row to the cache of its own sequence, its own token included.
  * Query head h reads KV head h / (heads / kv_heads). `window` of 0 means all; else a row at
- * position p sees positions p - window + 1 .. p. softcap of 0 means none. */
+ * position p sees positions p - window + 1 .. p. softcap of 0 means none. A head's sink (Xiao et
+ * al. 2024; learned, as in gpt-oss) is the score of one more key, which every row sees and whose
+ * value is zero. */
 struct attention_args {
     const float *q;    /* device [rows, heads, head_dim], rotated */
     const void *cache; /* device, as in kv_write_args */
@@ -125,6 +127,7 @@ struct attention_args {
     uint32_t span_count;
     const uint32_t *block_tables; /* host */
     float *out;                   /* device [rows, heads, head_dim] */
+    const float *sinks;           /* device [heads] or NULL */
 };
 
 /* The host arrays that ops of one step share. They stay as they are until the next step_begin(),

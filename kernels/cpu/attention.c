@@ -102,8 +102,9 @@ static void query_init(struct attention_query *query, const struct attention_arg
     query->out = args->out + offset;
     query->end = position + 1;
     query->first = args->window == 0 || query->end < args->window ? 0 : query->end - args->window;
-    query->largest = -INFINITY;
-    query->total = 0.0f;
+    /* With a sink, as after one key of that score and with zeros for value. */
+    query->largest = args->sinks == NULL ? -INFINITY : args->sinks[head];
+    query->total = args->sinks == NULL ? 0.0f : 1.0f;
     memset(query->out, 0, args->head_dim * sizeof *query->out);
 }
 

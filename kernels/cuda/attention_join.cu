@@ -12,7 +12,7 @@
 struct join_args {
     const struct attention_join *joins;
     const struct attention_counts *counts;
-    const float *partials;
+    const float *partials, *sinks;
     float *out;
     uint32_t heads, head_dim;
 };
@@ -26,7 +26,8 @@ static __global__ void join_partials(const struct join_args args)
     const uint32_t first = threadIdx.x % WARP * JOIN_DIMS;
     const size_t stride = args.head_dim + PARTIAL_TAIL;
     float4 sums[JOIN_RUNS] = {};
-    float largest = -INFINITY, total = 0.0f;
+    const float2 at_first = sums_at_first(args.sinks, head);
+    float largest = at_first.x, total = at_first.y;
     for (uint32_t i = 0; i < join.count; i++) {
         const float *from =
             args.partials + (static_cast<size_t>(join.partial + i) * args.heads + head) * stride;
@@ -67,7 +68,7 @@ extern "C" size_t attention_partial_bytes(uint32_t heads, uint32_t head_dim)
 static cudaError_t launch_join(const struct attention_args *args, const struct attention_step *step,
                                cudaStream_t stream)
 {
-    const struct join_args join = {step->joins, step->counts, step->partials,
+    const struct join_args join = {step->joins, step->counts, step->partials, args->sinks,
                                    args->out,   args->heads,  args->head_dim};
     const dim3 grid(step->join_grid, (args->heads + ATTEND_WARPS - 1) / ATTEND_WARPS);
     LAUNCH((join_partials), grid, dim3(ATTEND_THREADS), 0, stream, join);
@@ -89,6 +90,7 @@ extern "C" cudaError_t cuda_attention(const struct attention_args *args,
     struct attend_args attend = {};
     attend.q = args->q;
     attend.cache = static_cast<const half *>(args->cache);
+    attend.sinks = args->sinks;
     attend.out = args->out;
     attend.partials = step->partials;
     attend.spans = step->spans;

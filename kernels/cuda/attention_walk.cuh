@@ -18,15 +18,17 @@
  *     out      = out   e^(largest - largest') + sum w v    16 keys an mma, ascending
  *
  * and stretches join likewise, ascending (join_peaks, join_element), in `out` itself or, where
- * other blocks walked them, from the partial sums. `total` is an mma too, w times ones.
+ * other blocks walked them, from the partial sums. `total` is an mma too, w times ones. A sink is
+ * what a row has joined before its first stretch.
  *
  * A row's bits are then its own. An element of S depends on its row and its key, a sum over keys is
  * a chain of mma in order of position whichever warp runs it, and a maximum has no order. A
  * neighbour makes a row pass tiles that it does not see; there w is 0 for all keys, largest stays,
  * and the sums are multiplied by 1 and added 0 to. That an mma adds a product with 0 without a
- * trace is the one thing taken from the hardware on trust. V is zeroed where no row of the block
- * may look, for 0 times NaN is NaN. A sum may still be 0 or -0 by who walked along: + 0.0f at the
- * end makes one of the two.
+ * trace is the one thing taken from the hardware on trust. A sum may still be 0 or -0 by who walked
+ * along: + 0.0f at the end makes one of the two. V is zeroed where no row of the block may look,
+ * for 0 times NaN is NaN; an infinity in V, which spoils its own row and all later ones, does here
+ * spoil rows of its chunk that are less than a tile before it as well.
  *
  * Who holds what, lane l with g = l / 4 and t = l % 4: of S and of out, rows g and g + 8, columns
  * 2t and 2t + 1 of each 8 (keys, dimensions). S becomes the A fragment of the second product in
@@ -39,10 +41,11 @@
  * that ldmatrix reads at a time lie in different banks; with an odd multiple of four chunks two
  * rows make a turn of the banks, and chunk ^ (row / 2 % 4) does it.
  *
- * What bounds it: a decode reads 4 head_dim bytes a key for 64 flops a byte and group of 16, far
- * under any GPU's ratio: memory. Copies run two tiles ahead (one, of wide heads). A prefill does 64
- * times that: tensor cores, and e^x, of which there are 1 for 4 head_dim flops. The road not taken:
- * wgmma and TMA, which no emulator here can vouch for. */
+ * What bounds it: a decode reads 4 head_dim bytes a key and does as many flops for each of at most
+ * 16 queries, far under any GPU's ratio: memory. Copies run two tiles ahead (one, of wide heads).
+ * In a prefill 64 queries share what their block reads, and blocks of a chunk share it through the
+ * second cache: tensor cores bound it, and e^x, of which there is one for 4 head_dim flops. The
+ * road not taken: wgmma and TMA, which no emulator here can vouch for. */
 #ifndef WEIR_KERNELS_CUDA_ATTENTION_WALK_CUH
 #define WEIR_KERNELS_CUDA_ATTENTION_WALK_CUH
 
@@ -63,6 +66,7 @@ static_assert(SPLIT_BLOCKS == WARP, "a warp holds the blocks of a stretch, one a
 struct attend_args {
     const float *q;
     const half *cache;
+    const float *sinks; /* [heads] or NULL */
     float *out, *partials;
     const struct attention_span *spans;
     const uint32_t *block_tables;
@@ -533,6 +537,29 @@ struct row_sums {
     float largest[2], total[2];
 };
 
+/* Before any stretch: nothing, or the sink, a key of that score and with zeros for value. */
+__device__ __forceinline__ float2 sums_at_first(const float *sinks, uint32_t head)
+{
+    return sinks == nullptr ? make_float2(-INFINITY, 0.0f) : make_float2(sinks[head], 1.0f);
+}
+
+template <class SHAPE>
+__device__ __forceinline__ struct row_sums rows_at_first(const struct attend_args &args,
+                                                         const struct block_work &work)
+{
+    const uint32_t first = threadIdx.x / WARP / SHAPE::sharers * QUERIES + threadIdx.x % WARP / 4;
+    struct row_sums sums = {};
+#pragma unroll
+    for (uint32_t h = 0; h < 2; h++) {
+        if (first + 8 * h >= work.query_count)
+            continue;
+        const float2 at_first = sums_at_first(args.sinks, place_of(args, work, first + 8 * h).head);
+        sums.largest[h] = at_first.x;
+        sums.total[h] = at_first.y;
+    }
+    return sums;
+}
+
 /* Joins a stretch to those before it; the first finds nothing, the last divides by the total. */
 template <class SHAPE>
 __device__ __forceinline__ void join_stretch(const struct attend_args &args,
@@ -599,7 +626,7 @@ __global__ void __launch_bounds__(ATTEND_THREADS, SHAPE::resident)
     }
     const uint32_t first = work.begin / CUDA_SPLIT_TOKENS,
                    last = (work.end - 1) / CUDA_SPLIT_TOKENS;
-    struct row_sums so_far = {{-INFINITY, -INFINITY}, {0.0f, 0.0f}};
+    struct row_sums so_far = rows_at_first<SHAPE>(args, work);
     for (uint32_t split = first; split <= last; split++) {
         walk_stretch<SHAPE>(args, work, rows, split, shared, sums);
         join_stretch<SHAPE>(args, work, sums, split == first, split == last, so_far);

@@ -79,33 +79,35 @@ static void check_shape(const struct world_shape &shape, uint32_t begin, uint32_
 static void attention_is_its_formula_however_the_prompt_was_chunked(void **state)
 {
     (void)state;
-    check_shape({2, 2, 64, 0, 0}, 0, 75, {1, 7, 16, 64});
-    check_shape({4, 2, 80, 0, 0}, 0, 33, {1, 16});
-    check_shape({3, 1, 96, 0, 0}, 0, 40, {1, 7});
-    check_shape({6, 2, 128, 0, 0}, 0, 40, {1, 7, 16});
-    check_shape({2, 1, 192, 0, 0}, 0, 35, {1, 16});
-    check_shape({4, 1, 256, 0, 0}, 0, 36, {1, 7});
+    check_shape({2, 2, 64, 0, 0, false}, 0, 75, {1, 7, 16, 64});
+    check_shape({4, 2, 80, 0, 0, false}, 0, 33, {1, 16});
+    check_shape({3, 1, 96, 0, 0, false}, 0, 40, {1, 7});
+    check_shape({6, 2, 128, 0, 0, false}, 0, 40, {1, 7, 16});
+    check_shape({2, 1, 192, 0, 0, false}, 0, 35, {1, 16});
+    check_shape({4, 1, 256, 0, 0, false}, 0, 36, {1, 7});
 }
 
 static void every_width_of_heads_is_served(void **state)
 {
     (void)state;
     for (uint32_t dim = CUDA_HEAD_DIM_STEP; dim <= CUDA_HEAD_DIM_MAX; dim += CUDA_HEAD_DIM_STEP)
-        check_shape({2, 1, dim, 0, 0}, 0, 21, {3});
+        check_shape({2, 1, dim, 0, 0, false}, 0, 21, {3});
 }
 
 static void every_group_of_heads_is_served(void **state)
 {
     (void)state;
     for (uint32_t group = 1; group <= CUDA_GROUP_MAX; group++)
-        check_shape({2 * group, 2, 32, 0, 0}, 0, 23, {4, 16});
+        check_shape({2 * group, 2, 32, 0, 0, false}, 0, 23, {4, 16});
 }
 
 static void what_no_kernel_has_is_refused(void **state)
 {
     (void)state;
-    static const struct world_shape shapes[] = {
-        {2, 1, 8, 0, 0}, {2, 1, 272, 0, 0}, {17, 1, 64, 0, 0}, {3, 2, 64, 0, 0}};
+    static const struct world_shape shapes[] = {{2, 1, 8, 0, 0, false},
+                                                {2, 1, 272, 0, 0, false},
+                                                {17, 1, 64, 0, 0, false},
+                                                {3, 2, 64, 0, 0, false}};
     for (const struct world_shape &shape : shapes) {
         struct attention_args args = {};
         struct attention_step step = {};
@@ -120,34 +122,43 @@ static void what_no_kernel_has_is_refused(void **state)
 static void stretches_join_to_the_same_bits_wherever_they_were_walked(void **state)
 {
     (void)state;
-    check_shape({2, 1, 64, 0, 0}, CUDA_SPLIT_TOKENS - 9, CUDA_SPLIT_TOKENS + 9, {1, 2, 7});
-    check_shape({3, 1, 128, 0, 0}, 2 * CUDA_SPLIT_TOKENS - 3, 2 * CUDA_SPLIT_TOKENS + 3, {1, 2});
-    check_shape({2, 1, 64, 0, 0}, 1985, 2000, {1, 4});
-    check_shape({1, 1, 256, 0, 0}, 1025, 1031, {1, 2});
+    check_shape({2, 1, 64, 0, 0, false}, CUDA_SPLIT_TOKENS - 9, CUDA_SPLIT_TOKENS + 9, {1, 2, 7});
+    check_shape({3, 1, 128, 0, 0, false}, 2 * CUDA_SPLIT_TOKENS - 3, 2 * CUDA_SPLIT_TOKENS + 3,
+                {1, 2});
+    check_shape({2, 1, 64, 0, 0, false}, 1985, 2000, {1, 4});
+    check_shape({1, 1, 256, 0, 0, false}, 1025, 1031, {1, 2});
 }
 
 static void a_window_hides_what_lies_before_it(void **state)
 {
     (void)state;
-    check_shape({2, 1, 64, 1, 0}, 0, 40, {1, 7});
-    check_shape({4, 2, 64, 16, 0}, 0, 90, {1, 16});
-    check_shape({3, 1, 128, 77, 0}, 100, 170, {2, 64});
-    check_shape({2, 1, 64, 500, 0}, 0, 30, {7});
-    check_shape({2, 1, 64, 600, 0}, 1100, 1130, {1, 2, 7}); /* its edge crosses stretches */
+    check_shape({2, 1, 64, 1, 0, false}, 0, 40, {1, 7});
+    check_shape({4, 2, 64, 16, 0, false}, 0, 90, {1, 16});
+    check_shape({3, 1, 128, 77, 0, false}, 100, 170, {2, 64});
+    check_shape({2, 1, 64, 500, 0, false}, 0, 30, {7});
+    check_shape({2, 1, 64, 600, 0, false}, 1100, 1130, {1, 2, 7}); /* its edge crosses stretches */
 }
 
 static void a_soft_cap_bounds_the_scores(void **state)
 {
     (void)state;
-    check_shape({2, 1, 64, 0, 2.0f}, 0, 45, {1, 7});
-    check_shape({2, 1, 128, 40, 30.0f}, 0, 45, {1, 16});
+    check_shape({2, 1, 64, 0, 2.0f, false}, 0, 45, {1, 7});
+    check_shape({2, 1, 128, 40, 30.0f, false}, 0, 45, {1, 16});
+}
+
+static void a_sink_takes_weight_and_brings_no_value(void **state)
+{
+    (void)state;
+    check_shape({6, 2, 64, 0, 0, true}, 0, 45, {1, 7});
+    check_shape({8, 1, 64, 24, 0, true}, 0, 50, {1, 16});
+    check_shape({2, 1, 128, 0, 5.0f, true}, 1020, 1030, {1, 2, 5});
 }
 
 /* Decodes and chunks of several sequences in one step: each row as it is alone. */
 static void a_row_in_company_equals_the_row_alone(void **state)
 {
     (void)state;
-    const struct world_shape shape = {6, 2, 64, 0, 0};
+    const struct world_shape shape = {6, 2, 64, 0, 0, false};
     const size_t width = (size_t)shape.heads * shape.head_dim;
     const std::vector<uint32_t> tokens = {90, 1, 37, 530, 16, 17};
     const std::vector<struct chunk> chunks = {{0, 20, 90},   {1, 0, 1},   {2, 36, 37},
@@ -177,7 +188,7 @@ static void a_row_in_company_equals_the_row_alone(void **state)
 static void the_cache_holds_halves_in_the_slots_of_their_positions(void **state)
 {
     (void)state;
-    const struct world_shape shape = {2, 2, 48, 0, 0};
+    const struct world_shape shape = {2, 2, 48, 0, 0, false};
     struct world world = world_new(shape, {37, 3}, 5, 6);
     struct sequence &first = world.sequences[0];
     first.k[0] = 70000.0f, first.k[1] = -0.0f, first.k[2] = 1e-7f, first.v[3] = -INFINITY;
@@ -214,6 +225,7 @@ int main(void)
         cmocka_unit_test(stretches_join_to_the_same_bits_wherever_they_were_walked),
         cmocka_unit_test(a_window_hides_what_lies_before_it),
         cmocka_unit_test(a_soft_cap_bounds_the_scores),
+        cmocka_unit_test(a_sink_takes_weight_and_brings_no_value),
         cmocka_unit_test(a_row_in_company_equals_the_row_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,11 @@ static struct host_step host_step_of(const struct world *world,
     return step;
 }
 
+static std::vector<float> sinks_of(const struct world *world)
+{
+    return random_values(world->shape.sinks ? world->shape.heads : 0, 5.0f, 77);
+}
+
 static struct attention_args attention_args_of(const struct world *world)
 {
     struct attention_args args = {};
@@ -157,14 +162,16 @@ static std::vector<float> attend_planned(struct world *world, const struct host_
     step.join_grid = plan.counts.joins > 0 ? plan.counts.joins + BEYOND : 0;
     args.q = q;
     args.out = put(std::vector<float>(floats, NAN));
+    args.sinks = world->shape.sinks ? put(sinks_of(world)) : NULL;
     assert_int_equal(cuda_attention(&args, &step, NULL), cudaSuccess);
     assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
     std::vector<float> out(floats);
     assert_int_equal(
         cudaMemcpy(out.data(), args.out, floats * sizeof(float), cudaMemcpyDeviceToHost),
         cudaSuccess);
-    for (const void *device : std::vector<const void *>{q, args.out, step.counts, step.joins,
-                                                        step.decodes, step.prefills, step.partials})
+    for (const void *device :
+         std::vector<const void *>{q, args.out, args.sinks, step.counts, step.joins, step.decodes,
+                                   step.prefills, step.partials})
         release(device);
     return out;
 }
@@ -220,7 +227,7 @@ std::vector<float> world_on_cpu(const struct world *world, uint32_t index)
     write.span_count = 1;
     write.block_tables = sequence.table.data();
     cpu->ops->kv_write(cpu, &write);
-    std::vector<float> out(sequence.q.size());
+    std::vector<float> out(sequence.q.size()), sinks = sinks_of(world);
     struct attention_args args = attention_args_of(world);
     args.q = sequence.q.data();
     args.cache = cache;
@@ -228,6 +235,7 @@ std::vector<float> world_on_cpu(const struct world *world, uint32_t index)
     args.span_count = 1;
     args.block_tables = sequence.table.data();
     args.out = out.data();
+    args.sinks = shape.sinks ? sinks.data() : NULL;
     cpu->ops->attention(cpu, &args);
     cpu->ops->memory_free(cpu, cache);
     backend_close(cpu);
@@ -242,7 +250,7 @@ static double as_half(float value)
 /* What one head's keys weigh for a row, and the sizes that bound the error of its scores. */
 struct wanted_weights {
     uint32_t first;
-    std::vector<double> weights; /* of positions from first on; sum to 1 */
+    std::vector<double> weights; /* of positions from first on; sum to 1, with the sink's */
     double size_max;             /* of scale sum |q k| */
     double largest_share;        /* 1 / sum e^(s - largest): what a weight of 1 comes to */
 };
@@ -256,7 +264,8 @@ static struct wanted_weights weights_in_double(const struct world *world,
     const float *q = &sequence->q[(row * shape.heads + head) * dim];
     struct wanted_weights wanted = {};
     wanted.first = shape.window == 0 || row + 1 < shape.window ? 0 : row + 1 - shape.window;
-    double largest = -INFINITY, total = 0;
+    const double sink = shape.sinks ? sinks_of(world)[head] : -INFINITY;
+    double largest = sink;
     for (uint32_t p = wanted.first; p <= row; p++) {
         const float *k = &sequence->k[(p * shape.kv_heads + kv) * dim];
         double dot = 0, size = 0;
@@ -271,6 +280,7 @@ static struct wanted_weights weights_in_double(const struct world *world,
         wanted.weights.push_back(dot);
         largest = std::max(largest, dot);
     }
+    double total = exp(sink - largest);
     for (double &weight : wanted.weights)
         total += weight = exp(weight - largest);
     for (double &weight : wanted.weights)
@@ -306,6 +316,8 @@ struct wanted_row world_in_double(const struct world *world, const struct sequen
             apart_sum += apart;
             apart_max = std::max(apart_max, apart);
         }
+        if (shape.sinks)
+            apart_max = std::max(apart_max, fabs(out)); /* the sink's value is 0 */
         result.out[d] = out;
         result.tolerance[d] = 8 * HALF_EPSILON / sqrt(3) * sqrt(squares) +
                               0x1p-25 * wanted.largest_share * apart_sum + 2e-5 * (1 + fabs(out));

@@ -19,6 +19,7 @@ struct world_shape {
     uint32_t heads, kv_heads, head_dim;
     uint32_t window;
     float softcap;
+    bool sinks; /* random ones; for the heads alike in every world of so many */
 };
 
 struct sequence {

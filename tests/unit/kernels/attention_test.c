@@ -61,6 +61,7 @@ static uint16_t *cache_new(const struct sequence *sequence)
 struct options {
     float softcap;
     uint32_t window;
+    const float *sinks; /* [heads] or NULL */
 };
 
 /* Rows [begin, end) of a sequence. */
@@ -97,7 +98,8 @@ static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence
                                   .spans = &span,
                                   .span_count = 1,
                                   .block_tables = sequence->table,
-                                  .out = out + begin * query};
+                                  .out = out + begin * query,
+                                  .sinks = options->sinks};
     for (uint32_t head = 0; head < sequence->kv_heads; head++)
         cpu_attention(ops->attend, &args, 0, end - begin, head);
 }
@@ -127,7 +129,7 @@ static void attention_in_double(const struct sequence *sequence, const struct op
 {
     const uint32_t dim = sequence->head_dim, kv = head / (sequence->heads / sequence->kv_heads);
     const float *q = sequence->q + ((size_t)row * sequence->heads + head) * dim;
-    double total = 0;
+    double total = options->sinks == NULL ? 0 : exp(options->sinks[head]);
     memset(out, 0, dim * sizeof *out);
     for (uint32_t p = 0; p <= row; p++) {
         if (options->window != 0 && p + options->window <= row)
@@ -203,6 +205,14 @@ static void a_soft_cap_bounds_the_scores(void **state)
     check_shape(90, 4, 2, 32, (struct options){.softcap = 30.0f, .window = 40});
 }
 
+static void a_sink_takes_weight_and_brings_no_value(void **state)
+{
+    (void)state;
+    const float sinks[] = {-3.0f, 0.5f, 9.0f, -INFINITY, 1.0f, 2.0f};
+    check_shape(150, 6, 2, 32, (struct options){.sinks = sinks});
+    check_shape(90, 4, 1, 64, (struct options){.sinks = sinks, .window = 16, .softcap = 5.0f});
+}
+
 /* Sequences of one step lie side by side in rows and tables; each must get what it gets alone. */
 static void a_row_in_company_equals_the_row_alone(void **state)
 {
@@ -263,6 +273,7 @@ int main(void)
         cmocka_unit_test(attention_is_its_formula_however_the_prompt_was_chunked),
         cmocka_unit_test(a_window_hides_what_lies_before_it),
         cmocka_unit_test(a_soft_cap_bounds_the_scores),
+        cmocka_unit_test(a_sink_takes_weight_and_brings_no_value),
         cmocka_unit_test(a_row_in_company_equals_the_row_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

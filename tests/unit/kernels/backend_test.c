@@ -102,7 +102,7 @@ static void run_ops(struct backend *backend, float *out)
                                            positions, 1.0f});
     ops->kv_write(backend, &(struct kv_write_args){k, v, cache, KV_HEADS, DIM, spans, 2, table});
     ops->attention(backend, &(struct attention_args){q, cache, HEADS, KV_HEADS, DIM, 0.125f, 0, 0,
-                                                     spans, 2, table, attended});
+                                                     spans, 2, table, attended, NULL});
     ops->add(backend, &(struct add_args){x, attended, ROWS * WIDTH});
     ops->gated(backend, &(struct gated_args){x, attended, ROWS * WIDTH, ACTIVATION_SILU, x});
     ops->gather(backend, &(struct gather_args){x, (uint32_t[]){299, 0, 299}, 3, WIDTH, out});
