@@ -129,6 +129,34 @@ static struct attention_args attention_args_of(const struct world *world)
     return args;
 }
 
+/* Captures the kernels, replays them over an empty plan, then over the step's. */
+static void attend_replayed(const struct attention_args *args, const struct attention_step *step,
+                            const struct attention_counts &counts)
+{
+    const struct attention_counts none = {};
+    struct attention_counts *device = const_cast<struct attention_counts *>(step->counts);
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    assert_int_equal(cudaStreamCreate(&stream), cudaSuccess);
+    assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    assert_int_equal(cuda_attention(args, step, stream), cudaSuccess);
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    assert_int_equal(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    for (const struct attention_counts &now : {none, counts}) {
+        assert_int_equal(cudaMemcpy(device, &now, sizeof now, cudaMemcpyHostToDevice), cudaSuccess);
+        float first = 0.0f;
+        assert_int_equal(cudaMemcpy(&first, args->out, sizeof first, cudaMemcpyDeviceToHost),
+                         cudaSuccess);
+        assert_true(isnan(first)); /* nothing was done yet */
+        assert_int_equal(cudaGraphLaunch(exec, stream), cudaSuccess);
+        assert_int_equal(cudaStreamSynchronize(stream), cudaSuccess);
+    }
+    assert_int_equal(cudaGraphExecDestroy(exec), cudaSuccess);
+    assert_int_equal(cudaGraphDestroy(graph), cudaSuccess);
+    assert_int_equal(cudaStreamDestroy(stream), cudaSuccess);
+}
+
 /* Plans the step, hands it to the device and attends. */
 static std::vector<float> attend_planned(struct world *world, const struct host_step &host,
                                          struct attention_step step)
@@ -163,7 +191,10 @@ static std::vector<float> attend_planned(struct world *world, const struct host_
     args.q = q;
     args.out = put(std::vector<float>(floats, NAN));
     args.sinks = world->shape.sinks ? put(sinks_of(world)) : NULL;
-    assert_int_equal(cuda_attention(&args, &step, NULL), cudaSuccess);
+    if (world->replayed)
+        attend_replayed(&args, &step, plan.counts);
+    else
+        assert_int_equal(cuda_attention(&args, &step, NULL), cudaSuccess);
     assert_int_equal(cudaDeviceSynchronize(), cudaSuccess);
     std::vector<float> out(floats);
     assert_int_equal(

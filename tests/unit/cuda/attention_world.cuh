@@ -33,6 +33,7 @@ struct world {
     std::vector<struct sequence> sequences;
     uint32_t blocks;
     uint32_t partial_max; /* of plans; as many as they want unless a test says less */
+    bool replayed;        /* steps run as graphs that were captured before their plan came */
     uint16_t *cache;      /* on the device */
 };
 
