@@ -67,6 +67,7 @@ struct backend_ops {
     void (*kv_write)(struct backend *backend, const struct kv_write_args *args);
     void (*attention)(struct backend *backend, const struct attention_args *args);
     void (*gated)(struct backend *backend, const struct gated_args *args);
+    void (*moe_route)(struct backend *backend, const struct moe_route_args *args);
     void (*gather)(struct backend *backend, const struct gather_args *args);
 
     void (*close)(struct backend *backend);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* draw.h -- the arithmetic of one draw, that every sampler shares: batching/sampler.c and the GPU's.
+/* draw.h -- the arithmetic of one draw, shared by batching/sampler.c and the GPU's sampler.
  *
  * They draw the same token from the same logits because they agree on this, and on its order:
  *

@@ -170,6 +170,25 @@ struct gated_args {
     float *out;
 };
 
+#define MOE_EXPERTS_MAX 1024u
+#define MOE_CHOSEN_MAX  32u
+
+/* Each row's top_k experts by score, heaviest first (ties: the lower one; NaN is below all), and
+ * their weights of the softmax, times `scale` (Shazeer et al. 2017). `renormalise`: of the softmax
+ * over the chosen alone. An entry is row * top_k + rank; expert e has the places expert_begins[e]
+ * up to expert_begins[e + 1], its entries ascending: the rows that a grouped product gives it. */
+struct moe_route_args {
+    const float *scores;           /* device [rows, experts] */
+    uint32_t rows, experts, top_k; /* top_k up to MOE_CHOSEN_MAX and experts */
+    bool renormalise;
+    float scale;
+    uint32_t *chosen;        /* device [rows, top_k] */
+    float *weights;          /* device [rows, top_k] */
+    uint32_t *expert_begins; /* device [experts + 1] */
+    uint32_t *order;         /* device [rows * top_k]: place -> entry */
+    uint32_t *places;        /* device [rows * top_k]: entry -> place */
+};
+
 /* out[i] = x[rows[i]] */
 struct gather_args {
     const float *x;       /* device [*, width] */

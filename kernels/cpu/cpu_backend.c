@@ -8,6 +8,7 @@
  * saves, and an op with a single task runs on the caller without touching the pool. */
 #include "kernels/cpu/cpu_backend.h"
 
+#include "kernels/cpu/moe.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/pool.h"
 #include "kernels/cpu/weight.h"
@@ -259,6 +260,20 @@ static void gated(struct backend *backend, const struct gated_args *args)
     job_run(cpu_of(backend), gated_task, args, args->count, TASK_ELEMENTS / 2);
 }
 
+static void moe_route_task(void *argument, uint32_t index, uint32_t thread)
+{
+    (void)thread;
+    const struct job *job = argument;
+    job->ops->moe_route(job->args, (uint32_t)job_begin(job, index), (uint32_t)job_end(job, index));
+}
+
+static void moe_route(struct backend *backend, const struct moe_route_args *args)
+{
+    job_run(cpu_of(backend), moe_route_task, args, args->rows,
+            TASK_ELEMENTS / (args->top_k * args->experts));
+    cpu_moe_group(args);
+}
+
 static void gather(struct backend *backend, const struct gather_args *args)
 {
     (void)backend;
@@ -312,7 +327,7 @@ static void cpu_close(struct backend *backend)
         .weight_bytes = cpu_weight_bytes, .reserve = reserve, .step_begin = step_begin,            \
         .embed = embed, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add,                \
         .linear = linear, .rope = rope, .kv_write = kv_write, .attention = attention,              \
-        .gated = gated, .gather = gather, .close = cpu_close                                       \
+        .gated = gated, .moe_route = moe_route, .gather = gather, .close = cpu_close               \
     }
 
 static const struct backend_ops table_scalar = CPU_TABLE("scalar");

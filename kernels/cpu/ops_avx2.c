@@ -3,6 +3,7 @@
 #include "kernels/cpu/lanes_avx2.h"
 
 #include "kernels/cpu/attention_body.h"
+#include "kernels/cpu/moe_body.h"
 #include "kernels/cpu/ops_body.h"
 
 const struct cpu_ops cpu_ops_avx2 = {
@@ -13,4 +14,5 @@ const struct cpu_ops cpu_ops_avx2 = {
     .attend = attend,
     .add = add,
     .gated = gated,
+    .moe_route = moe_route,
 };

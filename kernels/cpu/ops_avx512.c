@@ -3,6 +3,7 @@
 #include "kernels/cpu/lanes_avx512.h"
 
 #include "kernels/cpu/attention_body.h"
+#include "kernels/cpu/moe_body.h"
 #include "kernels/cpu/ops_body.h"
 
 const struct cpu_ops cpu_ops_avx512 = {
@@ -13,4 +14,5 @@ const struct cpu_ops cpu_ops_avx512 = {
     .attend = attend,
     .add = add,
     .gated = gated,
+    .moe_route = moe_route,
 };

@@ -3,6 +3,7 @@
 #include "kernels/cpu/lanes_scalar.h"
 
 #include "kernels/cpu/attention_body.h"
+#include "kernels/cpu/moe_body.h"
 #include "kernels/cpu/ops_body.h"
 
 const struct cpu_ops cpu_ops_scalar = {
@@ -13,4 +14,5 @@ const struct cpu_ops cpu_ops_scalar = {
     .attend = attend,
     .add = add,
     .gated = gated,
+    .moe_route = moe_route,
 };

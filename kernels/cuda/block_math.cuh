@@ -46,7 +46,7 @@ template <typename T> __device__ T block_sum(T value)
 }
 
 /* The sum of the values of the threads before this one; and of all. */
-__device__ static uint32_t block_sum_before(uint32_t value, uint32_t *ret_sum)
+__device__ __forceinline__ uint32_t block_sum_before(uint32_t value, uint32_t *ret_sum)
 {
     SHARED_ARRAY(uint32_t, warps, [BLOCK_WARPS]);
     const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;

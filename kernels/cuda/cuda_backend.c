@@ -401,6 +401,13 @@ static void gated(struct backend *backend, const struct gated_args *args)
         note(cuda, "gated", cuda_gated(args, cuda->stream));
 }
 
+static void moe_route(struct backend *backend, const struct moe_route_args *args)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    if (works(cuda))
+        note(cuda, "moe_route", cuda_moe_route(args, cuda->stream));
+}
+
 static void gather(struct backend *backend, const struct gather_args *args)
 {
     struct cuda_backend *cuda = cuda_of(backend);
@@ -454,6 +461,7 @@ static const struct backend_ops table = {
     .kv_write = kv_write,
     .attention = attention,
     .gated = gated,
+    .moe_route = moe_route,
     .gather = gather,
     .close = cuda_close,
 };

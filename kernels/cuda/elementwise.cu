@@ -3,8 +3,8 @@
  *
  * A gated activation is some fifty instructions an element (e^x and a rounded division) for its 12
  * bytes. A multiprocessor is lent about 15 bytes a cycle and does 128 instructions in it, so the
- * bytes take twice as long as the arithmetic; more than one vector a thread gains nothing, for 2,048
- * threads with two loads each have 64 KiB on their way. */
+ * bytes take twice as long as the arithmetic; more than one vector a thread gains nothing, for
+ * 2,048 threads with two loads each have 64 KiB on their way. */
 #include "kernels/cuda/ops.h"
 
 #include "kernels/cuda/lane_math.cuh"

@@ -125,8 +125,8 @@ template <uint32_t THREADS> __device__ __forceinline__ float row_total(float lan
     return total;
 }
 
-/* `values` is the row staged, or in global memory: each thread reads what it wrote there itself, for
- * a tile is a whole number of its steps. */
+/* `values` is the row staged, or in global memory: each thread reads what it wrote there itself,
+ * for a tile is a whole number of its steps. */
 template <uint32_t THREADS, bool VECTOR, bool LAYER>
 __device__ void write_row(const struct norm &norm, float *out, const float *values, float mean,
                           float scale)

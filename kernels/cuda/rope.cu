@@ -33,38 +33,38 @@ __device__ __forceinline__ void rotate(float *a, float *b, struct turn turn)
 
 /* As (a0, b0, a1, b1); one pair is the first two. */
 template <uint32_t PAIRS, enum rope_style STYLE>
-__device__ __forceinline__ float4 load_pairs(const float *x, uint32_t pair, uint32_t half)
+__device__ __forceinline__ float4 load_pairs(const float *x, uint32_t pair, uint32_t middle)
 {
     if (PAIRS == 2 && STYLE == ROPE_NORM)
         return *reinterpret_cast<const float4 *>(x + 2 * pair);
     if (PAIRS == 2) {
         float2 a = *reinterpret_cast<const float2 *>(x + pair);
-        float2 b = *reinterpret_cast<const float2 *>(x + half + pair);
+        float2 b = *reinterpret_cast<const float2 *>(x + middle + pair);
         return make_float4(a.x, b.x, a.y, b.y);
     }
     if (STYLE == ROPE_NORM)
         return make_float4(x[2 * pair], x[2 * pair + 1], 0.0f, 0.0f);
-    return make_float4(x[pair], x[half + pair], 0.0f, 0.0f);
+    return make_float4(x[pair], x[middle + pair], 0.0f, 0.0f);
 }
 
 template <uint32_t PAIRS, enum rope_style STYLE>
-__device__ __forceinline__ void store_pairs(float *x, uint32_t pair, uint32_t half, float4 turned)
+__device__ __forceinline__ void store_pairs(float *x, uint32_t pair, uint32_t middle, float4 turned)
 {
     if (PAIRS == 2 && STYLE == ROPE_NORM) {
         *reinterpret_cast<float4 *>(x + 2 * pair) = turned;
     } else if (PAIRS == 2) {
         *reinterpret_cast<float2 *>(x + pair) = make_float2(turned.x, turned.z);
-        *reinterpret_cast<float2 *>(x + half + pair) = make_float2(turned.y, turned.w);
+        *reinterpret_cast<float2 *>(x + middle + pair) = make_float2(turned.y, turned.w);
     } else {
         x[STYLE == ROPE_NORM ? 2 * pair : pair] = turned.x;
-        x[STYLE == ROPE_NORM ? 2 * pair + 1 : half + pair] = turned.y;
+        x[STYLE == ROPE_NORM ? 2 * pair + 1 : middle + pair] = turned.y;
     }
 }
 
 template <uint32_t PAIRS, enum rope_style STYLE>
 __global__ void __launch_bounds__(THREADS_MAX) rope_rows(struct rope_args args)
 {
-    const uint32_t half = args.rotary_dims / 2, groups = half / PAIRS;
+    const uint32_t middle = args.rotary_dims / 2, groups = middle / PAIRS;
     const uint32_t index = blockIdx.y * blockDim.x + threadIdx.x, row = blockIdx.x;
     const uint32_t pair = index % groups * PAIRS, first_head = index / groups * HEADS;
     if (first_head >= args.heads)
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(THREADS_MAX) rope_rows(struct rope_args args)
 #pragma unroll
     for (uint32_t head = 0; head < HEADS; head++)
         if (head < heads)
-            values[head] = load_pairs<PAIRS, STYLE>(x + head * args.head_dim, pair, half);
+            values[head] = load_pairs<PAIRS, STYLE>(x + head * args.head_dim, pair, middle);
 #pragma unroll
     for (uint32_t head = 0; head < HEADS; head++) {
         if (head >= heads)
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(THREADS_MAX) rope_rows(struct rope_args args)
         rotate(&values[head].x, &values[head].y, turns[0]);
         if (PAIRS == 2)
             rotate(&values[head].z, &values[head].w, turns[PAIRS - 1]);
-        store_pairs<PAIRS, STYLE>(x + head * args.head_dim, pair, half, values[head]);
+        store_pairs<PAIRS, STYLE>(x + head * args.head_dim, pair, middle, values[head]);
     }
 }
 

@@ -9,14 +9,14 @@
  *     pick            one block a row: top_k, top_p, draw (sample_choose.cu)
  *
  * A vocabulary of 150,000 is 600 KB a row. The wide passes cut it into chunks of 2,048, so that one
- * row already fills a GPU: each is its bytes at the memory's speed (the logits are still in L2), and
- * weights are made twice rather than stored. What is in order by law is left to one block a row:
- * 2,350 sums of doubles one after another, some ten cycles each, 14 us on a GPU with fast doubles
- * and five times that on one without, all rows at once beside each other.
+ * row already fills a GPU: each is its bytes at the memory's speed (the logits are still in L2),
+ * and weights are made twice rather than stored. What is in order by law is left to one block a
+ * row: 2,350 sums of doubles one after another, some ten cycles each, 14 us on a GPU with fast
+ * doubles and five times that on one without, all rows at once beside each other.
  *
  * A turn has as many rows as the scratch; the launches that no row of the call needs are left out,
- * and in those made a row that does not need one leaves at once. Settings lie in device memory, so a
- * captured graph of this serves every step that needs no more than it did.
+ * and in those made a row that does not need one leaves at once. Settings lie in device memory, so
+ * a captured graph of this serves every step that needs no more than it did.
  *
  * The counts that penalties need are atomic sums of integers, and the token's change is made by
  * whoever met it first: the same change, whoever that was. */
@@ -199,8 +199,8 @@ static __global__ void __launch_bounds__(BLOCK_THREADS) sample_gather(struct sam
         const uint32_t block = blockIdx.x * CHUNK_BLOCKS + j;
         uint32_t found = 0;
         if (step.highest[BENT][row_blocks(step, row) + block] >= state.bound)
-            for (uint32_t half = 0; half < DRAW_BLOCK; half += WARP) {
-                const uint32_t i = block * DRAW_BLOCK + half + lane;
+            for (uint32_t part = 0; part < DRAW_BLOCK; part += WARP) {
+                const uint32_t i = block * DRAW_BLOCK + part + lane;
                 const float logit = i < step.args.vocabulary ? logits[i] : -INFINITY;
                 const float weight = draw_weight(logit, &softmax);
                 const bool candidate =

@@ -89,8 +89,8 @@ __device__ static uint32_t draw_from_blocks(const struct sample_step &step, uint
     }
     const float *logits = row_logits(step, row, BENT);
     uint32_t drawn = SAMPLE_NONE;
-    for (uint32_t half = 0; half < DRAW_BLOCK; half += WARP) {
-        const uint32_t first = block * DRAW_BLOCK + half;
+    for (uint32_t part = 0; part < DRAW_BLOCK; part += WARP) {
+        const uint32_t first = block * DRAW_BLOCK + part;
         const float weight = first + lane < step.args.vocabulary
                                  ? draw_weight(logits[first + lane], &softmax)
                                  : 0.0f;

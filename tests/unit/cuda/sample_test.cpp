@@ -211,7 +211,8 @@ static void filters_keep_what_the_cpu_keeps(void **state)
     static const uint32_t top_ks[] = {0, 1, 2, 17, 64, 900, 100000};
     static const float top_ps[] = {1.0f, 0.95f, 0.5f, 0.01f, 0.99999f};
     for (uint32_t vocabulary : vocabularies)
-        for (uint64_t shape = 0; shape < 3; shape++) {
+        for (uint64_t shape = vocabulary > 2048 ? 0 : vocabulary % 3;
+             shape<3; shape += vocabulary> 2048 ? 1 : 3) {
             std::vector<struct draw_case> cases;
             for (uint32_t top_k : top_ks)
                 for (float top_p : top_ps) {

@@ -123,7 +123,7 @@ static void check_layer_norm(uint32_t width, bool with_residual, bool with_bias)
     free(x), free(residual), free(gain), free(bias), free(first_x), free(first_out);
 }
 
-/* The mean is rounded where values are some fifty times their spread: 50 * 6e-8 of it, a few times. */
+/* The mean is rounded where values are some fifty times their spread: 50 * 6e-8, a few times. */
 static void layer_norm_is_its_formula_at_every_level_and_width(void **state)
 {
     (void)state;
