@@ -129,7 +129,7 @@ static struct fiber *next_ready(struct block *block, unsigned from)
 static bool is_same_wait(const struct fiber *a, const struct fiber *b)
 {
     return a->state == b->state && is_same_site(a->site, b->site) &&
-           (a->state != FIBER_IN_WARP || a->call.mask == b->call.mask);
+           (a->state != FIBER_IN_WARP || a->mask == b->mask);
 }
 
 static void report_wait(const struct block *block, const struct fiber *fiber)
@@ -147,7 +147,7 @@ static void report_wait(const struct block *block, const struct fiber *fiber)
     if (fiber->state == FIBER_AT_BARRIER)
         (void)fprintf(stderr, "in a barrier, first thread %u\n", fiber->index);
     else
-        (void)fprintf(stderr, "in a collective of lanes %08x, first thread %u\n", fiber->call.mask,
+        (void)fprintf(stderr, "in a collective of lanes %08x, first thread %u\n", fiber->mask,
                       fiber->index);
 }
 

@@ -25,8 +25,9 @@ struct fiber {
     uint3 thread_index;
     unsigned index; /* in the block */
     enum fiber_state state;
-    struct emulator_site site; /* where it waits */
-    struct emulator_warp_call call;
+    struct emulator_site site;             /* where it waits */
+    const struct emulator_warp_call *call; /* on its stack, while it is in one */
+    uint32_t mask;                         /* of those that there are */
     char *warp_order; /* what the collective hands over from and to under TSan */
     int barrier_result;
     struct copy_queue copies;

@@ -88,7 +88,7 @@ void matrix_multiply_16bit(struct fiber *const lanes[WARP_LANES], bool bfloat)
     for (unsigned l = 0; l < WARP_LANES; l++) {
         unsigned row = l / 4, pair = l % 4;
         uint32_t in[6];
-        raw_copy(in, lanes[l]->call.in, sizeof in);
+        raw_copy(in, lanes[l]->call->in, sizeof in);
         for (unsigned i = 0; i < 2; i++) {
             unsigned shift = 16 * i;
             a[row][2 * pair + i] = read((uint16_t)(in[0] >> shift));
@@ -98,8 +98,8 @@ void matrix_multiply_16bit(struct fiber *const lanes[WARP_LANES], bool bfloat)
             b[2 * pair + i][row] = read((uint16_t)(in[4] >> shift));
             b[2 * pair + 8 + i][row] = read((uint16_t)(in[5] >> shift));
         }
-        raw_copy(&c[row][2 * pair], lanes[l]->call.out, 2 * sizeof(float));
-        raw_copy(&c[row + 8][2 * pair], (const float *)lanes[l]->call.out + 2, 2 * sizeof(float));
+        raw_copy(&c[row][2 * pair], lanes[l]->call->out, 2 * sizeof(float));
+        raw_copy(&c[row + 8][2 * pair], (const float *)lanes[l]->call->out + 2, 2 * sizeof(float));
     }
     for (unsigned i = 0; i < ROWS; i++) {
         add_products(c[i], a[i], b);
@@ -107,8 +107,8 @@ void matrix_multiply_16bit(struct fiber *const lanes[WARP_LANES], bool bfloat)
     }
     for (unsigned l = 0; l < WARP_LANES; l++) {
         unsigned row = l / 4, pair = l % 4;
-        raw_copy(lanes[l]->call.out, &c[row][2 * pair], 2 * sizeof(float));
-        raw_copy((float *)lanes[l]->call.out + 2, &c[row + 8][2 * pair], 2 * sizeof(float));
+        raw_copy(lanes[l]->call->out, &c[row][2 * pair], 2 * sizeof(float));
+        raw_copy((float *)lanes[l]->call->out + 2, &c[row + 8][2 * pair], 2 * sizeof(float));
     }
 }
 
@@ -118,7 +118,7 @@ void matrix_multiply_s8(struct fiber *const lanes[WARP_LANES])
     for (unsigned l = 0; l < WARP_LANES; l++) {
         unsigned row = l / 4, pair = l % 4;
         uint32_t in[3];
-        raw_copy(in, lanes[l]->call.in, sizeof in);
+        raw_copy(in, lanes[l]->call->in, sizeof in);
         for (unsigned i = 0; i < 4; i++) {
             a[row][4 * pair + i] = (int8_t)(in[0] >> 8 * i);
             a[row + 8][4 * pair + i] = (int8_t)(in[1] >> 8 * i);
@@ -127,13 +127,13 @@ void matrix_multiply_s8(struct fiber *const lanes[WARP_LANES])
     }
     for (unsigned l = 0; l < WARP_LANES; l++) {
         uint32_t c[4];
-        raw_copy(c, lanes[l]->call.out, sizeof c);
+        raw_copy(c, lanes[l]->call->out, sizeof c);
         for (unsigned i = 0; i < 4; i++) {
             const int32_t *row = a[l / 4 + 8 * (i / 2)], *column = b[2 * (l % 4) + i % 2];
             for (unsigned k = 0; k < DEPTH; k++)
                 c[i] += (uint32_t)(row[k] * column[k]);
         }
-        raw_copy(lanes[l]->call.out, c, sizeof c);
+        raw_copy(lanes[l]->call->out, c, sizeof c);
     }
 }
 
@@ -144,7 +144,7 @@ void matrix_load(struct fiber *const lanes[WARP_LANES], unsigned count, bool tur
     uint16_t matrices[4][8][8];
     for (unsigned m = 0; m < count; m++) {
         for (unsigned r = 0; r < 8; r++) {
-            const struct emulator_warp_call *call = &lanes[8 * m + r]->call;
+            const struct emulator_warp_call *call = lanes[8 * m + r]->call;
             if ((uintptr_t)call->in % 16 != 0)
                 emulator_fail("%s:%d: lane %u loads a matrix's row from %p, not 16-byte aligned",
                               call->site.file, call->site.line, 8 * m + r, call->in);
@@ -159,6 +159,6 @@ void matrix_load(struct fiber *const lanes[WARP_LANES], unsigned count, bool tur
             uint32_t high = turned ? matrices[m][minor + 1][major] : matrices[m][major][minor + 1];
             out[m] = high << 16 | low;
         }
-        raw_copy(lanes[l]->call.out, out, count * sizeof *out);
+        raw_copy(lanes[l]->call->out, out, count * sizeof *out);
     }
 }

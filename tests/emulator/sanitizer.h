@@ -84,17 +84,25 @@ static inline void raw_copy(void *to, const void *from, size_t bytes)
 {
     unsigned char *out = (unsigned char *)to;
     const unsigned char *in = (const unsigned char *)from;
-    /* The empty statements keep the compiler from seeing a memcpy() in the loops. */
+    /* The empty statement keeps the compiler from seeing a memcpy() in the loop. */
     for (; bytes >= 8; bytes -= 8, out += 8, in += 8) {
         uint64_t word;
         __builtin_memcpy(&word, in, 8);
         __asm__ volatile("" : "+r"(word));
         __builtin_memcpy(out, &word, 8);
     }
-    for (; bytes > 0; bytes--) {
-        *out++ = *in++;
-        __asm__ volatile("" ::: "memory");
+    if ((bytes & 4) != 0) {
+        __builtin_memcpy(out, in, 4);
+        out += 4;
+        in += 4;
     }
+    if ((bytes & 2) != 0) {
+        __builtin_memcpy(out, in, 2);
+        out += 2;
+        in += 2;
+    }
+    if ((bytes & 1) != 0)
+        *out = *in;
 }
 
 /* Bytes that a CUDA thread reads and writes in the engine's own words: told to TSan as its, and

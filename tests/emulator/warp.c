@@ -19,20 +19,26 @@
          lane##_left != 0 && (lane = (uint32_t)__builtin_ctz(lane##_left), true);                  \
          lane##_left &= lane##_left - 1)
 
-static void gather_lanes(struct fiber *lanes[WARP_LANES], const struct fiber *last)
+__attribute__((noreturn)) static void fail_divergent(const struct fiber *a, const struct fiber *b)
+{
+    emulator_fail("divergent collectives: lane %u at %s:%d with lanes %08x meets lane %u at %s:%d "
+                  "with lanes %08x",
+                  a->index % WARP_LANES, a->site.file, a->site.line, a->mask, b->index % WARP_LANES,
+                  b->site.file, b->site.line, b->mask);
+}
+
+static void gather_lanes(struct fiber *lanes[WARP_LANES], struct fiber *last)
 {
     struct fiber **warp = &block_current()->fibers[last->index / WARP_LANES * WARP_LANES];
-    const struct emulator_warp_call *own = &last->call;
-    memset(lanes, 0, WARP_LANES * sizeof *lanes);
-    FOR_LANES(l, own->mask)
+    const struct emulator_warp_call *own = last->call;
+    if (last->mask != ~0u)
+        memset(lanes, 0, WARP_LANES * sizeof *lanes);
+    FOR_LANES(l, last->mask)
     {
-        const struct emulator_warp_call *call = &warp[l]->call;
-        if (call->op != own->op || call->mask != own->mask || call->bytes != own->bytes ||
+        const struct emulator_warp_call *call = warp[l]->call;
+        if (call->op != own->op || warp[l]->mask != last->mask || call->bytes != own->bytes ||
             !is_same_site(call->site, own->site))
-            emulator_fail("divergent collectives: lane %u at %s:%d with lanes %08x meets lane %u "
-                          "at %s:%d with lanes %08x",
-                          last->index % WARP_LANES, own->site.file, own->site.line, own->mask, l,
-                          call->site.file, call->site.line, call->mask);
+            fail_divergent(last, warp[l]);
         lanes[l] = warp[l];
     }
 }
@@ -59,24 +65,24 @@ static unsigned shuffle_source(const struct emulator_warp_call *call, unsigned l
     return source >= first + width ? l : (unsigned)source;
 }
 
-static void shuffle(struct fiber *const lanes[WARP_LANES], const struct emulator_warp_call *own)
+static void shuffle(struct fiber *const lanes[WARP_LANES], const struct fiber *own)
 {
     unsigned char values[WARP_LANES][8];
     FOR_LANES(l, own->mask)
     {
-        const struct emulator_warp_call *call = &lanes[l]->call;
+        const struct emulator_warp_call *call = lanes[l]->call;
         if (call->width == 0 || call->width > WARP_LANES || (call->width & (call->width - 1)) != 0)
             emulator_fail("%s:%d: a shuffle of width %u", call->site.file, call->site.line,
                           call->width);
         unsigned source = shuffle_source(call, l);
         if (lanes[source] == NULL)
             emulator_fail("%s:%d: lane %u shuffles from lane %u, which is not among lanes %08x",
-                          call->site.file, call->site.line, l, source, call->mask);
-        raw_copy(values[l], lanes[source]->call.in, call->bytes);
+                          call->site.file, call->site.line, l, source, own->mask);
+        raw_copy(values[l], lanes[source]->call->in, call->bytes);
     }
     FOR_LANES(l, own->mask)
     {
-        raw_copy(lanes[l]->call.out, values[l], own->bytes);
+        raw_copy(lanes[l]->call->out, values[l], own->call->bytes);
     }
 }
 
@@ -85,7 +91,7 @@ static void shuffle(struct fiber *const lanes[WARP_LANES], const struct emulator
 static uint64_t value_of(const struct fiber *lane)
 {
     uint64_t value = 0;
-    raw_copy(&value, lane->call.in, lane->call.bytes);
+    raw_copy(&value, lane->call->in, lane->call->bytes);
     return value;
 }
 
@@ -111,7 +117,7 @@ static uint32_t combine(enum emulator_warp_op op, uint32_t a, uint32_t b)
     }
 }
 
-static uint32_t vote(struct fiber *const lanes[WARP_LANES], const struct emulator_warp_call *own)
+static uint32_t vote(struct fiber *const lanes[WARP_LANES], const struct fiber *own)
 {
     uint32_t ballot = 0, combined = 0;
     bool first = true;
@@ -119,10 +125,10 @@ static uint32_t vote(struct fiber *const lanes[WARP_LANES], const struct emulato
     {
         uint32_t value = (uint32_t)value_of(lanes[l]);
         ballot |= (uint32_t)(value != 0) << l;
-        combined = first ? value : combine(own->op, combined, value);
+        combined = first ? value : combine(own->call->op, combined, value);
         first = false;
     }
-    switch (own->op) {
+    switch (own->call->op) {
     case WARP_BALLOT:
         return ballot;
     case WARP_ANY:
@@ -134,7 +140,7 @@ static uint32_t vote(struct fiber *const lanes[WARP_LANES], const struct emulato
     }
 }
 
-static void match(struct fiber *const lanes[WARP_LANES], const struct emulator_warp_call *own)
+static void match(struct fiber *const lanes[WARP_LANES], const struct fiber *own)
 {
     FOR_LANES(l, own->mask)
     {
@@ -143,15 +149,15 @@ static void match(struct fiber *const lanes[WARP_LANES], const struct emulator_w
         {
             same |= (uint32_t)(value_of(lanes[other]) == value_of(lanes[l])) << other;
         }
-        if (own->op == WARP_MATCH_ALL && same != own->mask)
+        if (own->call->op == WARP_MATCH_ALL && same != own->mask)
             same = 0;
-        raw_copy(lanes[l]->call.out, &same, sizeof same);
+        raw_copy(lanes[l]->call->out, &same, sizeof same);
     }
 }
 
-static void compute(struct fiber *const lanes[WARP_LANES], const struct emulator_warp_call *own)
+static void compute(struct fiber *const lanes[WARP_LANES], const struct fiber *own)
 {
-    switch (own->op) {
+    switch (own->call->op) {
     case WARP_SYNC:
         return;
     case WARP_SHUFFLE:
@@ -166,14 +172,14 @@ static void compute(struct fiber *const lanes[WARP_LANES], const struct emulator
         return;
     case WARP_MMA_F16:
     case WARP_MMA_BF16:
-        matrix_multiply_16bit(lanes, own->op == WARP_MMA_BF16);
+        matrix_multiply_16bit(lanes, own->call->op == WARP_MMA_BF16);
         return;
     case WARP_MMA_S8:
         matrix_multiply_s8(lanes);
         return;
     case WARP_LOAD_MATRICES:
     case WARP_LOAD_MATRICES_TURNED:
-        matrix_load(lanes, own->argument, own->op == WARP_LOAD_MATRICES_TURNED);
+        matrix_load(lanes, own->call->argument, own->call->op == WARP_LOAD_MATRICES_TURNED);
         return;
     default:
         break;
@@ -181,7 +187,7 @@ static void compute(struct fiber *const lanes[WARP_LANES], const struct emulator
     uint32_t result = vote(lanes, own);
     FOR_LANES(l, own->mask)
     {
-        raw_copy(lanes[l]->call.out, &result, sizeof result);
+        raw_copy(lanes[l]->call->out, &result, sizeof result);
     }
 }
 
@@ -202,12 +208,13 @@ void emulator_warp(const struct emulator_warp_call *call)
     unsigned index = fiber->index / WARP_LANES, lane = fiber->index % WARP_LANES;
     struct warp *warp = &block->warps[index];
     struct fiber **fibers = &block->fibers[index * WARP_LANES];
-    fiber->call = *call;
+    fiber->call = call;
+    fiber->mask = call->mask;
     fiber->site = call->site;
     unsigned present = block->thread_count - index * WARP_LANES;
     if (present < WARP_LANES && call->mask == ~0u && call->op < WARP_MMA_F16)
-        fiber->call.mask = (1u << present) - 1;
-    uint32_t mask = fiber->call.mask;
+        fiber->mask = (1u << present) - 1;
+    uint32_t mask = fiber->mask;
     if ((mask >> lane & 1) == 0)
         emulator_fail("%s:%d: lane %u is not among the lanes %08x that it names", call->site.file,
                       call->site.line, lane, mask);
@@ -224,7 +231,7 @@ void emulator_warp(const struct emulator_warp_call *call)
     } else {
         struct fiber *lanes[WARP_LANES];
         gather_lanes(lanes, fiber);
-        compute(lanes, &fiber->call);
+        compute(lanes, fiber);
         warp->waiting &= ~mask;
         FOR_LANES(l, mask)
         {
