@@ -16,6 +16,7 @@
 
 #include "sanitizer.h"
 #include "settings.h"
+#include "sites.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -242,6 +243,8 @@ static void barrier_arrive(struct barrier *barrier, enum emulator_barrier kind, 
 
 int emulator_barrier(enum emulator_barrier kind, bool predicate, struct emulator_site site)
 {
+    if (kind == BARRIER_PLAIN && site_is_skipped(site))
+        return 0;
     struct block *block = running;
     struct barrier *barrier = &block->barrier;
     struct fiber *fiber = current;

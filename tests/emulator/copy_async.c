@@ -11,6 +11,7 @@
 #include "fiber.h"
 #include "sanitizer.h"
 #include "settings.h"
+#include "sites.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,8 +83,10 @@ void emulator_copy_async_commit(void)
     fiber_current()->copies.group++;
 }
 
-void emulator_copy_async_wait(unsigned pending_max)
+void emulator_copy_async_wait(unsigned pending_max, struct emulator_site site)
 {
+    if (site_is_skipped(site))
+        return;
     struct copy_queue *queue = &fiber_current()->copies;
     bool late = !settings()->early_copies;
     while (queue->first < queue->count) {

@@ -40,6 +40,12 @@ static unsigned word(const char *name, const char *const words[], unsigned count
     emulator_fail("%s='%s': not one of its words, which begin with '%s'", name, text, words[0]);
 }
 
+static const char *text_or_null(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL && *text != '\0' ? text : NULL;
+}
+
 static void read_environment(void)
 {
     static const char *const streams[] = {"eager", "lazy"};
@@ -58,12 +64,15 @@ static void read_environment(void)
         .early_copies = word("WEIR_EMULATOR_COPIES", copies, 2) != 0,
         .order = (enum thread_order)word("WEIR_EMULATOR_ORDER", orders, 3),
         .seed = number("WEIR_EMULATOR_SEED", 1, UINT32_MAX),
+        .sites_path = text_or_null("WEIR_EMULATOR_SITES"),
+        .skipped_site = text_or_null("WEIR_EMULATOR_SKIP"),
         .workers = number("WEIR_EMULATOR_WORKERS", processors > 0 ? (unsigned)processors : 1, 64),
     };
     /* One thread under TSan: its fibers are then all told apart, and what they race for is seen.
      * And one where traffic is counted, in counters that no one guards. */
     if (read.workers == 0 || tsan_is_linked() || counted_is_linked())
         read.workers = 1;
+    read.watch_sites = read.sites_path != NULL || read.skipped_site != NULL;
     current = read;
 }
 

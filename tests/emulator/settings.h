@@ -21,7 +21,10 @@ struct settings {
     bool early_copies;
     enum thread_order order;
     unsigned seed;
-    unsigned workers; /* threads of the machine that run blocks */
+    const char *sites_path;   /* NULL: not told */
+    const char *skipped_site; /* FILE:LINE; NULL: none */
+    bool watch_sites;         /* either */
+    unsigned workers;         /* threads of the machine that run blocks */
 };
 
 /* Read from the environment at first use, and again by settings_reload(). A value that is none

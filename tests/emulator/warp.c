@@ -11,6 +11,7 @@
 #include "warp.h"
 
 #include "sanitizer.h"
+#include "sites.h"
 
 #include <string.h>
 
@@ -203,6 +204,8 @@ static char *order_of(struct warp *warp, struct fiber *const *fibers, uint32_t m
 
 void emulator_warp(const struct emulator_warp_call *call)
 {
+    if (call->op == WARP_SYNC && site_is_skipped(call->site))
+        return;
     struct block *block = block_current();
     struct fiber *fiber = fiber_current();
     unsigned index = fiber->index / WARP_LANES, lane = fiber->index % WARP_LANES;

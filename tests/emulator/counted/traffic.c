@@ -65,11 +65,16 @@ static void on_region(const void *start, size_t bytes, void *user)
 {
     (void)user;
     struct region *grown = realloc(regions, (region_count + 1) * sizeof *regions);
-    uint64_t *maps = calloc(2 * map_words(bytes), sizeof *maps);
-    if (grown == NULL || maps == NULL)
+    if (grown == NULL)
         emulator_fail("no memory to count in");
     regions = grown;
-    regions[region_count++] = (struct region){start, bytes, maps, maps + map_words(bytes)};
+    struct region *added = &regions[region_count++];
+    added->start = start;
+    added->bytes = bytes;
+    added->read = calloc(2 * map_words(bytes), sizeof *added->read);
+    if (added->read == NULL)
+        emulator_fail("no memory to count in");
+    added->written = added->read + map_words(bytes);
 }
 
 void counted_begin(const struct launch *launch)

@@ -33,9 +33,9 @@ static inline void copy_async_commit()
     emulator_copy_async_commit();
 }
 
-template <int PENDING> static inline void copy_async_wait()
+template <int PENDING> static inline void copy_async_wait(EMULATOR_SITE)
 {
-    emulator_copy_async_wait(PENDING);
+    emulator_copy_async_wait(PENDING, site);
 }
 
 /* The whole warp; what each lane brings and gets is in registers, or in the rows that they name. */

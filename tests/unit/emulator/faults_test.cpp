@@ -7,7 +7,9 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 extern "C" {
 #include <cmocka.h>
@@ -176,6 +178,30 @@ static void reports_name_the_place(void **state)
     assert_true(child_said(&child, "in a collective of lanes ffffffff, first thread 16"));
 }
 
+/* The barrier of right_sum() is told, and missed when it is left out. */
+static void a_barrier_left_out_is_missed(void **state)
+{
+    static struct child child;
+    static char sites[64] = "WEIR_EMULATOR_SITES=/tmp/weir-sites-XXXXXX";
+    static char skip[256] = "WEIR_EMULATOR_SKIP=";
+    char *path = strchr(sites, '=') + 1;
+    size_t used = strlen(skip);
+    (void)state;
+    int made = mkstemp(path);
+    assert_true(made >= 0);
+    child_run(&child, "right_sum", sites);
+    assert_true(is_met(&child, UNNOTICED));
+    ssize_t got = read(made, skip + used, sizeof skip - 1 - used);
+    (void)close(made);
+    (void)unlink(path);
+    assert_true(got > 1 && skip[used + (size_t)got - 1] == '\n');
+    skip[used + (size_t)got - 1] = '\0';
+    assert_non_null(strstr(skip, "kernel_faults.cpp:"));
+    assert_null(strchr(skip, '\n')); /* it is the only one */
+    child_run(&child, "right_sum", skip);
+    assert_true(is_met(&child, BUILD == 3 ? RACE : POISON));
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -183,6 +209,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fault_is_told),
         cmocka_unit_test(reports_name_the_place),
+        cmocka_unit_test(a_barrier_left_out_is_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

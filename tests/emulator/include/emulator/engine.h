@@ -82,7 +82,7 @@ void *emulator_shared(const void *key, size_t bytes, struct emulator_site site);
 /* -- Asynchronous copies (copy_async.c): 16 bytes, zeros where from is NULL -- */
 void emulator_copy_async(void *shared, const void *from, struct emulator_site site);
 void emulator_copy_async_commit(void);
-void emulator_copy_async_wait(unsigned pending_max);
+void emulator_copy_async_wait(unsigned pending_max, struct emulator_site site);
 
 /* -- Fences, and atomics that they order (fence.c) -- */
 void emulator_fence(void);
