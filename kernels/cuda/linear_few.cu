@@ -38,7 +38,8 @@
 #define FEW_WARPS      8u
 #define FEW_THREADS    (FEW_WARPS * WARP)
 #define SUMS_PITCH     20u
-#define SHARED_ASSURED 49152u /* bytes; more must be asked for */
+#define SHARED_ASSURED 49152u  /* bytes; more must be asked for */
+#define SHARED_MOST    101376u /* on every target */
 
 /* Pairs of a chunk that a warp takes: two, where shared memory has the room, so that an iteration's
  * other instructions are spread over more. */
@@ -230,8 +231,8 @@ __device__ __forceinline__ float few_chains(struct few_columns left, uint32_t ou
                                             uint8_t *stages, float2 *sums)
 {
     constexpr uint32_t STAGES = stage_count<TYPE, ROWS>, BYTES = stage_bytes<TYPE, ROWS>;
-    uint32_t blocks = left.block_count,
-             chunks = (blocks + chunk_blocks<ROWS> - 1) / chunk_blocks<ROWS>;
+    uint32_t blocks = left.block_count;
+    uint32_t chunks = (blocks + chunk_blocks<ROWS> - 1) / chunk_blocks<ROWS>;
     uint32_t end = min(chunks, STAGES) * BYTES, coming = 0, at = 0, last = 0;
 #pragma unroll 1
     for (; coming < (STAGES - 2) * BYTES; coming += BYTES) {
@@ -291,9 +292,10 @@ template <enum weight_type TYPE, uint32_t ROWS>
 static cudaError_t launch_rows(const struct linear_batch *batch, cudaStream_t stream)
 {
     static_assert(ROWS == ACTIVATION_ROWS || ROWS < 5, "a slab is a tile of x, or its first rows");
+    constexpr uint32_t STAGES = stage_count<TYPE, ROWS>, SUMS = 2 * sums_count<ROWS> * 8;
+    static_assert(STAGES * stage_bytes<TYPE, ROWS> + SUMS <= SHARED_MOST, "fewer stages");
     uint32_t chunks = (batch->block_count + chunk_blocks<ROWS> - 1) / chunk_blocks<ROWS>;
-    uint32_t buffers = chunks < stage_count<TYPE, ROWS> ? chunks : stage_count<TYPE, ROWS>;
-    uint32_t bytes = buffers * stage_bytes<TYPE, ROWS> + 2 * sums_count<ROWS> * sizeof(float2);
+    uint32_t bytes = (chunks < STAGES ? chunks : STAGES) * stage_bytes<TYPE, ROWS> + SUMS;
     if (bytes > SHARED_ASSURED) {
         cudaError_t error = cudaFuncSetAttribute(linear_few<TYPE, ROWS>,
                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,

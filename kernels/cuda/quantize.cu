@@ -18,6 +18,7 @@
 #define ROUND_THREADS    256u
 #define STRETCH_LANES    8u
 #define BLOCK_LANES      16u
+#define BLOCKS_A_BLOCK   (QUANTIZE_THREADS / BLOCK_LANES) /* of columns, of threads */
 
 /* As in linear_level.h; the tests hold the two together. */
 #define STEPS_MAX       127
@@ -53,17 +54,16 @@ __device__ __forceinline__ float choose_steps(float low, float high, float large
 }
 
 __global__ void __launch_bounds__(QUANTIZE_THREADS)
-    quantize(const float *x, uint32_t rows, uint32_t block_count, uint64_t blocks, uint8_t *to)
+    quantize(const float *x, uint32_t rows, uint32_t block_count, uint32_t blocks, uint8_t *to)
 {
-    uint64_t index =
-        (static_cast<uint64_t>(blockIdx.x) * QUANTIZE_THREADS + threadIdx.x) / BLOCK_LANES;
+    uint32_t index = blockIdx.x * BLOCKS_A_BLOCK + threadIdx.x / BLOCK_LANES;
     uint32_t lane = threadIdx.x % BLOCK_LANES, stretch = lane / STRETCH_LANES;
     uint32_t column = lane % STRETCH_LANES;
-    uint32_t row = static_cast<uint32_t>(index / block_count);
-    uint32_t block = static_cast<uint32_t>(index % block_count);
+    uint32_t row = index / block_count, block = index % block_count;
     float low = 0, high = 0;
     if (row < rows) {
-        const float *from = x + (index * BLOCK_COLUMNS + stretch * 16 + column);
+        const float *from =
+            x + (static_cast<uint64_t>(index) * BLOCK_COLUMNS + stretch * 16 + column);
         low = from[0];
         high = from[STRETCH_LANES];
     }
@@ -165,9 +165,10 @@ cudaError_t cuda_quantize(const float *x, uint32_t rows, uint32_t columns, uint8
 {
     uint32_t block_count = columns / BLOCK_COLUMNS;
     uint64_t blocks = static_cast<uint64_t>(whole_tiles(rows)) * block_count;
-    uint64_t each = QUANTIZE_THREADS / BLOCK_LANES;
-    LAUNCH((quantize), static_cast<unsigned>((blocks + each - 1) / each), QUANTIZE_THREADS, 0,
-           stream, x, rows, block_count, blocks, codes);
+    if (blocks > UINT32_MAX - BLOCKS_A_BLOCK) /* 190 GB of codes */
+        return cudaErrorInvalidValue;
+    LAUNCH((quantize), static_cast<unsigned>((blocks - 1) / BLOCKS_A_BLOCK + 1), QUANTIZE_THREADS,
+           0, stream, x, rows, block_count, static_cast<uint32_t>(blocks), codes);
     return cudaPeekAtLastError();
 }
 
