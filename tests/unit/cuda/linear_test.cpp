@@ -564,6 +564,47 @@ static void what_cannot_be_a_weight_is_refused(void **state)
     cuda_weight_free(NULL);
 }
 
+/* A decode step is a captured graph: what it reads may change between replays, and nothing else. */
+static void a_captured_product_replays(void **state)
+{
+    struct fixture *fixture = static_cast<struct fixture *>(*state);
+    const enum weight_type types[] = {WEIGHT_Q8_0, WEIGHT_F16};
+    for (size_t i = 0; i < 4; i++) {
+        uint32_t x_rows = i / 2 ? 40 : 4, count = x_rows * 33;
+        struct problem problem = problem_new(fixture, types[i % 2], 33, 512, 2 * x_rows);
+        float *both = multiply_on_cuda(fixture, &problem, 2 * x_rows, false);
+        float *got = host_new<float>(count), *device_out = device_new<float>(NULL, count);
+        void *scratch = device_new<uint8_t>(NULL, cuda_linear_scratch_bytes(x_rows, 512));
+        struct linear_args args = {};
+        args.x = problem.device_x;
+        args.rows = x_rows;
+        args.weight_count = 1;
+        args.weights[0] = problem.cuda;
+        args.outs[0] = device_out;
+        cudaGraph_t graph;
+        cudaGraphExec_t exec;
+        assert_int_equal(cudaStreamBeginCapture(fixture->stream, cudaStreamCaptureModeThreadLocal),
+                         cudaSuccess);
+        assert_int_equal(cuda_linear(&args, scratch, fixture->stream), cudaSuccess);
+        assert_int_equal(cudaStreamEndCapture(fixture->stream, &graph), cudaSuccess);
+        assert_int_equal(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+        for (uint32_t replay = 0; replay < 2; replay++) {
+            cudaMemcpy(problem.device_x, problem.x + replay * x_rows * 512,
+                       sizeof(float) * x_rows * 512, cudaMemcpyHostToDevice);
+            assert_int_equal(cudaGraphLaunch(exec, fixture->stream), cudaSuccess);
+            device_read(fixture, got, device_out, count);
+            assert_same_bits(got, both + replay * count, count);
+        }
+        cudaGraphExecDestroy(exec);
+        cudaGraphDestroy(graph);
+        cudaFree(scratch);
+        cudaFree(device_out);
+        free(got);
+        free(both);
+        problem_free(&problem);
+    }
+}
+
 static void no_rows_are_no_work(void **state)
 {
     struct fixture *fixture = static_cast<struct fixture *>(*state);
@@ -614,6 +655,7 @@ int main(void)
         cmocka_unit_test(staging_of_any_size_will_do),
         cmocka_unit_test(a_weight_is_within_3_percent_of_its_file),
         cmocka_unit_test(what_cannot_be_a_weight_is_refused),
+        cmocka_unit_test(a_captured_product_replays),
         cmocka_unit_test(no_rows_are_no_work),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
