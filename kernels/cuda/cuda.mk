@@ -98,7 +98,7 @@ $(BUILD)/cuda/%.o: %.c
 	@echo "  CC   $<" && $(CC) $(CPPFLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) $(CUDA_SHARED) -c $< -o $@
 $(BUILD)/weir-cuda.so: $(CUDA_OBJECTS)
 	@echo "  LINK $@" && $(CXX) $(filter-out -rdynamic,$(LDFLAGS)) $(CUDA_LINK) $^ -o $@ \
-	  -Wl,--as-needed -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lm
+	  -static-libstdc++ -static-libgcc -Wl,--as-needed -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lm
 
 .PHONY: cuda cuda-check emulated
 emulated: $(BUILD)/weir-cuda-emulated.so

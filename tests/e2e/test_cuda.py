@@ -14,6 +14,9 @@ import tiny_gguf
 
 from conftest import BUILD, Server
 
+# Under TSan a step takes seconds here; tests/unit/cuda has the races of kernels and host.
+pytestmark = pytest.mark.skipif(BUILD.name == "tsan", reason="an emulated GPU under TSan is too slow")
+
 PLUGIN = BUILD / "weir-cuda-emulated.so"
 PROMPTS = ("A weir is", "hello, hello, hello world; and all that was said before it was", "x",
            "the quick brown fox jumps over the lazy dog " * 2)
