@@ -26,7 +26,8 @@
  * rounds of about a thousand cycles. */
 #include "kernels/cuda/sample_step.cuh"
 
-#define SHARED_KEYS 1024u /* as many candidates stay in shared memory */
+#define SHARED_KEYS   1024u /* as many candidates stay in shared memory */
+#define BLOCKS_WANTED 2u    /* a multiprocessor; for more than that nobody is to spill registers */
 
 /* Adds up a row's sums in order, by one warp: before_end (or NULL) gets each sum so far. */
 __device__ static double add_up(const double *sums, uint32_t count, double *before_end)
@@ -133,7 +134,8 @@ __device__ static void finish(const struct sample_step &step, uint32_t row, uint
         step.args.results[row].logit = row_logits(step, row, RAW)[token];
 }
 
-__global__ void __launch_bounds__(BLOCK_THREADS) sample_settle(struct sample_step step)
+__global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_WANTED)
+    sample_settle(struct sample_step step)
 {
     SHARED_ARRAY(double, masses, [2]);
     const uint32_t row = blockIdx.x, blocks = step.chunks * CHUNK_BLOCKS;
@@ -336,7 +338,7 @@ __device__ static uint32_t draw_from_keys(const struct candidates &list, uint32_
     return draw_key_token(list.keys[drawn]);
 }
 
-__global__ void __launch_bounds__(BLOCK_THREADS) sample_pick(struct sample_step step)
+__global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_WANTED) sample_pick(struct sample_step step)
 {
     SHARED_ARRAY(uint64_t, shared_keys, [2][SHARED_KEYS]);
     SHARED_ARRAY(uint32_t, shared_ranks, [SHARED_KEYS]);
