@@ -15,14 +15,17 @@
  * What the chains cost: width / 16 steps of 4 cycles. 8,192 columns are 2,048 cycles, 1.2 us at
  * 1.7 GHz, and nothing hides them when there is but one row: with the loads before and the stores
  * after, some 2.5 us where bandwidth alone would ask for 1. 4,096 columns pay 0.6 us, 1,024 0.15.
- * At a prefill it is hidden: 32 KiB of shared memory a row let six rows be resident on a
- * multiprocessor of 228 KiB (five of 164, three of 100); one row's share of the bandwidth (64 KiB
- * at 15 bytes a cycle and multiprocessor, over 4,000 cycles) outlasts the chain of another.
+ * At a prefill it is hidden: four rows are resident on a multiprocessor (64 registers for each of
+ * 256 threads, 32 KiB of shared memory; three where there are but 100 KiB), and one row's share of
+ * the bandwidth (64 KiB at 15 bytes a cycle and multiprocessor, over 4,000 cycles) outlasts the
+ * chain of another.
  *
  * A narrow row is a warp's, so that no barrier of a block is needed and eight rows share a block;
- * wider ones take 128 or 512 threads. A row wider than NORM_TILE goes through shared memory a tile
- * at a time, the chains carried along, and its tiles are read again (from L2) for the output. None
- * of this reaches the arithmetic: threads a row, rows a block and tiles leave the chains as is.
+ * wider ones take 128 or 256 threads, and while there are fewer rows than multiprocessors 512, for
+ * all of an 8,192-column row to be on its way at once. A row wider than NORM_TILE goes through
+ * shared memory a tile at a time, the chains carried along, and its tiles are read again (from L2)
+ * for the output. None of this reaches the arithmetic: threads a row, rows a block and tiles leave
+ * the chains as is.
  *
  * Roads not taken: a row a half warp, its elements in registers (every width its own kernel, and
  * 4-byte loads); Welford's one-pass variance for LayerNorm (Welford 1962), for the row is in shared
@@ -38,6 +41,7 @@
 #define MEDIUM       4096u  /* and four warps */
 #define ROWS_A_BLOCK 8u     /* narrow ones */
 #define MANY_ROWS    512u   /* below that each narrow row has a block, and so a multiprocessor */
+#define FEW_ROWS     128u   /* of wide ones: each has a multiprocessor to itself */
 
 struct norm {
     float *x;
@@ -207,6 +211,8 @@ static cudaError_t choose(const struct norm &norm, cudaStream_t stream)
         return launch<WARP, VECTOR, LAYER>(norm, norm.rows < MANY_ROWS ? 1 : ROWS_A_BLOCK, stream);
     if (norm.width <= MEDIUM)
         return launch<4 * WARP, VECTOR, LAYER>(norm, 1, stream);
+    if (norm.rows > FEW_ROWS)
+        return launch<8 * WARP, VECTOR, LAYER>(norm, 1, stream);
     return launch<16 * WARP, VECTOR, LAYER>(norm, 1, stream);
 }
 

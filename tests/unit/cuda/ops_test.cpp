@@ -98,6 +98,14 @@ static void rows_wider_than_shared_memory_go_through_it_in_tiles(void **state)
         }
 }
 
+/* With fewer threads a row than few rows have. */
+static void many_wide_rows_have_the_bits_of_few(void **state)
+{
+    (void)state;
+    check_norm({129, 4100, 0, true, true, false}, false);
+    check_norm({129, 4097, 0, true, true, true}, true);
+}
+
 /* Many narrow rows share blocks, the last of them not full. */
 static void rows_that_share_a_block_do_not_meet(void **state)
 {
@@ -234,6 +242,7 @@ int main(void)
         cmocka_unit_test(rms_norm_has_the_bits_of_the_cpu),
         cmocka_unit_test(layer_norm_has_the_bits_of_the_cpu),
         cmocka_unit_test(rows_wider_than_shared_memory_go_through_it_in_tiles),
+        cmocka_unit_test(many_wide_rows_have_the_bits_of_few),
         cmocka_unit_test(rows_that_share_a_block_do_not_meet),
         cmocka_unit_test(add_has_the_bits_of_the_cpu),
         cmocka_unit_test(gated_has_the_bits_of_the_cpu),
