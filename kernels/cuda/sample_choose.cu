@@ -143,10 +143,13 @@ __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_WANTED)
     const struct sample_row &settings = step.args.settings[row];
     const size_t at = row_blocks(step, row);
     const float highest = row_highest(step, row, BENT), raw = row_highest(step, row, RAW);
+    double mass = 0.0;
     if (warp == BENT && row_draws(settings))
-        masses[BENT] = add_up(step.sums[BENT] + at, blocks, step.before_end + at);
+        mass = add_up(step.sums[BENT] + at, blocks, step.before_end + at);
     if (warp == RAW && settings.logprobs)
-        masses[RAW] = add_up(step.sums[RAW] + at, blocks, NULL);
+        mass = add_up(step.sums[RAW] + at, blocks, NULL);
+    if (warp <= RAW && threadIdx.x % WARP == 0)
+        masses[warp] = mass;
     __syncthreads();
     if (threadIdx.x == 0)
         step.args.results[row] = {SAMPLE_NONE, 0.0f, raw, 0, settings.logprobs ? masses[RAW] : 0.0};
@@ -159,7 +162,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_WANTED)
         finish(step, row, first_of(step, row, highest));
         return;
     }
-    const double mass = masses[BENT];
+    mass = masses[BENT];
     if (!row_filters(settings)) {
         const struct draw_softmax softmax = {highest, 1.0f / settings.temperature, settings.min_p};
         const double point = draw_uniform(settings.seed, settings.choice, settings.output_count);

@@ -208,8 +208,8 @@ static void draws_are_those_of_the_cpu(void **state)
 static void filters_keep_what_the_cpu_keeps(void **state)
 {
     (void)state;
-    static const uint32_t top_ks[] = {0, 1, 2, 17, 64, 900, 100000};
-    static const float top_ps[] = {1.0f, 0.95f, 0.5f, 0.01f, 0.99999f};
+    static const uint32_t top_ks[] = {0, 1, 17, 900, 100000};
+    static const float top_ps[] = {1.0f, 0.95f, 0.01f, 0.99999f};
     for (uint32_t vocabulary : vocabularies)
         for (uint64_t shape = vocabulary > 2048 ? 0 : vocabulary % 3;
              shape<3; shape += vocabulary> 2048 ? 1 : 3) {
@@ -229,7 +229,7 @@ static void filters_keep_what_the_cpu_keeps(void **state)
                     sampling->temperature = cases.size() % 3 == 0 ? 2.0f : 0.7f;
                     sampling->logprobs = false;
                 }
-            check(cases, 35);
+            check(cases, 20);
         }
 }
 
