@@ -59,7 +59,7 @@ static void lost_device_ends_everything_and_takes_nothing_more(void **state)
         assert_int_equal(got[i].choices[0].finish, FINISH_LOST);
     }
     assert_string_equal(engine_failure(client.engine)->text, "device lost for good");
-    assert_int_equal(engine_admission(client.engine, NULL, &err), ERROR_CLOSED);
+    assert_int_equal(engine_admission(client.engine, 0, NULL, &err), ERROR_CLOSED);
     struct engine_stats stats;
     engine_stats(client.engine, &stats);
     assert_int_equal(stats.steps_failed, 1);
