@@ -105,7 +105,7 @@ static int run_chunk(struct model *model, const struct chunk *chunk, const uint3
         outputs[i] = i;
     }
     struct attention_span span = {0, rows, chunk->begin, 0};
-    struct model_step step = {rows, chunk->tokens, positions, 1, &span, table, rows, outputs};
+    struct model_step step = {rows, chunk->tokens, positions, 1, &span, table, rows, outputs, NULL};
     return model_forward(model, &step, logits, err);
 }
 
@@ -175,7 +175,8 @@ int main(int argc, char **argv)
     if (chunk == 0 || chunk > CHUNK_MAX)
         return fprintf(stderr, "chunk: 1 to %u\n", CHUNK_MAX), 2;
     struct error err = {0};
-    struct backend_config config = {"cpu", argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0, 0};
+    struct backend_config config = {"cpu", argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0, 0,
+                                    NULL};
     struct backend *backend = backend_open(&config, &err);
     struct model *model = backend == NULL ? NULL : model_load(argv[1], backend, &err);
     struct outcome outcome = {0};
