@@ -2,7 +2,7 @@
 /* stack_walk.h -- who called whom, asked by a handler of signals in the middle of anything.
  *
  * Nothing here allocates or locks. A walk goes by the unwind tables, so it sees through libraries
- * that keep no frame pointer, and costs some 20 to 40 microseconds. */
+ * that keep no frame pointer, and costs tens of microseconds by estimate. */
 #ifndef WEIR_BASE_STACK_WALK_H
 #define WEIR_BASE_STACK_WALK_H
 
