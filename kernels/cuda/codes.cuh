@@ -206,4 +206,23 @@ static inline uint32_t count_stretches(const struct linear_batch *batch, uint32_
     return count;
 }
 
+/* return launch<TYPE>(...), TYPE being the quantised type that `type` turns out to be; goes on
+ * below where it is none. */
+#define RETURN_LAUNCH_CASE(TYPE, launch, ...)                                                      \
+    case TYPE:                                                                                     \
+        return launch<TYPE>(__VA_ARGS__)
+#define RETURN_LAUNCH(type, launch, ...)                                                           \
+    switch (type) {                                                                                \
+        RETURN_LAUNCH_CASE(WEIGHT_Q4_0, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q4_1, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q5_0, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q5_1, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q8_0, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q4_K, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q5_K, launch, __VA_ARGS__);                                      \
+        RETURN_LAUNCH_CASE(WEIGHT_Q6_K, launch, __VA_ARGS__);                                      \
+    default:                                                                                       \
+        break;                                                                                     \
+    }
+
 #endif

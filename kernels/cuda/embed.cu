@@ -85,35 +85,38 @@ __global__ void __launch_bounds__(EMBED_THREADS) embed_floats(struct embed_table
 }
 
 template <enum weight_type TYPE>
-static void launch_codes(const struct embed_table *table, uint32_t rows, cudaStream_t stream)
+static cudaError_t launch_codes(const struct embed_table *table, uint32_t rows, cudaStream_t stream)
 {
     LAUNCH((embed_codes<TYPE>), rows, EMBED_THREADS, 0, stream, *table);
+    return cudaPeekAtLastError();
 }
 
 template <enum weight_type TYPE>
-static void launch_floats(const struct embed_table *table, uint32_t rows, cudaStream_t stream)
+static cudaError_t launch_floats(const struct embed_table *table, uint32_t rows,
+                                 cudaStream_t stream)
 {
     LAUNCH((embed_floats<TYPE>), rows, EMBED_THREADS, 0, stream, *table);
+    return cudaPeekAtLastError();
 }
 
 cudaError_t cuda_embed(const struct embed_args *args, cudaStream_t stream)
 {
-    static void (*const launches[])(const struct embed_table *, uint32_t, cudaStream_t) = {
-        launch_codes<WEIGHT_Q4_0>, launch_codes<WEIGHT_Q4_1>,  launch_codes<WEIGHT_Q5_0>,
-        launch_codes<WEIGHT_Q5_1>, launch_codes<WEIGHT_Q8_0>,  launch_codes<WEIGHT_Q4_K>,
-        launch_codes<WEIGHT_Q5_K>, launch_codes<WEIGHT_Q6_K>,  launch_floats<WEIGHT_F32>,
-        launch_floats<WEIGHT_F16>, launch_floats<WEIGHT_BF16>,
-    };
-    static const enum weight_type types[] = {
-        WEIGHT_Q4_0, WEIGHT_Q4_1, WEIGHT_Q5_0, WEIGHT_Q5_1, WEIGHT_Q8_0, WEIGHT_Q4_K,
-        WEIGHT_Q5_K, WEIGHT_Q6_K, WEIGHT_F32,  WEIGHT_F16,  WEIGHT_BF16,
-    };
     const struct weight *weight = args->table;
     struct embed_table table = {weight->tiles,     args->tokens,        args->out,
                                 weight->columns,   weight->block_count, weight->superscales_offset,
                                 weight->tile_bytes};
-    for (uint32_t i = 0; args->rows > 0 && i < sizeof types / sizeof *types; i++)
-        if (types[i] == weight->format->type)
-            launches[i](&table, args->rows, stream);
-    return cudaPeekAtLastError();
+    const enum weight_type type = weight->format->type;
+    if (args->rows == 0)
+        return cudaPeekAtLastError();
+    RETURN_LAUNCH(type, launch_codes, &table, args->rows, stream)
+    switch (type) {
+    case WEIGHT_F32:
+        return launch_floats<WEIGHT_F32>(&table, args->rows, stream);
+    case WEIGHT_F16:
+        return launch_floats<WEIGHT_F16>(&table, args->rows, stream);
+    case WEIGHT_BF16:
+        return launch_floats<WEIGHT_BF16>(&table, args->rows, stream);
+    default:
+        return cudaErrorInvalidValue;
+    }
 }

@@ -239,24 +239,6 @@ static cudaError_t launch(const struct linear_batch *batch, cudaStream_t stream)
 
 cudaError_t cuda_linear_many(const struct linear_batch *batch, cudaStream_t stream)
 {
-    switch (batch->type) {
-    case WEIGHT_Q4_0:
-        return launch<WEIGHT_Q4_0>(batch, stream);
-    case WEIGHT_Q4_1:
-        return launch<WEIGHT_Q4_1>(batch, stream);
-    case WEIGHT_Q5_0:
-        return launch<WEIGHT_Q5_0>(batch, stream);
-    case WEIGHT_Q5_1:
-        return launch<WEIGHT_Q5_1>(batch, stream);
-    case WEIGHT_Q8_0:
-        return launch<WEIGHT_Q8_0>(batch, stream);
-    case WEIGHT_Q4_K:
-        return launch<WEIGHT_Q4_K>(batch, stream);
-    case WEIGHT_Q5_K:
-        return launch<WEIGHT_Q5_K>(batch, stream);
-    case WEIGHT_Q6_K:
-        return launch<WEIGHT_Q6_K>(batch, stream);
-    default:
-        return cudaErrorInvalidValue;
-    }
+    RETURN_LAUNCH(batch->type, launch, batch, stream)
+    return cudaErrorInvalidValue;
 }
