@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* row_passes_body.h -- the passes of row_passes.h, once for each row_passes_<level>.c: sixteen
- * floats side by side, which the compiler cuts into vectors of the level's width. */
+/* row_passes_body.h -- the passes of row_passes.h, once for each row_passes_<level>.c, in vectors
+ * of what its level has: 4, 8 or 16 floats.
+ *
+ * A sum has four lanes a block, so a vector holds the lanes of GROUP blocks, which are worked on
+ * side by side: of a vector of weights from each, the first quarters are brought together and
+ * added, then the second, ...
+ *
+ *     blocks a, b:   a0..3 a4..7   b0..3 b4..7   ->   lanes += a0..3 b0..3;   lanes += a4..7 b4..7
+ */
 #ifndef WEIR_BATCHING_ROW_PASSES_BODY_H
 #define WEIR_BATCHING_ROW_PASSES_BODY_H
 
@@ -10,11 +17,16 @@
 #include <math.h>
 #include <string.h>
 
+#if defined __AVX512F__
 #define WIDE 16u
-
-#define FLOATS  float __attribute__((vector_size(WIDE * sizeof(float))))
-#define BITS    uint32_t __attribute__((vector_size(WIDE * sizeof(uint32_t))))
-#define QUARTER float __attribute__((vector_size(4 * sizeof(float))))
+#elif defined __AVX2__
+#define WIDE 8u
+#else
+#define WIDE 4u
+#endif
+#define GROUP  (WIDE / DRAW_LANES)
+#define FLOATS float __attribute__((vector_size(WIDE * sizeof(float))))
+#define BITS   uint32_t __attribute__((vector_size(WIDE * sizeof(uint32_t))))
 
 /* Macros, for a function that takes or returns vectors wider than the level's has no calling
  * convention that compilers agree on. */
@@ -37,12 +49,14 @@ static inline float block_highest(const float *logits)
     return highest;
 }
 
-/* The exponential of draw_weight(), in vectors: 0 where x is not in its range. */
-static inline void exp_or_zero(const FLOATS *of, FLOATS *to)
+/* draw_weight(), in vectors. What the exponential makes of x outside its range is masked away. */
+static inline void vector_weights(const float *logits, const struct draw_softmax *softmax,
+                                  FLOATS *ret)
 {
     const float round = 12582912.0f;
-    BITS inside = (BITS)(*of > -87.0f) & (BITS)(*of <= 0.0f);
-    FLOATS x = MASKED(*of, inside);
+    FLOATS x;
+    memcpy(&x, logits, sizeof x);
+    x = (x - softmax->highest) * softmax->scale;
     FLOATS shifted = x * 1.44269504f + round;
     FLOATS n = shifted - round;
     FLOATS r = x - n * 0.693359375f + n * 2.12194440e-4f; /* ln(2) in two parts */
@@ -53,26 +67,52 @@ static inline void exp_or_zero(const FLOATS *of, FLOATS *to)
     sum = sum * r + 0.5f;
     sum = sum * r + 1.0f;
     sum = sum * r + 1.0f;
-    *to = MASKED((BITS)sum + ((BITS)shifted << 23), inside);
+    sum = (FLOATS)((BITS)sum + ((BITS)shifted << 23));
+    *ret = MASKED(sum, (BITS)(x > -87.0f) & (BITS)(x <= 0.0f) & (BITS)(sum >= softmax->least));
 }
 
-static inline double block_weights(const float *logits, const struct draw_softmax *softmax,
-                                   float *weights)
+/* Adds to the lanes of GROUP blocks a vector of weights of each, in the order of its elements. */
+static inline void add_to_lanes(const FLOATS *of, FLOATS *lanes)
 {
-    QUARTER lanes = {0};
-    for (uint32_t i = 0; i < ROW_BLOCK; i += WIDE) {
-        FLOATS some;
-        memcpy(&some, logits + i, sizeof some);
-        some = (some - softmax->highest) * softmax->scale;
-        exp_or_zero(&some, &some);
-        some = MASKED(some, (BITS)(some >= softmax->least));
-        memcpy(weights + i, &some, sizeof some);
-        lanes += __builtin_shufflevector(some, some, 0, 1, 2, 3);
-        lanes += __builtin_shufflevector(some, some, 4, 5, 6, 7);
-        lanes += __builtin_shufflevector(some, some, 8, 9, 10, 11);
-        lanes += __builtin_shufflevector(some, some, 12, 13, 14, 15);
+#if WIDE == 4
+    *lanes += of[0];
+#elif WIDE == 8
+    *lanes += __builtin_shufflevector(of[0], of[1], 0, 1, 2, 3, 8, 9, 10, 11);
+    *lanes += __builtin_shufflevector(of[0], of[1], 4, 5, 6, 7, 12, 13, 14, 15);
+#else
+    FLOATS low[2], high[2]; /* quarters 0 and 1, 2 and 3, of two blocks each */
+    for (unsigned k = 0; k < 2; k++) {
+        low[k] = __builtin_shufflevector(of[2 * k], of[2 * k + 1], 0, 1, 2, 3, 16, 17, 18, 19, 4, 5,
+                                         6, 7, 20, 21, 22, 23);
+        high[k] = __builtin_shufflevector(of[2 * k], of[2 * k + 1], 8, 9, 10, 11, 24, 25, 26, 27,
+                                          12, 13, 14, 15, 28, 29, 30, 31);
     }
-    return ((double)lanes[0] + (double)lanes[1]) + ((double)lanes[2] + (double)lanes[3]);
+    *lanes += __builtin_shufflevector(low[0], low[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20,
+                                      21, 22, 23);
+    *lanes += __builtin_shufflevector(low[0], low[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27,
+                                      28, 29, 30, 31);
+    *lanes += __builtin_shufflevector(high[0], high[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20,
+                                      21, 22, 23);
+    *lanes += __builtin_shufflevector(high[0], high[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26,
+                                      27, 28, 29, 30, 31);
+#endif
+}
+
+/* block: of the group, [GROUP]; the same one again fills up the last group. */
+static inline void group_weights(const float *logits, const uint64_t *block,
+                                 const struct draw_softmax *softmax, float *weights, double *sums)
+{
+    FLOATS lanes = {0}, some[GROUP];
+    for (uint32_t i = 0; i < ROW_BLOCK; i += WIDE) {
+        for (uint32_t k = 0; k < GROUP; k++) {
+            vector_weights(logits + block[k] * ROW_BLOCK + i, softmax, &some[k]);
+            memcpy(weights + block[k] * ROW_BLOCK + i, &some[k], sizeof some[k]);
+        }
+        add_to_lanes(some, &lanes);
+    }
+    for (uint32_t k = 0; k < GROUP; k++)
+        sums[block[k]] = ((double)lanes[4 * k] + (double)lanes[4 * k + 1]) +
+                         ((double)lanes[4 * k + 2] + (double)lanes[4 * k + 3]);
 }
 
 static void rows_highest(const float *logits, uint32_t block_count, float *ret)
@@ -84,9 +124,12 @@ static void rows_highest(const float *logits, uint32_t block_count, float *ret)
 static void rows_weights(const float *logits, uint32_t block_count,
                          const struct draw_softmax *softmax, float *ret_weights, double *ret_sums)
 {
-    for (uint32_t b = 0; b < block_count; b++)
-        ret_sums[b] = block_weights(logits + (uint64_t)b * ROW_BLOCK, softmax,
-                                    ret_weights + (uint64_t)b * ROW_BLOCK);
+    for (uint32_t b = 0; b < block_count; b += GROUP) {
+        uint64_t block[GROUP];
+        for (uint32_t k = 0; k < GROUP; k++)
+            block[k] = b + k < block_count ? b + k : block_count - 1;
+        group_weights(logits, block, softmax, ret_weights, ret_sums);
+    }
 }
 
 #endif
