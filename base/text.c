@@ -72,18 +72,23 @@ void text_append_char(struct text *text, char c)
     text_append(text, &c, 1);
 }
 
+/* Into the room that there is, and again where it did not fit. */
 void text_append_format(struct text *text, const char *format, ...)
 {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int needed = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (needed > 0 && text_reserve(text, (size_t)needed)) {
-        (void)vsnprintf(text->bytes + text->count, (size_t)needed + 1, format, again);
-        text->count += (size_t)needed;
+    if (text_reserve(text, TEXT_CAPACITY_MIN / 2)) {
+        size_t room = text->capacity - text->count;
+        int needed = vsnprintf(text->bytes + text->count, room, format, args);
+        if (needed >= 0 && (size_t)needed >= room && text_reserve(text, (size_t)needed))
+            needed = vsnprintf(text->bytes + text->count, (size_t)needed + 1, format, again);
+        if (needed > 0 && !text->failed)
+            text->count += (size_t)needed;
+        text->bytes[text->count] = '\0';
     }
     va_end(again);
+    va_end(args);
 }
 
 void text_append_u64(struct text *text, uint64_t value)
@@ -145,12 +150,36 @@ void text_append_json(struct text *text, const char *bytes, size_t count)
     text_append_char(text, '"');
 }
 
+/* What most numbers are, milliseconds of a clock in microseconds: k / 1000, which reads back equal,
+ * for it is the double nearest to that decimal. False: it is another kind of number. */
+static bool append_thousandths(struct text *text, double value)
+{
+    double size = fabs(value);
+    if (size >= 1e6 || (value == 0.0 && signbit(value)))
+        return false;
+    uint32_t count = (uint32_t)(size * 1000 + 0.5);
+    if ((double)count / 1000 != size)
+        return false;
+    if (value < 0)
+        text_append_char(text, '-');
+    text_append_u64(text, count / 1000);
+    char rest[] = {'.', (char)('0' + count / 100 % 10), (char)('0' + count / 10 % 10),
+                   (char)('0' + count % 10)};
+    size_t wanted = sizeof rest;
+    while (wanted > 1 && rest[wanted - 1] == '0')
+        wanted--;
+    text_append(text, rest, wanted > 1 ? wanted : 0);
+    return true;
+}
+
 void text_append_json_double(struct text *text, double value)
 {
     if (!isfinite(value)) {
         text_append_string(text, "null");
         return;
     }
+    if (append_thousandths(text, value))
+        return;
     char digits[32];
     for (int precision = 6; precision <= 17; precision++) {
         (void)snprintf(digits, sizeof digits, "%.*g", precision, value);

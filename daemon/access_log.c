@@ -3,9 +3,11 @@
  *
  *     workers --put--> ring of lines --> thread: a batch of whole lines --> write(2)
  *
- * A worker rings the thread's bell only while it sleeps, so that under load a line costs a push
- * and no system call. The thread says that it sleeps before it looks at the ring a last time:
- * either it sees the line, or the worker sees the sleeper.
+ * A worker rings the thread's bell only while it sleeps. The thread says that it sleeps before it
+ * looks at the ring a last time: either it sees the line, or the worker sees the sleeper. After a
+ * write it rests a moment before it sleeps, deaf to workers: a lone line is written at once, and
+ * under load a line costs a push, no system call, and the thread wakes once for many. A ring that
+ * is half full ends its rest.
  *
  * Before each write the thread polls: where nothing can be written for a while, the lines stay in
  * the ring, which fills, and then put() drops. A batch that the kernel refuses (no space) is
@@ -30,12 +32,14 @@
 #define FILE_MODE     0640
 #define WRITE_WAIT_MS 100  /* between looks at whether to stop, while a pipe is full */
 #define SLEEP_MS      1000 /* a bell that is missed costs no more */
+#define REST_MS       100
 
 struct access_log {
     /* fixed at start */
     const char *path; /* borrowed: the configuration; "" for the log's descriptor */
     struct log *log;  /* borrowed: main */
     struct ring *lines;
+    uint32_t half; /* of the ring */
     int bell_fd;
     pthread_t thread;
     bool running;
@@ -45,6 +49,7 @@ struct access_log {
     bool failing;
     /* shared */
     _Atomic bool asleep, stop, reopen;
+    _Atomic uint32_t waiting; /* lines in the ring */
     _Atomic uint64_t stop_us; /* monotonic: when to give up, once told to stop */
     _Atomic uint64_t written, dropped;
 };
@@ -80,8 +85,10 @@ static void take_up_file(struct access_log *access)
 
 static char *next_line(struct access_log *access)
 {
-    char *line = access->held != NULL ? access->held : ring_pop(access->lines);
+    char *line = access->held;
     access->held = NULL;
+    if (line == NULL && (line = ring_pop(access->lines)) != NULL)
+        (void)atomic_fetch_sub(&access->waiting, 1);
     return line;
 }
 
@@ -153,11 +160,11 @@ static void write_batch(struct access_log *access, const struct text *batch, uin
                   LOG_STRING("remedy", "make room; lines are dropped until then"));
 }
 
-static void sleep_until_rung(struct access_log *access)
+static void sleep_until_rung(struct access_log *access, int most_ms)
 {
     struct pollfd wait = {.fd = access->bell_fd, .events = POLLIN};
     uint64_t rings;
-    if (poll(&wait, 1, SLEEP_MS) <= 0)
+    if (poll(&wait, 1, most_ms) <= 0)
         return;
     ssize_t got = read(access->bell_fd, &rings, sizeof rings);
     (void)got; /* EAGAIN: somebody rang who was heard already */
@@ -168,17 +175,21 @@ static void *writer_main(void *argument)
     struct access_log *access = argument;
     struct text batch;
     text_init(&batch);
-    for (;;) {
+    for (bool rested = true;;) {
         bool stop = atomic_load(&access->stop); /* before the ring: what came first is written */
         take_up_file(access);
         uint32_t count = gather(access, &batch);
         if (count > 0) {
             atomic_store(&access->asleep, false);
             write_batch(access, &batch, count);
+            rested = false;
         } else if (stop) {
             break;
+        } else if (!rested) {
+            sleep_until_rung(access, REST_MS); /* for a stop, or a new file, only */
+            rested = true;
         } else if (atomic_load(&access->asleep)) {
-            sleep_until_rung(access); /* nothing came since we said so */
+            sleep_until_rung(access, SLEEP_MS); /* nothing came since we said so */
         } else {
             atomic_store(&access->asleep, true); /* and look once more */
         }
@@ -196,18 +207,27 @@ static void ring_bell(struct access_log *access)
     (void)written; /* EAGAIN: it is rung */
 }
 
+/* False: there is no room, or there was no memory; the caller keeps the bytes. */
+static bool hand_over(struct access_log *access, char *bytes)
+{
+    uint32_t waiting = atomic_fetch_add(&access->waiting, 1) + 1;
+    if (bytes == NULL || !ring_push(access->lines, bytes)) {
+        (void)atomic_fetch_sub(&access->waiting, 1);
+        return false;
+    }
+    if (atomic_exchange(&access->asleep, false) || waiting == access->half)
+        ring_bell(access);
+    return true;
+}
+
 void access_log_put(struct access_log *access, struct text *line)
 {
     char *bytes = access == NULL || line->failed ? NULL : text_take(line, NULL);
-    if (access == NULL || bytes == NULL || !ring_push(access->lines, bytes)) {
+    if (access != NULL && !hand_over(access, bytes)) {
+        (void)atomic_fetch_add(&access->dropped, 1);
         free(bytes);
-        text_reset(line);
-        if (access != NULL)
-            (void)atomic_fetch_add(&access->dropped, 1);
-        return;
     }
-    if (atomic_exchange(&access->asleep, false))
-        ring_bell(access);
+    text_reset(line);
 }
 
 void access_log_reopen(struct access_log *access)
@@ -232,6 +252,7 @@ static int start(struct access_log *access, uint32_t lines_max, struct error *er
     size_t capacity = 2;
     while (capacity < lines_max)
         capacity *= 2;
+    access->half = (uint32_t)(capacity / 2);
     access->lines = ring_new(capacity);
     if (access->lines == NULL)
         return error_no_memory(err);

@@ -51,11 +51,24 @@ static void json_is_one_object_a_line(void **state)
         "\"plain\":\"x-1\",\"delta\":-3,\"bytes\":7,\"ratio\":0.5,\"none\":\"\"}\n");
 }
 
+static void the_time_is_of_rfc_3339(void **state)
+{
+    (void)state;
+    struct text line;
+    text_init(&line);
+    log_line(&line, LOG_FORMAT_LOGFMT, 1709210096007999, LOG_LEVEL_INFO, "x",
+             (const struct log_field[]){LOG_I64("n", INT64_MIN), {0}});
+    assert_string_equal(text_string(&line), "ts=2024-02-29T12:34:56.007Z level=info event=x "
+                                            "n=-9223372036854775808\n");
+    text_destroy(&line);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logfmt_quotes_what_is_not_plain),
         cmocka_unit_test(json_is_one_object_a_line),
+        cmocka_unit_test(the_time_is_of_rfc_3339),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

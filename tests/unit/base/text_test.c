@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,42 @@ static void numbers_read_back_equal(void **state)
     text_destroy(&text);
 }
 
+/* As "%g" of the fewest digits that read back equal has them, whichever way they are written. */
+static void short_decimals_are_the_shortest(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        double value = (i % 2 == 0 ? 1 : -1) * (double)(i * 5000 / 7) / (i % 3 == 0 ? 1000 : 4096);
+        char want[32];
+        for (int precision = 6; precision <= 17; precision++) {
+            (void)snprintf(want, sizeof want, "%.*g", precision, value);
+            if (strtod(want, NULL) == value)
+                break;
+        }
+        struct text text;
+        text_init(&text);
+        text_append_json_double(&text, value);
+        assert_string_equal(text_string(&text), want);
+        text_destroy(&text);
+    }
+}
+
+static void a_format_may_be_longer_than_the_room(void **state)
+{
+    (void)state;
+    struct text text;
+    text_init(&text);
+    size_t count = 0;
+    for (int width = 1; width < 400; width += 7) {
+        text_append_format(&text, "%*d", width, 7);
+        count += (size_t)width;
+        assert_int_equal(text.count, count);
+        assert_int_equal(strlen(text.bytes), count);
+        assert_int_equal(text.bytes[count - 1], '7');
+    }
+    text_destroy(&text);
+}
+
 static void take_moves_the_bytes_and_empties_the_text(void **state)
 {
     (void)state;
@@ -89,6 +126,8 @@ int main(void)
         cmocka_unit_test(utf8_accepts_every_scalar_value_and_nothing_else),
         cmocka_unit_test(json_string_is_valid_for_any_bytes),
         cmocka_unit_test(numbers_read_back_equal),
+        cmocka_unit_test(short_decimals_are_the_shortest),
+        cmocka_unit_test(a_format_may_be_longer_than_the_room),
         cmocka_unit_test(take_moves_the_bytes_and_empties_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
