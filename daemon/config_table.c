@@ -81,6 +81,8 @@ const struct config_key config_keys[] = {
     {"server.limits", "resets", NULL, "512", CONFIG_U32, false, LIMIT(resets_max), 16, 1000000},
     {"server.limits", "control_frames", NULL, "1000", CONFIG_U32, false, LIMIT(control_frames_max),
      64, 10000000},
+    {"server.limits", "abuse_pause", NULL, "10s", CONFIG_DURATION, false, LIMIT(abuse_pause_ms), 0,
+     60 * MINUTE_MS},
     {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
     {"engine", "gpu_memory_utilization", "--gpu-memory-utilization", "0.90", CONFIG_SHARE, false,
      AT(gpu_memory_utilization), 0, 1000000},

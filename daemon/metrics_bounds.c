@@ -39,6 +39,7 @@ static void render_all_limited(const struct scrape *scrape, struct text *out)
         if (!worker_stats(scrape->server, i, &one))
             continue;
         all.addresses_refused += one.addresses_refused;
+        all.paused += one.paused;
         all.heads_refused += one.heads_refused;
         all.bodies_refused += one.bodies_refused;
     }
@@ -47,6 +48,7 @@ static void render_all_limited(const struct scrape *scrape, struct text *out)
         if (limited_names[i] != NULL)
             render_limited(out, limited_names[i], scrape->metrics->limited[i]);
     render_limited(out, "address", all.addresses_refused);
+    render_limited(out, "abuse", all.paused);
     render_limited(out, "head", all.heads_refused);
     render_limited(out, "body", all.bodies_refused);
 }

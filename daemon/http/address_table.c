@@ -7,6 +7,10 @@
  * for addresses of IPv6 are the client's to choose. One lock, held for some comparisons at each
  * accept and close; what a doubling costs is paid once.
  *
+ * Who must wait is in a table of its own with a place for each hash and no search: an address that
+ * falls on another's place takes it, so what an attacker with many addresses can do is let others
+ * of them off early.
+ *
  * Invariant (address_table_check): between an entry and where its hash points no place is empty;
  * every entry has a connection. */
 #include "daemon/http/address_table.h"
@@ -27,6 +31,11 @@ struct entry {
     uint32_t count; /* 0: empty */
 };
 
+struct pause {
+    struct address address;
+    uint64_t until_us; /* 0: none */
+};
+
 struct address_table {
     uint64_t seed;
     _Atomic uint32_t connections;
@@ -34,6 +43,7 @@ struct address_table {
     struct entry *entries;
     uint32_t capacity; /* a power of two, or 0 */
     uint32_t used;
+    struct pause pauses[ADDRESS_PAUSES_MAX];
 };
 
 struct address_table *address_table_new(struct error *err)
@@ -86,10 +96,14 @@ static struct address client_of(const struct address *address)
     return client;
 }
 
+static uint32_t hash_of(const struct address_table *table, const struct address *address)
+{
+    return (uint32_t)XXH3_64bits_withSeed(address->bytes, sizeof address->bytes, table->seed);
+}
+
 static uint32_t home_of(const struct address_table *table, const struct address *address)
 {
-    uint64_t hash = XXH3_64bits_withSeed(address->bytes, sizeof address->bytes, table->seed);
-    return (uint32_t)hash & (table->capacity - 1);
+    return hash_of(table, address) & (table->capacity - 1);
 }
 
 /* The address's own entry, or the empty one where it would be. There is an empty one. */
@@ -107,19 +121,18 @@ static bool make_room(struct address_table *table)
 {
     if (table->used + 1 <= table->capacity / 4 * 3)
         return true;
-    struct address_table larger = {
-        .seed = table->seed,
-        .capacity = table->capacity == 0 ? CAPACITY_FIRST : 2 * table->capacity,
-    };
-    larger.entries = calloc(larger.capacity, sizeof *larger.entries);
-    if (larger.entries == NULL)
+    struct entry *small = table->entries;
+    uint32_t small_capacity = table->capacity;
+    uint32_t capacity = small_capacity == 0 ? CAPACITY_FIRST : 2 * small_capacity;
+    struct entry *large = calloc(capacity, sizeof *large);
+    if (large == NULL)
         return false;
-    for (uint32_t i = 0; i < table->capacity; i++)
-        if (table->entries[i].count > 0)
-            *find(&larger, &table->entries[i].address) = table->entries[i];
-    free(table->entries);
-    table->entries = larger.entries;
-    table->capacity = larger.capacity;
+    table->entries = large;
+    table->capacity = capacity;
+    for (uint32_t i = 0; i < small_capacity; i++)
+        if (small[i].count > 0)
+            *find(table, &small[i].address) = small[i];
+    free(small);
     return true;
 }
 
@@ -172,6 +185,26 @@ void address_table_remove(struct address_table *table, const struct address *add
         close_gap(table, (uint32_t)(entry - table->entries));
     }
     (void)pthread_mutex_unlock(&table->lock);
+}
+
+void address_table_pause(struct address_table *table, const struct address *address,
+                         uint64_t until_us)
+{
+    struct pause pause = {.address = client_of(address), .until_us = until_us};
+    (void)pthread_mutex_lock(&table->lock);
+    table->pauses[hash_of(table, &pause.address) % ADDRESS_PAUSES_MAX] = pause;
+    (void)pthread_mutex_unlock(&table->lock);
+}
+
+bool address_table_paused(struct address_table *table, const struct address *address,
+                          uint64_t now_us)
+{
+    struct address client = client_of(address);
+    (void)pthread_mutex_lock(&table->lock);
+    const struct pause *pause = &table->pauses[hash_of(table, &client) % ADDRESS_PAUSES_MAX];
+    bool paused = now_us < pause->until_us && memcmp(&pause->address, &client, sizeof client) == 0;
+    (void)pthread_mutex_unlock(&table->lock);
+    return paused;
 }
 
 uint32_t address_table_count(struct address_table *table)

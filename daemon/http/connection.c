@@ -185,6 +185,11 @@ static bool count_address(struct connection *connection, const struct address *c
     if (listener->addresses == NULL || connection->trusted || most == 0 ||
         door_is_operators(connection->door))
         return true;
+    if (listener->limits.abuse_pause_ms > 0 &&
+        address_table_paused(listener->addresses, client, listener->now_us)) {
+        COUNTER_ADD(listener->counters.paused, 1);
+        return false;
+    }
     if (!address_table_add(listener->addresses, client, most)) {
         COUNTER_ADD(listener->counters.addresses_refused, 1);
         return false;
@@ -192,6 +197,15 @@ static bool count_address(struct connection *connection, const struct address *c
     connection->counted = true;
     connection->counted_as = *client;
     return true;
+}
+
+void connection_abused(struct connection *connection, enum http_abuse kind)
+{
+    struct listener *listener = connection->listener;
+    COUNTER_ADD(listener->counters.abuse[kind], 1);
+    if (connection->counted && listener->limits.abuse_pause_ms > 0)
+        address_table_pause(listener->addresses, &connection->counted_as,
+                            listener->now_us + (uint64_t)listener->limits.abuse_pause_ms * 1000u);
 }
 
 static void uncount_address(struct connection *connection)

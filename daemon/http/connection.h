@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "daemon/http/address.h"
 #include "daemon/http/exchange_inner.h"
+#include "daemon/http/listener.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -99,6 +100,8 @@ struct connection {
 struct connection *connection_new(struct door *door, int fd, const struct sockaddr_storage *from);
 /* on_gone for what is open, then everything goes. Only from the listener. */
 void connection_free(struct connection *connection);
+/* Counts it, and lets the client's address wait; the caller ends the connection. */
+void connection_abused(struct connection *connection, enum http_abuse kind);
 
 /* Marks it for this turn's flush: all that is said by then leaves in one write. */
 void connection_touch(struct connection *connection);

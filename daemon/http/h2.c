@@ -82,7 +82,7 @@ static int weigh(struct connection *connection, enum http_abuse kind)
 {
     if (kind == HTTP_ABUSE_NONE)
         return 0;
-    COUNTER_ADD(connection->listener->counters.abuse[kind], 1);
+    connection_abused(connection, kind);
     return end_with(connection, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 

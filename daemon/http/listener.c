@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "daemon/http/connection.h"
 #include "daemon/http/h2.h"
+#include "daemon/http/h2_guard.h"
 #include "daemon/http/listener_inner.h"
 #include "daemon/http/tls_set.h"
 
@@ -34,6 +35,7 @@ void listener_limits_default(struct listener_limits *ret)
         .write_timeout_ms = 60000,
         .resets_max = 512,
         .control_frames_max = 1000,
+        .abuse_pause_ms = H2_GUARD_WINDOW_MS,
     };
 }
 
@@ -397,6 +399,7 @@ void listener_stats(const struct listener *listener, struct listener_stats *ret)
         .connections = atomic_load_explicit(&from->connections, memory_order_relaxed),
         .exchanges = atomic_load_explicit(&from->exchanges, memory_order_relaxed),
         .addresses_refused = atomic_load_explicit(&from->addresses_refused, memory_order_relaxed),
+        .paused = atomic_load_explicit(&from->paused, memory_order_relaxed),
         .heads_refused = atomic_load_explicit(&from->heads_refused, memory_order_relaxed),
         .bodies_refused = atomic_load_explicit(&from->bodies_refused, memory_order_relaxed),
         .accepted = atomic_load_explicit(&from->accepted, memory_order_relaxed),

@@ -59,6 +59,8 @@ struct listener_limits {
     /* of an HTTP/2 connection, in H2_GUARD_WINDOW_MS: streams reset, by either side; frames of one
      * kind that ask for nothing */
     uint32_t resets_max, control_frames_max;
+    uint32_t
+        abuse_pause_ms; /* whose connection was ended for abuse opens none so long; 0: at once */
 };
 void listener_limits_default(struct listener_limits *ret);
 
@@ -111,7 +113,8 @@ void listener_free(struct listener *listener);
 
 struct listener_stats {
     uint32_t connections, exchanges; /* open now */
-    uint64_t addresses_refused;      /* of `refused`: connections of an address that has many */
+    uint64_t addresses_refused;      /* of `refused`: connections of an address that has many, */
+    uint64_t paused;                 /* ... of one that must wait */
     uint64_t heads_refused, bodies_refused; /* too many or too large: 414 and 431, and 413 */
     uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     uint64_t proxy_errors;     /* connections refused for their PROXY header, or for having none */

@@ -21,7 +21,7 @@
 /* One writer: the worker. Relaxed atomics keep readers free of torn values, nothing more. */
 struct listener_counters {
     _Atomic uint32_t connections, exchanges;
-    _Atomic uint64_t addresses_refused, heads_refused, bodies_refused;
+    _Atomic uint64_t addresses_refused, paused, heads_refused, bodies_refused;
     _Atomic uint64_t accepted, refused, requests_h1, requests_h2, protocol_errors, timeouts;
     _Atomic uint64_t proxy_errors, forwarded_errors;
     _Atomic uint64_t abuse[HTTP_ABUSE_COUNT];

@@ -178,10 +178,10 @@ def keep_attacking(port, clients):
     print(sum(attacker.opened for attacker in attackers))
 
 
-def fall_on(port, attack, frames_most):
+def fall_on(port, attack, frames_most, source=None):
     """Attacks on one connection until it is closed; returns the wire. An AssertionError when it
     still stands after so many pieces."""
-    wire = Wire(port)
+    wire = Wire(port, source=source)
     for piece in itertools.islice(attack(), frames_most):
         wire.send(piece)
         while wire.next(0.001) is not None:

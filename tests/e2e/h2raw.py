@@ -2,6 +2,7 @@
 """HTTP/2 by the frame: what no well-behaved library would send, built from bytes, and what came
 back read by hyperframe. Header blocks are written by hand and never touch the dynamic table, but
 for cases that are about it."""
+import itertools
 import socket
 import struct
 import time
@@ -101,14 +102,25 @@ def ping(payload=b"12345678", flags=0, stream=0):
     return frame(PING, flags, stream, payload)
 
 
-class Wire:
-    """A connection to a daemon, from the preface on."""
+numbers = itertools.count()
 
-    def __init__(self, port, preface=True, opening=settings(), receive_buffer=None):
+
+def own_source():
+    """An address of this machine that nobody else had lately: what one is sent away for, another
+    does not wait for."""
+    number = next(numbers)
+    return f"127.77.{number // 250 % 250}.{1 + number % 250}"
+
+
+class Wire:
+    """A connection to a daemon, from the preface on; from an address of its own, or `source`."""
+
+    def __init__(self, port, preface=True, opening=settings(), receive_buffer=None, source=None):
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE_S)
+        self.socket.bind((source or own_source(), 0))
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.frames = []  # all that came

@@ -9,6 +9,7 @@ import hyperframe.frame
 import pytest
 
 from attacks import ATTACKS, LIST, fall_on
+from conftest import MODEL
 from h2raw import (
     CANCEL, ENHANCE_YOUR_CALM, GET, INITIAL_WINDOW_SIZE, Wire, headers, opened, ping, reset,
     settings, window_update)
@@ -34,7 +35,7 @@ def test_attack_is_told_to_calm_down(server, kind, attack):
 @pytest.fixture(scope="module")
 def strict(_needs, tmp_path_factory):
     """A daemon with short limits."""
-    from conftest import MODEL, Server
+    from conftest import Server
     file = tmp_path_factory.mktemp("strict") / "weir.yaml"
     file.write_text(f"models:\n  - path: {MODEL}\nserver:\n  limits:\n    header_timeout: 1s\n"
                     "    body_timeout: 1s\n    write_timeout: 1s\n    control_frames: 10000000\n"
@@ -142,6 +143,44 @@ def test_header_block_in_drops_meets_its_time_limit(strict):
     wire.send(headers(GET[:5], flags=1))
     assert wire.until(lambda _: False) is None
     wire.close()
+
+
+def may_come(server, source):
+    """Whether a connection from there is served."""
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60,
+                                      source_address=(source, 0)) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+            return client.recv(64).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("pause_s", [2, 0])
+def test_who_was_sent_away_waits_before_he_comes_again(start, tmp_path, pause_s):
+    """And nobody else does. Others go on on connections that they have."""
+    file = tmp_path / "weir.yaml"
+    file.write_text(f"models:\n  - path: {MODEL}\nserver:\n  limits:\n    resets: 20\n"
+                    f"    abuse_pause: {pause_s}s\n")
+    server = start("--config", file, model=False)
+    beside = Wire(server.port, source="127.66.0.1")
+    begun = time.monotonic()
+    fall_on(server.port, dict(ATTACKS)["reset"], PIECES_MOST, source="127.66.0.1").close()
+    told = time.monotonic()
+    came = may_come(server, "127.66.0.1")
+    assert came or pause_s > 0
+    assert not came or time.monotonic() - begun > pause_s
+    assert may_come(server, "127.66.0.2")
+    beside.send(headers(LIST))
+    assert beside.until(lambda got: "END_STREAM" in got.flags) is not None
+    while not came:
+        assert time.monotonic() - told < 60
+        time.sleep(0.1)
+        came = may_come(server, "127.66.0.1")
+    assert time.monotonic() - begun > pause_s
+    assert (server.metric("weir_limited_total", limit="abuse") > 0) == (pause_s > 0)
+    beside.close()
+    server.assert_nothing_leaked()
 
 
 def test_clients_with_reasons_are_left_alone(server):

@@ -66,6 +66,41 @@ static void an_ipv6_client_is_its_slash_64_and_a_mapped_ipv4_itself(void **state
     address_table_free(table);
 }
 
+static void who_must_wait_waits_so_long(void **state)
+{
+    (void)state;
+    struct address_table *table = address_table_new(NULL);
+    struct address one = of("2001:db8:1:2::1"), neighbour = of("2001:db8:1:2:ffff::9");
+    struct address other = of("2001:db8:1:3::1");
+    assert_false(address_table_paused(table, &one, 0));
+    address_table_pause(table, &one, 1000);
+    assert_true(address_table_paused(table, &one, 999));
+    assert_true(address_table_paused(table, &neighbour, 999));
+    assert_false(address_table_paused(table, &other, 999));
+    assert_false(address_table_paused(table, &one, 1000));
+    address_table_free(table);
+}
+
+/* Each is remembered, or another has its place: nobody waits who was not told to. */
+static void many_who_wait_push_each_other_out(void **state)
+{
+    (void)state;
+    struct address_table *table = address_table_new(NULL);
+    uint32_t remembered = 0;
+    for (uint32_t i = 0; i < 2 * ADDRESS_PAUSES_MAX; i++) {
+        struct address address = numbered(i);
+        assert_false(address_table_paused(table, &address, 0));
+        address_table_pause(table, &address, 1);
+        assert_true(address_table_paused(table, &address, 0));
+    }
+    for (uint32_t i = 0; i < 2 * ADDRESS_PAUSES_MAX; i++) {
+        struct address address = numbered(i);
+        remembered += address_table_paused(table, &address, 0);
+    }
+    assert_in_range(remembered, ADDRESS_PAUSES_MAX / 2, ADDRESS_PAUSES_MAX);
+    address_table_free(table);
+}
+
 static void all_together_have_as_many_as_may(void **state)
 {
     (void)state;
@@ -157,6 +192,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_address_has_as_many_as_may),
         cmocka_unit_test(an_ipv6_client_is_its_slash_64_and_a_mapped_ipv4_itself),
+        cmocka_unit_test(who_must_wait_waits_so_long),
+        cmocka_unit_test(many_who_wait_push_each_other_out),
         cmocka_unit_test(all_together_have_as_many_as_may),
         cmocka_unit_test(it_counts_as_an_array_would),
         cmocka_unit_test(after_a_race_of_workers_it_is_empty),
