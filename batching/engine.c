@@ -5,7 +5,7 @@
  *      engine_submit() --> mailbox --> take mail
  *      engine_cancel() -->    "    --> take cancels      scheduler.c
  *                                      plan          --> sequences, rows, blocks
- *                                      run           --> model_forward()
+ *                                      run           --> model_run()
  *                                      sample        --> sampler.c
  *      engine_receive() <- outbox <--- deliver, wake
  *
@@ -61,7 +61,6 @@ struct engine {
     uint32_t *tokens, *positions;           /* [max_step_tokens] */
     struct attention_span *spans;           /* [max_sequences] */
     uint32_t *output_rows;                  /* [outputs_max] */
-    float *logits;                          /* [outputs_max, vocabulary] */
     uint32_t *event_counts;                 /* [workers] of the step being planned */
     uint64_t dequeued;                      /* that the mailbox knows of */
     struct scheduler_left left[PACE_RANKS]; /* the same by rank */
@@ -263,7 +262,8 @@ static bool reserve_events(struct engine *engine, const struct plan *plan)
     return true;
 }
 
-static int run(struct engine *engine, const struct plan *plan, struct error *err)
+static int run(struct engine *engine, const struct plan *plan, struct model_results *ret,
+               struct error *err)
 {
     uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < plan->entry_count; i++) {
@@ -297,7 +297,7 @@ static int run(struct engine *engine, const struct plan *plan, struct error *err
         .output_rows = engine->output_rows,
         .progress_us = &engine->layer_us,
     };
-    return model_forward(engine->config.model, &step, engine->logits, err);
+    return model_run(engine->config.model, &step, ret, err);
 }
 
 static void tell_prompt_token(struct engine *engine, struct sequence *sequence, const float *logits)
@@ -380,9 +380,10 @@ static void draw(struct engine *engine, struct sequence *sequence, float *logits
         finish(engine, sequence, event, FINISH_LENGTH, now_us);
 }
 
-static void sample(struct engine *engine, const struct plan *plan, uint64_t now_us)
+static void sample(struct engine *engine, const struct plan *plan,
+                   const struct model_results *results, uint64_t now_us)
 {
-    float *logits = engine->logits;
+    float *logits = results->logits;
     for (uint32_t i = 0; i < plan->entry_count; i++) {
         const struct planned *entry = &plan->entries[i];
         size_t outputs = entry->echo_count + (entry->draws ? 1u : 0u);
@@ -447,11 +448,12 @@ static void step(struct engine *engine)
         .prompt_tokens = count_prefill_rows(&plan),
     };
     struct error err;
-    int code = run(engine, &plan, &err);
+    struct model_results results;
+    int code = run(engine, &plan, &results, &err);
     uint64_t now_us = clock_monotonic_us();
     engine->stats.steps_failed += code != 0;
     if (code == 0)
-        sample(engine, &plan, now_us);
+        sample(engine, &plan, &results, now_us);
     else if (code == ERROR_CLOSED)
         lose(engine, &err);
     else
@@ -556,18 +558,16 @@ static int find_ends(struct engine *engine, struct error *err)
 static int make_arrays(struct engine *engine, struct error *err)
 {
     const struct engine_config *config = &engine->config;
-    size_t logit_count = (size_t)engine->outputs_max * engine->shape->vocabulary;
     engine->generations = calloc(engine->slots, sizeof(struct generation *));
     engine->tokens = calloc(config->max_step_tokens, sizeof *engine->tokens);
     engine->positions = calloc(config->max_step_tokens, sizeof *engine->positions);
     engine->spans = calloc(config->max_sequences, sizeof *engine->spans);
     engine->output_rows = calloc(engine->outputs_max, sizeof *engine->output_rows);
-    engine->logits = malloc(logit_count * sizeof *engine->logits);
     engine->event_counts = calloc(config->workers, sizeof *engine->event_counts);
     engine->outbox = outbox_new(config->workers);
     if (engine->generations == NULL || engine->tokens == NULL || engine->positions == NULL ||
-        engine->spans == NULL || engine->output_rows == NULL || engine->logits == NULL ||
-        engine->event_counts == NULL || engine->outbox == NULL)
+        engine->spans == NULL || engine->output_rows == NULL || engine->event_counts == NULL ||
+        engine->outbox == NULL)
         return error_no_memory(err);
     return find_ends(engine, err);
 }
@@ -684,7 +684,6 @@ void engine_free(struct engine *engine)
     free(engine->positions);
     free(engine->spans);
     free(engine->output_rows);
-    free(engine->logits);
     free(engine->event_counts);
     free(engine);
 }

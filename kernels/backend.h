@@ -4,7 +4,8 @@
  * A backend is a table of operations in the words of a transformer. The forward pass calls them
  * top to bottom and cannot tell a CPU from a GPU:
  *
- *  - Pointers named `device` come from memory_alloc(); the caller does not follow them.
+ *  - Pointers named `device` come from memory_alloc(); the caller does not follow them, unless the
+ *    device shares the host's memory.
  *  - Ops are enqueued on the backend's stream and run in order. They allocate nothing, fail never
  *    (what can was checked when memory and weights were made) and do not wait;
  *    copy_from_device() and synchronize() do.
@@ -30,6 +31,8 @@ struct backend;
 
 struct backend_ops {
     const char *name; /* "cpu-avx2" */
+    /* `device` pointers may be followed when copy_from_device() would give what is there. */
+    bool shares_memory;
 
     void *(*memory_alloc)(struct backend *backend, size_t bytes, struct error *err); /* zeroed */
     void (*memory_free)(struct backend *backend, void *device); /* NULL is fine */
@@ -47,7 +50,7 @@ struct backend_ops {
     /* Sizes the backend's own scratch for steps up to this; before the first op, once. */
     int (*reserve)(struct backend *backend, const struct reserve_args *args, struct error *err);
 
-    /* A device whose memory is the host's has none of these four: they are NULL.
+    /* A device that shares the host's memory has none of these four: they are NULL.
      * What the device has, now. False when it does not answer. */
     bool (*memory_room)(struct backend *backend, struct device_room *ret);
     /* What weight_prepare() would take; 0: a type that it cannot serve. */

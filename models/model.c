@@ -26,6 +26,7 @@ struct model {
     /* the engine thread's */
     struct arch_network *network;
     struct model_limits limits; /* of model_reserve() */
+    float *logits; /* [outputs_max, vocabulary]; NULL: they are read where the device has them */
 };
 
 static const struct arch *find_architecture(const struct gguf *gguf, struct error *err)
@@ -114,6 +115,7 @@ void model_free(struct model *model)
         model->arch->free(model->network);
     chat_template_free(model->chat_template);
     tokenizer_free(model->tokenizer);
+    free(model->logits);
     gguf_close(model->gguf); /* last: weights may lie in the mapped file */
     free(model);
 }
@@ -167,6 +169,12 @@ static struct reserve_args reserve_args_of(const struct model_shape *shape, uint
     };
 }
 
+static int make_logits(struct model *model, uint32_t outputs_max, struct error *err)
+{
+    model->logits = calloc(outputs_max, model->shape.vocabulary * sizeof *model->logits);
+    return model->logits == NULL ? error_no_memory(err) : 0;
+}
+
 int model_reserve(struct model *model, const struct model_limits *limits, struct error *err)
 {
     assert(model->limits.rows_max == 0);
@@ -177,6 +185,8 @@ int model_reserve(struct model *model, const struct model_limits *limits, struct
     int code = model->backend->ops->reserve(model->backend, &args, err);
     if (code == 0)
         code = model->arch->reserve(model->network, limits, err);
+    if (code == 0 && !model->backend->ops->shares_memory)
+        code = make_logits(model, limits->outputs_max, err);
     if (code == 0)
         model->limits = *limits;
     return code;
@@ -233,8 +243,19 @@ static void assert_step(const struct model *model, const struct model_step *step
     assert(row == step->row_count);
 }
 
-int model_forward(struct model *model, const struct model_step *step, float *logits,
-                  struct error *err)
+/* Makes the logits the host's to read. */
+static float *fetch(struct model *model, const struct model_step *step, float *logits)
+{
+    const struct backend_ops *ops = model->backend->ops;
+    if (ops->shares_memory)
+        return logits;
+    ops->copy_from_device(model->backend, model->logits, logits,
+                          (size_t)step->output_count * model->shape.vocabulary * sizeof *logits);
+    return model->logits;
+}
+
+int model_run(struct model *model, const struct model_step *step, struct model_results *ret,
+              struct error *err)
 {
     assert_step(model, step);
     model->backend->ops->step_begin(model->backend,
@@ -246,9 +267,20 @@ int model_forward(struct model *model, const struct model_step *step, float *log
                                                         .block_tables = step->block_tables,
                                                         .output_count = step->output_count,
                                                         .output_rows = step->output_rows});
-    const float *device_logits = model->arch->forward(model->network, step);
-    model->backend->ops->copy_from_device(model->backend, logits, device_logits,
-                                          (size_t)step->output_count * model->shape.vocabulary *
-                                              sizeof *logits);
-    return model->backend->ops->synchronize(model->backend, err);
+    float *logits = fetch(model, step, model->arch->forward(model->network, step));
+    int code = model->backend->ops->synchronize(model->backend, err);
+    if (code == 0)
+        ret->logits = logits;
+    return code;
+}
+
+int model_forward(struct model *model, const struct model_step *step, float *logits,
+                  struct error *err)
+{
+    struct model_results results;
+    int code = model_run(model, step, &results, err);
+    if (code == 0)
+        memcpy(logits, results.logits,
+               (size_t)step->output_count * model->shape.vocabulary * sizeof *logits);
+    return code;
 }

@@ -3,7 +3,7 @@
  *
  * model_load() maps the file, reads what the architecture needs and lays the weights out on the
  * backend. What is read-only after that (tokenizer, template, sizes, metadata) may be read by any
- * thread; model_kv_reserve() and model_forward() belong to the engine thread. */
+ * thread; model_reserve() and model_run() belong to the engine thread. */
 #ifndef WEIR_MODELS_MODEL_H
 #define WEIR_MODELS_MODEL_H
 
@@ -87,8 +87,16 @@ struct model_step {
     _Atomic uint64_t *progress_us;
 };
 
-/* Writes K and V of every row into the cache, and logits [output_count, vocabulary] (host).
- * Batch-invariant (backend.h). ERROR_IO and ERROR_CLOSED as synchronize(). */
+/* What a step leaves with the model, until its next one. */
+struct model_results {
+    float *logits; /* host [output_count, vocabulary]; the caller may overwrite them */
+};
+
+/* Writes K and V of every row into the cache, and makes logits. Batch-invariant (backend.h).
+ * ERROR_IO and ERROR_CLOSED as synchronize(); then *ret is as it was. */
+int model_run(struct model *model, const struct model_step *step, struct model_results *ret,
+              struct error *err);
+/* The same, with the logits copied. */
 int model_forward(struct model *model, const struct model_step *step, float *logits,
                   struct error *err);
 

@@ -321,9 +321,10 @@ static void cpu_close(struct backend *backend)
 
 #define CPU_TABLE(level_name)                                                                      \
     {                                                                                              \
-        .name = "cpu-" level_name, .memory_alloc = memory_alloc, .memory_free = memory_free,       \
-        .copy_to_device = copy_to_device, .copy_from_device = copy_from_device,                    \
-        .synchronize = synchronize, .weight_prepare = weight_prepare, .weight_free = weight_free,  \
+        .name = "cpu-" level_name, .shares_memory = true, .memory_alloc = memory_alloc,            \
+        .memory_free = memory_free, .copy_to_device = copy_to_device,                              \
+        .copy_from_device = copy_from_device, .synchronize = synchronize,                          \
+        .weight_prepare = weight_prepare, .weight_free = weight_free,                              \
         .weight_bytes = cpu_weight_bytes, .reserve = reserve, .step_begin = step_begin,            \
         .embed = embed, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add,                \
         .linear = linear, .rope = rope, .kv_write = kv_write, .attention = attention,              \

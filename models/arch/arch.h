@@ -42,7 +42,7 @@ struct arch {
                       struct model_needs *ret, struct error *err);
     uint32_t (*columns_max)(const struct arch_network *network); /* widest input of a linear */
     /* Enqueues a step; returns device logits [output_count, vocabulary]. */
-    const float *(*forward)(struct arch_network *network, const struct model_step *step);
+    float *(*forward)(struct arch_network *network, const struct model_step *step);
 };
 
 extern const struct arch arch_llama;

@@ -180,7 +180,7 @@ static void gather(struct arch_network *net, const struct model_step *step, cons
                                                                   .out = out});
 }
 
-static const float *llama_forward(struct arch_network *net, const struct model_step *step)
+static float *llama_forward(struct arch_network *net, const struct model_step *step)
 {
     const struct model_shape *shape = &net->shape;
     uint32_t rows = step->row_count;

@@ -19,7 +19,6 @@ struct bench {
     uint32_t prefill, steps, sequences, blocks_each;
     uint32_t *tokens, *positions, *output_rows, *tables;
     struct attention_span *spans;
-    float *logits;
 };
 
 static uint32_t token_at(const struct bench *bench, uint32_t index)
@@ -50,8 +49,9 @@ static uint64_t run_step(struct bench *bench, uint32_t first, uint32_t sequences
         bench->output_rows[i] = i * rows + rows - 1;
     }
     struct error err = {0};
+    struct model_results results;
     uint64_t begin_us = clock_monotonic_us();
-    if (model_forward(bench->model, &step, bench->logits, &err) != 0)
+    if (model_run(bench->model, &step, &results, &err) != 0)
         fprintf(stderr, "forward: %s\n", err.text);
     return clock_monotonic_us() - begin_us;
 }
@@ -86,10 +86,8 @@ static int bench_init(struct bench *bench, struct error *err)
     bench->output_rows = calloc(bench->sequences, sizeof *bench->output_rows);
     bench->spans = calloc(bench->sequences, sizeof *bench->spans);
     bench->tables = calloc(blocks, sizeof *bench->tables);
-    bench->logits = calloc((size_t)bench->sequences * model_shape(bench->model)->vocabulary,
-                           sizeof *bench->logits);
     if (bench->tokens == NULL || bench->positions == NULL || bench->output_rows == NULL ||
-        bench->spans == NULL || bench->tables == NULL || bench->logits == NULL)
+        bench->spans == NULL || bench->tables == NULL)
         return error_no_memory(err);
     for (uint32_t i = 0; i < blocks; i++)
         bench->tables[i] = i;
@@ -155,7 +153,7 @@ int main(int argc, char **argv)
         status = 0;
     }
     free(bench.tokens), free(bench.positions), free(bench.output_rows), free(bench.spans);
-    free(bench.tables), free(bench.logits);
+    free(bench.tables);
     model_free(bench.model);
     backend_close(backend);
     return status;

@@ -17,6 +17,7 @@ struct model {
     struct model_shape shape;
     struct tokenizer tokenizer;
     uint64_t *cache; /* [blocks * KV_BLOCK_TOKENS] position << 32 | token */
+    float *logits;   /* [outputs_max, FAKE_VOCABULARY] */
     uint32_t blocks, rows_max, outputs_max;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -48,6 +49,7 @@ void fake_model_free(struct model *model)
     pthread_cond_destroy(&model->changed);
     pthread_mutex_destroy(&model->lock);
     free(model->cache);
+    free(model->logits);
     free(model);
 }
 
@@ -201,7 +203,9 @@ int model_reserve(struct model *model, const struct model_limits *limits, struct
     assert(limits->context_max <= model->shape.context);
     free(model->cache);
     model->cache = malloc((size_t)blocks * KV_BLOCK_TOKENS * sizeof *model->cache);
-    if (model->cache == NULL)
+    free(model->logits);
+    model->logits = calloc(limits->outputs_max, FAKE_VOCABULARY * sizeof *model->logits);
+    if (model->cache == NULL || model->logits == NULL)
         return error_no_memory(err);
     memset(model->cache, 0xee, (size_t)blocks * KV_BLOCK_TOKENS * sizeof *model->cache);
     model->blocks = blocks;
@@ -242,8 +246,8 @@ static void begin_step(struct model *model, const struct model_step *step, bool 
     pthread_mutex_unlock(&model->lock);
 }
 
-int model_forward(struct model *model, const struct model_step *step, float *logits,
-                  struct error *err)
+int model_run(struct model *model, const struct model_step *step, struct model_results *ret,
+              struct error *err)
 {
     assert(step->row_count > 0);
     assert(step->row_count <= model->rows_max);
@@ -253,6 +257,7 @@ int model_forward(struct model *model, const struct model_step *step, float *log
     if (fails)
         return model->lost ? error_set(err, ERROR_CLOSED, "device lost for good")
                            : error_set(err, ERROR_IO, "device lost");
+    float *logits = ret->logits = model->logits;
     uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < step->span_count; i++) {
         const struct attention_span *span = &step->spans[i];

@@ -5,7 +5,7 @@
  * the logits of a row are a hash of everything that reading back through the table gives. One
  * wrong block, a missed row or a stale prefix changes every token that follows.
  *
- * The next model_forward() may be held or made to fail from the test's thread. */
+ * The next model_run() may be held or made to fail from the test's thread. */
 #ifndef WEIR_TESTS_FAKE_MODEL_H
 #define WEIR_TESTS_FAKE_MODEL_H
 

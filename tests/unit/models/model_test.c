@@ -238,6 +238,36 @@ static void a_decode_beside_a_prefill_gets_the_same_bits(void **state)
     backend_close(backend);
 }
 
+/* On a device that shares the host's memory nobody copies them, and who gets them may write. */
+static void logits_stay_with_the_model_until_its_next_step(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model_default();
+    char path[TINY_PATH_BYTES];
+    tiny_model_write(&tiny, path);
+    struct backend *backend = open_backend();
+    struct model *model = load_reserved(path, backend);
+    unlink(path);
+    struct batch batch;
+    struct model_results first, second;
+    float *copied = logits_new(TOKENS);
+    batch_init(&batch);
+    batch_add(&batch, 0, 0, TOKENS);
+    const struct model_step step = {batch.rows,  batch.tokens,  batch.positions,
+                                    batch.spans, batch.span,    batch.tables,
+                                    batch.rows,  batch.outputs, NULL};
+    assert_int_equal(model_forward(model, &step, copied, NULL), 0);
+    assert_int_equal(model_run(model, &step, &first, NULL), 0);
+    assert_memory_equal(first.logits, copied, (size_t)TOKENS * VOCABULARY * sizeof *copied);
+    memset(first.logits, 0xff, (size_t)TOKENS * VOCABULARY * sizeof *copied);
+    assert_int_equal(model_run(model, &step, &second, NULL), 0);
+    assert_ptr_equal(second.logits, first.logits);
+    assert_memory_equal(second.logits, copied, (size_t)TOKENS * VOCABULARY * sizeof *copied);
+    free(copied);
+    model_free(model);
+    backend_close(backend);
+}
+
 static void a_load_is_given_up_when_asked(void **state)
 {
     (void)state;
@@ -370,6 +400,7 @@ int main(void)
         cmocka_unit_test(mixed_quantised_model_stays_close_to_float64),
         cmocka_unit_test(a_sequence_gets_the_same_bits_alone_chunked_and_in_company),
         cmocka_unit_test(a_decode_beside_a_prefill_gets_the_same_bits),
+        cmocka_unit_test(logits_stay_with_the_model_until_its_next_step),
         cmocka_unit_test(a_load_is_given_up_when_asked),
         cmocka_unit_test(a_missing_key_or_tensor_is_named),
         cmocka_unit_test(a_number_that_no_model_has_is_named),
