@@ -31,6 +31,7 @@
 #include "batching/scheduler.h"
 #include "batching/sequence.h"
 #include "batching/stats_board.h"
+#include "batching/step_arrays.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -49,18 +50,13 @@ struct engine {
     struct engine_config config;
     const struct model_shape *shape; /* borrowed: model */
     uint32_t slots;
-    uint32_t outputs_max;
-    uint32_t end_count;
-    uint32_t *ends; /* the model's end tokens, with room for a request's stop tokens behind */
 
     /* The engine thread's. */
     struct kv_cache *cache;
     struct scheduler *scheduler;
     struct sampler *sampler;
-    struct generation **generations;        /* [slots] */
-    uint32_t *tokens, *positions;           /* [max_step_tokens] */
-    struct attention_span *spans;           /* [max_sequences] */
-    uint32_t *output_rows;                  /* [outputs_max] */
+    struct generation **generations; /* [slots] */
+    struct step_arrays *arrays;
     uint32_t *event_counts;                 /* [workers] of the step being planned */
     uint64_t dequeued;                      /* that the mailbox knows of */
     struct scheduler_left left[PACE_RANKS]; /* the same by rank */
@@ -265,39 +261,9 @@ static bool reserve_events(struct engine *engine, const struct plan *plan)
 static int run(struct engine *engine, const struct plan *plan, struct model_results *ret,
                struct error *err)
 {
-    uint32_t row = 0, output = 0;
-    for (uint32_t i = 0; i < plan->entry_count; i++) {
-        const struct planned *entry = &plan->entries[i];
-        engine->spans[i] = (struct attention_span){
-            .first_row = row,
-            .row_count = entry->row_count,
-            .position = entry->position,
-            .block_offset = entry->sequence->seat * plan->table_stride,
-        };
-        for (uint32_t j = 0; j < entry->echo_count; j++)
-            engine->output_rows[output++] = row + entry->echo_first + j;
-        if (entry->draws)
-            engine->output_rows[output++] = row + entry->row_count - 1;
-        for (uint32_t j = 0; j < entry->row_count; j++, row++) {
-            engine->positions[row] = entry->position + j;
-            engine->tokens[row] = sequence_token(entry->sequence, entry->position + j);
-        }
-    }
-    assert(row == plan->row_count);
-    assert(output == plan->output_count);
-    assert(output <= engine->outputs_max);
-    const struct model_step step = {
-        .row_count = row,
-        .tokens = engine->tokens,
-        .positions = engine->positions,
-        .span_count = plan->entry_count,
-        .spans = engine->spans,
-        .block_tables = plan->block_tables,
-        .output_count = output,
-        .output_rows = engine->output_rows,
-        .progress_us = &engine->layer_us,
-    };
-    return model_run(engine->config.model, &step, ret, err);
+    struct model_step step = step_arrays_fill(engine->arrays, plan);
+    step.progress_us = &engine->layer_us;
+    return model_run(engine->config.model, &step, step_arrays_rows(engine->arrays), ret, err);
 }
 
 static void tell_prompt_token(struct engine *engine, struct sequence *sequence, const float *logits)
@@ -333,36 +299,30 @@ static bool among(uint32_t token, const uint32_t *tokens, uint32_t count)
     return false;
 }
 
-/* The tokens that end this request: the model's own unless ignored, then its stop tokens. */
-static const uint32_t *end_tokens(struct engine *engine, const struct generation_request *request,
-                                  uint32_t *ret_count)
+/* The token of an output: the device's, or one of ours where it left that to us. */
+static int choose(struct engine *engine, const struct model_results *results, uint32_t output,
+                  const struct sampler_input *input, struct sampled *ret)
 {
-    for (uint32_t i = 0; i < request->stop_token_count; i++)
-        engine->ends[engine->end_count + i] = request->stop_tokens[i];
-    uint32_t skipped = request->ignore_eos ? engine->end_count : 0;
-    *ret_count = engine->end_count - skipped + request->stop_token_count;
-    return engine->ends + skipped;
+    const struct drawn *drawn = results->drawn == NULL ? NULL : &results->drawn[output];
+    if (drawn == NULL || drawn->outcome == DRAW_LEFT)
+        return sampler_draw(engine->sampler,
+                            results->logits + (size_t)output * engine->shape->vocabulary, input,
+                            ret);
+    if (drawn->outcome == DRAW_NAN)
+        return ERROR_INVALID;
+    *ret = (struct sampled){.token = drawn->token, .logprob = drawn->logprob};
+    engine->stats.device_draws++;
+    return 0;
 }
 
-static void draw(struct engine *engine, struct sequence *sequence, float *logits, uint64_t now_us)
+static void draw(struct engine *engine, struct sequence *sequence, const struct step_draw *draw,
+                 const struct model_results *results, uint32_t output, uint64_t now_us)
 {
     struct generation *generation = sequence->generation;
     const struct generation_request *request = &generation->request;
-    uint32_t end_count;
-    const uint32_t *ends = end_tokens(engine, request, &end_count);
-    const struct sampler_input input = {
-        .sampling = &request->sampling,
-        .prompt = request->prompt,
-        .prompt_count = request->prompt_count,
-        .output = sequence->output,
-        .output_count = sequence->output_count,
-        .choice = sequence->choice,
-        .forbidden = ends,
-        .forbidden_count = sequence->output_count < request->min_tokens ? end_count : 0,
-    };
     struct generation_event *event = outbox_next(engine->outbox, request->worker);
     struct sampled sampled = {.logprob = NAN};
-    if (sampler_draw(engine->sampler, logits, &input, &sampled) != 0) {
+    if (choose(engine, results, output, &draw->input, &sampled) != 0) {
         fill_event(event, sequence);
         finish(engine, sequence, event, FINISH_NAN, now_us);
         return;
@@ -374,7 +334,7 @@ static void draw(struct engine *engine, struct sequence *sequence, float *logits
     fill_event(event, sequence);
     event->has_token = true;
     event->sampled = sampled;
-    if (among(sampled.token, ends, end_count))
+    if (among(sampled.token, draw->ends, draw->end_count))
         finish(engine, sequence, event, FINISH_STOP, now_us);
     else if (sequence->output_count == request->max_tokens)
         finish(engine, sequence, event, FINISH_LENGTH, now_us);
@@ -383,15 +343,15 @@ static void draw(struct engine *engine, struct sequence *sequence, float *logits
 static void sample(struct engine *engine, const struct plan *plan,
                    const struct model_results *results, uint64_t now_us)
 {
-    float *logits = results->logits;
+    uint32_t output = 0;
     for (uint32_t i = 0; i < plan->entry_count; i++) {
         const struct planned *entry = &plan->entries[i];
-        size_t outputs = entry->echo_count + (entry->draws ? 1u : 0u);
         scheduler_computed(engine->scheduler, entry);
-        tell_prompt(engine, entry, logits);
-        logits += outputs * engine->shape->vocabulary;
+        tell_prompt(engine, entry, results->logits + (size_t)output * engine->shape->vocabulary);
+        output += entry->echo_count;
         if (entry->draws)
-            draw(engine, entry->sequence, logits - engine->shape->vocabulary, now_us);
+            draw(engine, entry->sequence, step_arrays_draw(engine->arrays, i), results, output++,
+                 now_us);
     }
 }
 
@@ -539,37 +499,49 @@ static int check_config(const struct engine_config *config, const struct model_s
     return 0;
 }
 
-static int find_ends(struct engine *engine, struct error *err)
+/* Rows of logits of a step at most. */
+static uint32_t outputs_max(const struct engine_config *config)
+{
+    const uint32_t outputs = config->max_sequences + SCHEDULER_ECHO_ROWS_MAX;
+    return outputs < config->max_step_tokens ? outputs : config->max_step_tokens;
+}
+
+static int make_step_arrays(struct engine *engine, struct error *err)
 {
     const struct tokenizer *tokenizer = model_tokenizer(engine->config.model);
     uint32_t vocabulary = tokenizer_vocabulary(tokenizer);
     uint32_t count = 0;
     for (uint32_t token = 0; token < vocabulary; token++)
         count += tokenizer_ends_generation(tokenizer, token);
-    engine->ends = calloc(count + ENGINE_STOP_TOKENS_MAX, sizeof *engine->ends);
-    if (engine->ends == NULL)
+    uint32_t *ends = calloc(count + 1, sizeof *ends);
+    if (ends == NULL)
         return error_no_memory(err);
+    const struct step_arrays_limits limits = {
+        .rows_max = engine->config.max_step_tokens,
+        .sequences_max = engine->config.max_sequences,
+        .outputs_max = outputs_max(&engine->config),
+        .ends = ends,
+        .end_count = count,
+        .device_draws = model_draws(engine->config.model),
+    };
+    count = 0;
     for (uint32_t token = 0; token < vocabulary; token++)
         if (tokenizer_ends_generation(tokenizer, token))
-            engine->ends[engine->end_count++] = token;
-    return 0;
+            ends[count++] = token;
+    engine->arrays = step_arrays_new(&limits, err);
+    free(ends);
+    return engine->arrays == NULL ? ERROR_NO_MEMORY : 0;
 }
 
 static int make_arrays(struct engine *engine, struct error *err)
 {
     const struct engine_config *config = &engine->config;
     engine->generations = calloc(engine->slots, sizeof(struct generation *));
-    engine->tokens = calloc(config->max_step_tokens, sizeof *engine->tokens);
-    engine->positions = calloc(config->max_step_tokens, sizeof *engine->positions);
-    engine->spans = calloc(config->max_sequences, sizeof *engine->spans);
-    engine->output_rows = calloc(engine->outputs_max, sizeof *engine->output_rows);
     engine->event_counts = calloc(config->workers, sizeof *engine->event_counts);
     engine->outbox = outbox_new(config->workers);
-    if (engine->generations == NULL || engine->tokens == NULL || engine->positions == NULL ||
-        engine->spans == NULL || engine->output_rows == NULL || engine->event_counts == NULL ||
-        engine->outbox == NULL)
+    if (engine->generations == NULL || engine->event_counts == NULL || engine->outbox == NULL)
         return error_no_memory(err);
-    return find_ends(engine, err);
+    return make_step_arrays(engine, err);
 }
 
 static int make_parts(struct engine *engine, uint32_t blocks, struct error *err)
@@ -603,12 +575,11 @@ static int make_parts(struct engine *engine, uint32_t blocks, struct error *err)
 
 struct model_limits engine_limits(const struct engine_config *config, uint32_t blocks)
 {
-    const uint32_t outputs = config->max_sequences + SCHEDULER_ECHO_ROWS_MAX;
     return (struct model_limits){
         .blocks = blocks,
         .rows_max = config->max_step_tokens,
         .spans_max = config->max_sequences,
-        .outputs_max = outputs < config->max_step_tokens ? outputs : config->max_step_tokens,
+        .outputs_max = outputs_max(config),
         .context_max = config->context,
     };
 }
@@ -631,7 +602,6 @@ struct engine *engine_start(const struct engine_config *config, struct error *er
     /* Waiting ones are bounded; those that began and were preempted wait in slots of their own. */
     engine->slots = config->max_queue + 4 * config->max_sequences;
     const struct model_limits limits = engine_limits(config, blocks);
-    engine->outputs_max = limits.outputs_max;
     if (make_parts(engine, blocks, err) != 0 || model_reserve(config->model, &limits, err) != 0)
         goto fail;
     publish(engine, false, clock_monotonic_us());
@@ -678,12 +648,8 @@ void engine_free(struct engine *engine)
     scheduler_free(engine->scheduler);
     kv_cache_free(engine->cache);
     sampler_free(engine->sampler);
-    free(engine->ends);
     free(engine->generations);
-    free(engine->tokens);
-    free(engine->positions);
-    free(engine->spans);
-    free(engine->output_rows);
+    step_arrays_free(engine->arrays);
     free(engine->event_counts);
     free(engine);
 }

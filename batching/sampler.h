@@ -11,6 +11,7 @@
 #define WEIR_BATCHING_SAMPLER_H
 
 #include "base/error.h"
+#include "kernels/draw_args.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,11 +19,6 @@
 
 #define SAMPLING_TOP_LOGPROBS_MAX 20u
 #define SAMPLING_LOGIT_BIAS_MAX   1024u
-
-struct logit_bias {
-    uint32_t token;
-    float bias; /* -100..100 */
-};
 
 struct sampling {
     float temperature;        /* 0..2 */

@@ -21,6 +21,7 @@
 #define WEIR_KERNELS_BACKEND_H
 
 #include "base/error.h"
+#include "kernels/draw_args.h"
 #include "kernels/op_args.h"
 
 #include <stdbool.h>
@@ -72,6 +73,11 @@ struct backend_ops {
     void (*gated)(struct backend *backend, const struct gated_args *args);
     void (*moe_route)(struct backend *backend, const struct moe_route_args *args);
     void (*gather)(struct backend *backend, const struct gather_args *args);
+
+    /* A device that draws no tokens has neither. The outcomes of the last draw(), for which
+     * drawn() waits. */
+    void (*draw)(struct backend *backend, const struct draw_args *args);
+    void (*drawn)(struct backend *backend, struct drawn *ret, uint32_t row_count);
 
     void (*close)(struct backend *backend);
 };

@@ -144,11 +144,11 @@ struct step_args {
 
 /* What no step will be larger than. */
 struct reserve_args {
-    uint32_t rows_max;                  /* of a step */
-    uint32_t spans_max;                 /* sequences in a step */
+    uint32_t rows_max, spans_max;       /* of a step, and sequences in it */
     uint32_t columns_max;               /* of the input of a linear() */
     uint32_t context_max;               /* tokens of a sequence */
     uint32_t heads, kv_heads, head_dim; /* of attention(); 0 where there is none */
+    uint32_t outputs_max, vocabulary;   /* of draw(); 0 where there is none */
 };
 
 /* Memory of a device that has its own. */

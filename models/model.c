@@ -27,6 +27,7 @@ struct model {
     struct arch_network *network;
     struct model_limits limits; /* of model_reserve() */
     float *logits; /* [outputs_max, vocabulary]; NULL: they are read where the device has them */
+    struct drawn *drawn; /* [outputs_max]; NULL: the device does not draw */
 };
 
 static const struct arch *find_architecture(const struct gguf *gguf, struct error *err)
@@ -116,6 +117,7 @@ void model_free(struct model *model)
     chat_template_free(model->chat_template);
     tokenizer_free(model->tokenizer);
     free(model->logits);
+    free(model->drawn);
     gguf_close(model->gguf); /* last: weights may lie in the mapped file */
     free(model);
 }
@@ -166,13 +168,22 @@ static struct reserve_args reserve_args_of(const struct model_shape *shape, uint
         .heads = shape->heads,
         .kv_heads = shape->kv_heads,
         .head_dim = shape->head_dim,
+        .outputs_max = limits->outputs_max,
+        .vocabulary = shape->vocabulary,
     };
 }
 
-static int make_logits(struct model *model, uint32_t outputs_max, struct error *err)
+/* What the device gives back. */
+static int make_results(struct model *model, uint32_t outputs_max, struct error *err)
 {
-    model->logits = calloc(outputs_max, model->shape.vocabulary * sizeof *model->logits);
-    return model->logits == NULL ? error_no_memory(err) : 0;
+    const struct backend_ops *ops = model->backend->ops;
+    if (!ops->shares_memory)
+        model->logits = calloc(outputs_max, model->shape.vocabulary * sizeof *model->logits);
+    if (ops->draw != NULL)
+        model->drawn = calloc(outputs_max, sizeof *model->drawn);
+    bool made = (ops->shares_memory || model->logits != NULL) &&
+                (ops->draw == NULL || model->drawn != NULL);
+    return made ? 0 : error_no_memory(err);
 }
 
 int model_reserve(struct model *model, const struct model_limits *limits, struct error *err)
@@ -185,8 +196,8 @@ int model_reserve(struct model *model, const struct model_limits *limits, struct
     int code = model->backend->ops->reserve(model->backend, &args, err);
     if (code == 0)
         code = model->arch->reserve(model->network, limits, err);
-    if (code == 0 && !model->backend->ops->shares_memory)
-        code = make_logits(model, limits->outputs_max, err);
+    if (code == 0)
+        code = make_results(model, limits->outputs_max, err);
     if (code == 0)
         model->limits = *limits;
     return code;
@@ -243,20 +254,51 @@ static void assert_step(const struct model *model, const struct model_step *step
     assert(row == step->row_count);
 }
 
-/* Makes the logits the host's to read. */
-static float *fetch(struct model *model, const struct model_step *step, float *logits)
+bool model_draws(const struct model *model)
+{
+    return model->backend->ops->draw != NULL;
+}
+
+static bool is_left(const struct drawn *drawn, uint32_t output)
+{
+    return drawn == NULL || drawn[output].outcome == DRAW_LEFT;
+}
+
+/* Makes rows of logits the host's to read, but for those that were drawn from. */
+static float *fetch(struct model *model, float *logits, uint32_t count, const struct drawn *drawn)
 {
     const struct backend_ops *ops = model->backend->ops;
+    const size_t width = model->shape.vocabulary;
     if (ops->shares_memory)
         return logits;
-    ops->copy_from_device(model->backend, model->logits, logits,
-                          (size_t)step->output_count * model->shape.vocabulary * sizeof *logits);
+    for (uint32_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; end < count && is_left(drawn, end) == is_left(drawn, i);)
+            end++;
+        if (is_left(drawn, i))
+            ops->copy_from_device(model->backend, model->logits + i * width, logits + i * width,
+                                  (end - i) * width * sizeof *logits);
+    }
     return model->logits;
 }
 
-int model_run(struct model *model, const struct model_step *step, struct model_results *ret,
-              struct error *err)
+/* NULL: nothing was asked for. */
+static const struct drawn *draw(struct model *model, const float *logits, uint32_t count,
+                                const struct draw_row *draws)
 {
+    const struct backend_ops *ops = model->backend->ops;
+    if (ops->draw == NULL || draws == NULL || count == 0)
+        return NULL;
+    const struct draw_args args = {
+        .logits = logits, .row_count = count, .vocabulary = model->shape.vocabulary, .rows = draws};
+    ops->draw(model->backend, &args);
+    ops->drawn(model->backend, model->drawn, count);
+    return model->drawn;
+}
+
+int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
+              struct model_results *ret, struct error *err)
+{
+    struct model_results results;
     assert_step(model, step);
     model->backend->ops->step_begin(model->backend,
                                     &(struct step_args){.row_count = step->row_count,
@@ -267,10 +309,12 @@ int model_run(struct model *model, const struct model_step *step, struct model_r
                                                         .block_tables = step->block_tables,
                                                         .output_count = step->output_count,
                                                         .output_rows = step->output_rows});
-    float *logits = fetch(model, step, model->arch->forward(model->network, step));
+    float *logits = model->arch->forward(model->network, step);
+    results.drawn = draw(model, logits, step->output_count, draws);
+    results.logits = fetch(model, logits, step->output_count, results.drawn);
     int code = model->backend->ops->synchronize(model->backend, err);
     if (code == 0)
-        ret->logits = logits;
+        *ret = results;
     return code;
 }
 
@@ -278,7 +322,7 @@ int model_forward(struct model *model, const struct model_step *step, float *log
                   struct error *err)
 {
     struct model_results results;
-    int code = model_run(model, step, &results, err);
+    int code = model_run(model, step, NULL, &results, err);
     if (code == 0)
         memcpy(logits, results.logits,
                (size_t)step->output_count * model->shape.vocabulary * sizeof *logits);

@@ -89,14 +89,20 @@ struct model_step {
 
 /* What a step leaves with the model, until its next one. */
 struct model_results {
-    float *logits; /* host [output_count, vocabulary]; the caller may overwrite them */
+    const struct drawn *drawn; /* [output_count]; NULL: no token was drawn */
+    /* host [output_count, vocabulary]; the caller may overwrite them. Of a row that was drawn from
+     * there is nothing here. */
+    float *logits;
 };
 
+/* Whether the device draws tokens. */
+bool model_draws(const struct model *model);
 /* Writes K and V of every row into the cache, and makes logits. Batch-invariant (backend.h).
- * ERROR_IO and ERROR_CLOSED as synchronize(); then *ret is as it was. */
-int model_run(struct model *model, const struct model_step *step, struct model_results *ret,
-              struct error *err);
-/* The same, with the logits copied. */
+ * draws: [output_count] how to draw a token from each, for a model that draws; or NULL. ERROR_IO
+ * and ERROR_CLOSED as synchronize(); then *ret is as it was. */
+int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
+              struct model_results *ret, struct error *err);
+/* The same without draws, and with the logits copied. */
 int model_forward(struct model *model, const struct model_step *step, float *logits,
                   struct error *err);
 

@@ -12,6 +12,7 @@
 #include "kernels/cpu/ops.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/draws.h"
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/cuda/step_inputs.h"
@@ -39,8 +40,9 @@ struct cuda_backend {
     uint32_t weight_count, weight_max;
     /* of reserve() */
     struct step_inputs *inputs;
-    void *inputs_device, *linear_scratch;
+    void *inputs_device, *linear_scratch, *draws_device;
     float *partials;
+    struct draws *draws;
 
     cudaError_t failure; /* the first; cudaSuccess: the device works as far as we know */
     const char *failed_in;
@@ -222,7 +224,7 @@ static void weight_free(struct backend *backend, struct weight *weight)
 
 /* What reserve() takes, by purpose. */
 struct reserve_plan {
-    size_t inputs, linear, partials;
+    size_t inputs, linear, partials, draws;
 };
 
 static struct reserve_plan plan_reserve(const struct reserve_args *args)
@@ -235,6 +237,7 @@ static struct reserve_plan plan_reserve(const struct reserve_args *args)
         .inputs = step_inputs_bytes(args),
         .linear = cuda_linear_scratch_bytes(args->rows_max, args->columns_max),
         .partials = partials,
+        .draws = draws_bytes(args),
     };
 }
 
@@ -264,18 +267,21 @@ static int reserve_bytes(const struct reserve_args *args, uint64_t *ret, struct 
         return ERROR_UNSUPPORTED;
     const struct reserve_plan plan = plan_reserve(args);
     *ret = cuda_memory_rounded(plan.inputs) + cuda_memory_rounded(plan.linear) +
-           cuda_memory_rounded(plan.partials);
+           cuda_memory_rounded(plan.partials) + cuda_memory_rounded(plan.draws);
     return 0;
 }
 
 static void release_reserved(struct cuda_backend *cuda)
 {
     step_inputs_free(cuda->inputs);
+    draws_free(cuda->draws);
     cuda_memory_give(&cuda->memory, cuda->inputs_device);
     cuda_memory_give(&cuda->memory, cuda->linear_scratch);
     cuda_memory_give(&cuda->memory, cuda->partials);
+    cuda_memory_give(&cuda->memory, cuda->draws_device);
     cuda->inputs = NULL;
-    cuda->inputs_device = cuda->linear_scratch = NULL;
+    cuda->draws = NULL;
+    cuda->inputs_device = cuda->linear_scratch = cuda->draws_device = NULL;
     cuda->partials = NULL;
 }
 
@@ -298,10 +304,15 @@ static int reserve(struct backend *backend, const struct reserve_args *args, str
     if (cuda->linear_scratch != NULL)
         cuda->partials = cuda_memory_take(&cuda->memory, plan.partials, err);
     if (cuda->partials != NULL)
+        cuda->draws_device = cuda_memory_take(&cuda->memory, plan.draws, err);
+    if (cuda->draws_device != NULL)
+        cuda->draws = draws_new(args, cuda->draws_device, err);
+    if (cuda->draws != NULL)
         return 0;
     release_reserved(cuda);
     (void)error_wrap(err, "scratch of %zu MiB for steps of %u rows",
-                     ((plan.inputs + plan.linear + plan.partials) >> 20) + 1, args->rows_max);
+                     ((plan.inputs + plan.linear + plan.partials + plan.draws) >> 20) + 1,
+                     args->rows_max);
     return ERROR_NO_MEMORY;
 }
 
@@ -420,6 +431,24 @@ static void gather(struct backend *backend, const struct gather_args *args)
         note(cuda, "gather", cuda_gather(&on_device, cuda->stream));
 }
 
+static void draw(struct backend *backend, const struct draw_args *args)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    if (works(cuda) && args->row_count > 0)
+        note(cuda, "draw", draws_enqueue(cuda->draws, cuda->inputs, args, cuda->stream));
+}
+
+static void drawn(struct backend *backend, struct drawn *ret, uint32_t row_count)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    if (synchronize(backend, NULL) == 0) {
+        draws_tell(cuda->draws, ret, row_count);
+        return;
+    }
+    for (uint32_t i = 0; i < row_count; i++)
+        ret[i] = (struct drawn){.outcome = DRAW_NAN, .logprob = NAN};
+}
+
 /* -- opening and closing -- */
 
 static void cuda_close(struct backend *backend)
@@ -463,6 +492,8 @@ static const struct backend_ops table = {
     .gated = gated,
     .moe_route = moe_route,
     .gather = gather,
+    .draw = draw,
+    .drawn = drawn,
     .close = cuda_close,
 };
 

@@ -45,7 +45,7 @@ static __global__ void __launch_bounds__(BLOCK_THREADS) sample_copy(struct sampl
 
 /* A token may have several biases, that add up in the order of the list: the first one's thread
  * adds all of them. */
-__device__ __forceinline__ void add_biases(float *bent, const struct sample_bias *biases,
+__device__ __forceinline__ void add_biases(float *bent, const struct logit_bias *biases,
                                            uint32_t count)
 {
     for (uint32_t i = threadIdx.x; i < count; i += BLOCK_THREADS) {

@@ -8,6 +8,8 @@
 #ifndef WEIR_KERNELS_CUDA_SAMPLE_H
 #define WEIR_KERNELS_CUDA_SAMPLE_H
 
+#include "kernels/draw_args.h"
+
 #include <assert.h>
 #include <cuda_runtime_api.h>
 #include <math.h>
@@ -18,11 +20,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-struct sample_bias {
-    uint32_t token;
-    float bias;
-};
 
 /* One row's settings, checked by sampling_check(). Offsets are into sample_args' arrays, and every
  * token but the forbidden ones is below the vocabulary. */
@@ -65,7 +62,7 @@ struct sample_args {
     uint32_t rows, vocabulary;
     const struct sample_row *settings; /* [rows] */
     const uint32_t *tokens;
-    const struct sample_bias *biases;
+    const struct logit_bias *biases;
     struct sample_result *results; /* [rows] */
     uint32_t needs;                /* SAMPLE_ flags, or more of them than there are */
 };

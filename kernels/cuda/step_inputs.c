@@ -17,6 +17,7 @@
 #include "kernels/cuda/step_inputs.h"
 
 #include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/sample_pack.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -31,6 +32,9 @@ enum section {
     ROW_SPANS,
     SPANS,
     TABLES,
+    DRAWS,
+    DRAW_TOKENS,
+    DRAW_BIASES,
     PLAN, /* four for each: counts, decodes, prefills, joins */
     SECTIONS = PLAN + 4 * PLANS
 };
@@ -39,12 +43,14 @@ struct layout {
     size_t offsets[SECTIONS + 1]; /* the last: bytes in all */
     uint32_t tables_max;          /* block numbers */
     uint32_t pieces_max, partials_max;
+    uint32_t draw_tokens_max, draw_biases_max;
 };
 
 struct slot {
     unsigned char *pinned;
     cudaEvent_t copied;
-    bool used; /* the event was recorded */
+    bool used;  /* the event was recorded */
+    bool draws; /* they were sent from it */
 };
 
 struct step_plan {
@@ -76,6 +82,8 @@ static struct layout layout_of(const struct reserve_args *args)
         .tables_max = args->spans_max * blocks_of(args->context_max),
         .pieces_max = attention_pieces_max(args->rows_max, args->context_max),
         .partials_max = attention_partials_max(args->rows_max, args->context_max),
+        .draw_tokens_max = args->outputs_max == 0 ? 0 : sample_tokens_max(args),
+        .draw_biases_max = args->outputs_max == 0 ? 0 : SAMPLE_BIASES_MAX,
     };
     const size_t rows = args->rows_max * sizeof(uint32_t);
     const size_t pieces = layout.pieces_max * sizeof(struct attention_piece);
@@ -86,6 +94,9 @@ static struct layout layout_of(const struct reserve_args *args)
         [ROW_SPANS] = rows,
         [SPANS] = args->spans_max * sizeof(struct attention_span),
         [TABLES] = layout.tables_max * sizeof(uint32_t),
+        [DRAWS] = args->outputs_max * sizeof(struct sample_row),
+        [DRAW_TOKENS] = layout.draw_tokens_max * sizeof(uint32_t),
+        [DRAW_BIASES] = layout.draw_biases_max * sizeof(struct logit_bias),
     };
     for (uint32_t i = 0; i < PLANS; i++) {
         size_t *plan = &bytes[PLAN + 4 * i];
@@ -221,7 +232,8 @@ static cudaError_t mark_sent(struct step_inputs *inputs)
 static cudaError_t next_slot(struct step_inputs *inputs)
 {
     inputs->slot = (inputs->slot + 1) % STEP_INPUTS_RING;
-    const struct slot *slot = &inputs->slots[inputs->slot];
+    struct slot *slot = &inputs->slots[inputs->slot];
+    slot->draws = false;
     return slot->used ? cudaEventSynchronize(slot->copied) : cudaSuccess;
 }
 
@@ -381,4 +393,42 @@ cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_
     if (!shared)
         step_inputs_end(inputs);
     return cudaSuccess;
+}
+
+/* -- draws -- */
+
+cudaError_t step_inputs_draws(struct step_inputs *inputs, const struct draw_args *args, bool *left,
+                              struct sample_args *ret)
+{
+    cudaError_t code;
+    assert(args->row_count <= inputs->limits.outputs_max);
+    /* A second draw of one step takes the place of the first, once that was copied. */
+    if (inputs->slots[inputs->slot].draws &&
+        (code = cudaStreamSynchronize(inputs->stream)) != cudaSuccess)
+        return code;
+    inputs->slots[inputs->slot].draws = true;
+    struct sample_pack pack = {
+        .rows = pinned_at(inputs, DRAWS),
+        .left = left,
+        .tokens = pinned_at(inputs, DRAW_TOKENS),
+        .biases = pinned_at(inputs, DRAW_BIASES),
+        .token_max = inputs->layout.draw_tokens_max,
+        .bias_max = inputs->layout.draw_biases_max,
+    };
+    sample_pack_fill(&pack, args->rows, args->row_count);
+    *ret = (struct sample_args){
+        .rows = pack.drawn_count > 0 ? args->row_count : 0,
+        .vocabulary = args->vocabulary,
+        .settings = device_at(inputs, DRAWS),
+        .tokens = device_at(inputs, DRAW_TOKENS),
+        .biases = device_at(inputs, DRAW_BIASES),
+        .needs = pack.needs,
+    };
+    if (ret->rows == 0)
+        return cudaSuccess;
+    if ((code = send(inputs, DRAWS, args->row_count * sizeof *pack.rows)) != cudaSuccess ||
+        (code = send(inputs, DRAW_TOKENS, pack.token_count * sizeof *pack.tokens)) != cudaSuccess ||
+        (code = send(inputs, DRAW_BIASES, pack.bias_count * sizeof *pack.biases)) != cudaSuccess)
+        return code;
+    return mark_sent(inputs);
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/sample.h"
 
 #include <cuda_runtime_api.h>
 
@@ -45,5 +46,10 @@ cudaError_t step_inputs_spans(struct step_inputs *inputs, const struct step_span
 /* The plan too, made once a step for each window; partials are the caller's to set. */
 cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_spans *spans,
                                   uint32_t window, struct attention_step *ret);
+
+/* The rows' settings, into all of ret but logits and results: rows 0 if none is to be drawn. left
+ * [row_count]: those that are the host's. */
+cudaError_t step_inputs_draws(struct step_inputs *inputs, const struct draw_args *args, bool *left,
+                              struct sample_args *ret);
 
 #endif

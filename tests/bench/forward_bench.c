@@ -51,7 +51,7 @@ static uint64_t run_step(struct bench *bench, uint32_t first, uint32_t sequences
     struct error err = {0};
     struct model_results results;
     uint64_t begin_us = clock_monotonic_us();
-    if (model_run(bench->model, &step, &results, &err) != 0)
+    if (model_run(bench->model, &step, NULL, &results, &err) != 0)
         fprintf(stderr, "forward: %s\n", err.text);
     return clock_monotonic_us() - begin_us;
 }

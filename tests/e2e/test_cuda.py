@@ -90,6 +90,22 @@ def test_quantised_weights_say_the_same_up_to_a_tie(gpu, start, model):
                                                                  abs=.2)
 
 
+@pytest.mark.parametrize("settings", [
+    {"temperature": .8}, {"temperature": 1.2, "top_k": 20, "top_p": .9},
+    {"temperature": 1, "min_p": .02, "repetition_penalty": 1.2, "frequency_penalty": .5},
+    {"logit_bias": {"100": 4, "65": -9}, "min_tokens": 6}])
+def test_the_device_draws_what_the_host_would(gpu, settings):
+    """A list of likely tokens is the host's to make, and then it draws too."""
+    drawn = [gpu.metric("weir_device_drawn_tokens_total")]
+    said = []
+    for logprobs in (None, 0, 3):
+        said.append(complete(gpu, PROMPTS[0], 12, seed=7, logprobs=logprobs, **settings))
+        drawn.append(gpu.metric("weir_device_drawn_tokens_total"))
+    assert said[0]["text"] == said[1]["text"] == said[2]["text"]
+    assert said[1]["logprobs"]["token_logprobs"] == said[2]["logprobs"]["token_logprobs"]
+    assert [b - a for a, b in zip(drawn, drawn[1:])] == [12, 12, 0]
+
+
 def test_a_stream_says_what_a_whole_answer_says(gpu):
     connection = http.client.HTTPConnection("127.0.0.1", gpu.port, timeout=300)
     connection.request("POST", "/v1/completions", json.dumps({
@@ -122,7 +138,7 @@ def test_preemption_does_not_show_in_a_bit(start, model, gpu):
     alone = ask(gpu, PROMPTS[1][:14], tokens=24)
     # A GPU with room for some sixteen blocks: eight of these begin with one and end with three.
     small = start(*flags_of(model, "--device", "cuda", "--context", 128), model=False,
-                  env=machine(MEMORY_MIB=4))
+                  env=machine(MEMORY_MIB=5))
     assert 8 <= small.metric("weir_kv_blocks") < 24
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, small, PROMPTS[1][:14], tokens=24, cache_salt=str(i))

@@ -74,5 +74,7 @@ int main(void)
         cmocka_unit_test(failed_step_ends_its_sequences_and_the_engine_goes_on),
         cmocka_unit_test(lost_device_ends_everything_and_takes_nothing_more),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    setenv("FAKE_MODEL_DRAWS", "1", 1);
+    return failed + cmocka_run_group_tests_name("on a device that draws", tests, NULL, NULL);
 }

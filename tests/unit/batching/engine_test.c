@@ -28,6 +28,10 @@ static void tokens_are_the_models_own(void **state)
     assert_int_equal(one->choices[0].count, 50);
     assert_int_equal(one->choices[0].finish, FINISH_LENGTH);
     client_expect_greedy(one, 0, 1);
+    struct engine_stats stats;
+    engine_stats(client.engine, &stats);
+    assert_true(getenv("FAKE_MODEL_DRAWS") == NULL ? stats.device_draws == 0
+                                                   : stats.device_draws >= 40);
     assert_true(one->times.submitted_us <= one->times.scheduled_us);
     assert_true(one->times.scheduled_us <= one->times.first_token_us);
     assert_true(one->times.first_token_us <= one->times.finished_us);
@@ -743,5 +747,7 @@ int main(void)
         cmocka_unit_test(stopping_races_with_submitting_and_loses_nobody),
         cmocka_unit_test(random_lives_end_once_with_the_models_tokens),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    setenv("FAKE_MODEL_DRAWS", "1", 1);
+    return failed + cmocka_run_group_tests_name("on a device that draws", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/batching/fake_model.h"
 
 #include "base/clock.h"
+#include "batching/sampler.h"
 
 #include <assert.h>
 #include <math.h>
@@ -16,8 +17,10 @@ struct tokenizer {
 struct model {
     struct model_shape shape;
     struct tokenizer tokenizer;
-    uint64_t *cache; /* [blocks * KV_BLOCK_TOKENS] position << 32 | token */
-    float *logits;   /* [outputs_max, FAKE_VOCABULARY] */
+    uint64_t *cache;         /* [blocks * KV_BLOCK_TOKENS] position << 32 | token */
+    float *logits;           /* [outputs_max, FAKE_VOCABULARY] */
+    struct sampler *sampler; /* NULL: draws nothing */
+    struct drawn *drawn;     /* [outputs_max] */
     uint32_t blocks, rows_max, outputs_max;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -39,6 +42,8 @@ struct model *fake_model_new(uint32_t context)
         .kv_block_bytes = 1024,
     };
     model->tokenizer.vocabulary = FAKE_VOCABULARY;
+    if (getenv("FAKE_MODEL_DRAWS") != NULL)
+        model->sampler = sampler_new(FAKE_VOCABULARY, NULL);
     pthread_mutex_init(&model->lock, NULL);
     pthread_cond_init(&model->changed, NULL);
     return model;
@@ -50,6 +55,8 @@ void fake_model_free(struct model *model)
     pthread_mutex_destroy(&model->lock);
     free(model->cache);
     free(model->logits);
+    free(model->drawn);
+    sampler_free(model->sampler);
     free(model);
 }
 
@@ -205,7 +212,9 @@ int model_reserve(struct model *model, const struct model_limits *limits, struct
     model->cache = malloc((size_t)blocks * KV_BLOCK_TOKENS * sizeof *model->cache);
     free(model->logits);
     model->logits = calloc(limits->outputs_max, FAKE_VOCABULARY * sizeof *model->logits);
-    if (model->cache == NULL || model->logits == NULL)
+    free(model->drawn);
+    model->drawn = calloc(limits->outputs_max, sizeof *model->drawn);
+    if (model->cache == NULL || model->logits == NULL || model->drawn == NULL)
         return error_no_memory(err);
     memset(model->cache, 0xee, (size_t)blocks * KV_BLOCK_TOKENS * sizeof *model->cache);
     model->blocks = blocks;
@@ -246,8 +255,49 @@ static void begin_step(struct model *model, const struct model_step *step, bool 
     pthread_mutex_unlock(&model->lock);
 }
 
-int model_run(struct model *model, const struct model_step *step, struct model_results *ret,
-              struct error *err)
+bool model_draws(const struct model *model)
+{
+    return model->sampler != NULL;
+}
+
+static struct drawn draw(struct model *model, const struct draw_row *row, float *logits)
+{
+    const struct sampling sampling = {
+        .temperature = row->temperature,
+        .top_p = row->top_p,
+        .min_p = row->min_p,
+        .top_k = row->top_k,
+        .repetition_penalty = row->repetition_penalty,
+        .presence_penalty = row->presence_penalty,
+        .frequency_penalty = row->frequency_penalty,
+        .seed = row->seed,
+        .logprobs = row->logprob,
+        .bias = (struct logit_bias *)row->biases,
+        .bias_count = row->bias_count,
+    };
+    const struct sampler_input input = {
+        .sampling = &sampling,
+        .prompt = row->prompt,
+        .prompt_count = row->prompt_count,
+        .output = row->output,
+        .output_count = row->output_count,
+        .choice = row->choice,
+        .forbidden = row->forbidden,
+        .forbidden_count = row->forbidden_count,
+    };
+    struct sampled sampled;
+    if (row->by_host || (row->output_count + row->prompt_count) % 7 == 6)
+        return (struct drawn){.outcome = DRAW_LEFT};
+    int code = sampler_draw(model->sampler, logits, &input, &sampled);
+    for (uint32_t i = 0; i < FAKE_VOCABULARY; i++)
+        logits[i] = NAN;
+    if (code != 0)
+        return (struct drawn){.outcome = DRAW_NAN};
+    return (struct drawn){DRAW_DONE, sampled.token, sampled.logprob};
+}
+
+int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
+              struct model_results *ret, struct error *err)
 {
     assert(step->row_count > 0);
     assert(step->row_count <= model->rows_max);
@@ -257,7 +307,8 @@ int model_run(struct model *model, const struct model_step *step, struct model_r
     if (fails)
         return model->lost ? error_set(err, ERROR_CLOSED, "device lost for good")
                            : error_set(err, ERROR_IO, "device lost");
-    float *logits = ret->logits = model->logits;
+    float *logits = model->logits;
+    assert((draws != NULL) == model_draws(model));
     uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < step->span_count; i++) {
         const struct attention_span *span = &step->spans[i];
@@ -281,5 +332,8 @@ int model_run(struct model *model, const struct model_step *step, struct model_r
     }
     assert(row == step->row_count);
     assert(output == step->output_count);
+    for (uint32_t i = 0; draws != NULL && i < output; i++)
+        model->drawn[i] = draw(model, &draws[i], &logits[(size_t)i * FAKE_VOCABULARY]);
+    *ret = (struct model_results){draws == NULL ? NULL : model->drawn, logits};
     return 0;
 }

@@ -5,6 +5,9 @@
  * the logits of a row are a hash of everything that reading back through the table gives. One
  * wrong block, a missed row or a stale prefix changes every token that follows.
  *
+ * With $FAKE_MODEL_DRAWS set it draws tokens as a GPU does, by the real sampler, and leaves some to
+ * the host; a row that it drew from holds NaN then.
+ *
  * The next model_run() may be held or made to fail from the test's thread. */
 #ifndef WEIR_TESTS_FAKE_MODEL_H
 #define WEIR_TESTS_FAKE_MODEL_H

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "batching/sampler.h"
 #include "emulator_control.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "models/model.h"
@@ -312,6 +313,112 @@ static void a_sequence_gets_the_same_bits_alone_chunked_and_in_company(void **st
     check_invariance(model_of(WEIGHT_Q4_0, 4, 4, 16), 16);
 }
 
+/* -- draws -- */
+
+/* Settings as different as they get; every third row is the host's. */
+static void vary(struct draw_row *row, struct sampling *sampling, uint32_t i)
+{
+    static const uint32_t history[] = {7, 7, 250, 3, 104};
+    static const uint32_t forbidden[] = {9, 11};
+    static struct logit_bias bias[] = {{40, 3.5f}, {41, -2.0f}};
+    *sampling = (struct sampling){
+        .temperature = i % 4 == 1 ? 0.0f : 0.4f + (float)i / 64,
+        .top_p = i % 5 == 2 ? 0.7f : 1.0f,
+        .min_p = i % 7 == 3 ? 0.05f : 0.0f,
+        .top_k = i % 6 == 4 ? 12 : 0,
+        .repetition_penalty = i % 8 == 5 ? 1.3f : 1.0f,
+        .presence_penalty = i % 9 == 6 ? 0.5f : 0.0f,
+        .seed = 1000 + i,
+        .logprobs = i % 2,
+        .bias = bias,
+        .bias_count = i % 10 == 7 ? 2 : 0,
+    };
+    *row = (struct draw_row){
+        .by_host = i % 3 == 2,
+        .logprob = sampling->logprobs,
+        .seed = sampling->seed,
+        .temperature = sampling->temperature,
+        .top_p = sampling->top_p,
+        .min_p = sampling->min_p,
+        .top_k = sampling->top_k,
+        .repetition_penalty = sampling->repetition_penalty,
+        .presence_penalty = sampling->presence_penalty,
+        .choice = i % 2,
+        .prompt = history,
+        .output = history + 3,
+        .forbidden = forbidden,
+        .biases = bias,
+        .prompt_count = 3,
+        .output_count = 2,
+        .forbidden_count = i % 11 == 8 ? 2 : 0,
+        .bias_count = sampling->bias_count,
+    };
+}
+
+static struct sampled draw_here(struct sampler *sampler, const struct draw_row *row,
+                                const struct sampling *sampling, float *logits)
+{
+    const struct sampler_input input = {
+        .sampling = sampling,
+        .prompt = row->prompt,
+        .prompt_count = row->prompt_count,
+        .output = row->output,
+        .output_count = row->output_count,
+        .choice = row->choice,
+        .forbidden = row->forbidden,
+        .forbidden_count = row->forbidden_count,
+    };
+    struct sampled sampled;
+    assert_int_equal(sampler_draw(sampler, logits, &input, &sampled), 0);
+    return sampled;
+}
+
+/* And the rows that are the host's, they alone, have their logits. */
+static void tokens_drawn_on_the_device_are_the_samplers(void **state)
+{
+    (void)state;
+    const struct tiny_model tiny = model_of(WEIGHT_F16, 4, 2, 16);
+    struct backend *backend = open_gpu();
+    struct model *model = load_reserved(&tiny, backend);
+    struct sampler *sampler = sampler_new(TINY_VOCABULARY, NULL);
+    struct batch batch;
+    struct draw_row rows[TOKENS];
+    struct sampling settings[TOKENS];
+    struct model_results results;
+    float *logits = logits_new(TOKENS);
+    batch_init(&batch);
+    batch_add(&batch, 0, 0, TOKENS);
+    const struct model_step step = {batch.rows,  batch.tokens,  batch.positions,
+                                    batch.spans, batch.span,    batch.tables,
+                                    batch.rows,  batch.outputs, NULL};
+    for (uint32_t i = 0; i < TOKENS; i++)
+        vary(&rows[i], &settings[i], i);
+    assert_true(model_draws(model));
+    assert_int_equal(model_forward(model, &step, logits, NULL), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_int_equal(model_run(model, &step, rows, &results, NULL), 0);
+        for (uint32_t i = 0; i < TOKENS; i++) {
+            float row[TINY_VOCABULARY];
+            const struct drawn *drawn = &results.drawn[i];
+            memcpy(row, logits + (size_t)i * TINY_VOCABULARY, sizeof row);
+            assert_int_equal(drawn->outcome, rows[i].by_host ? DRAW_LEFT : DRAW_DONE);
+            if (rows[i].by_host) {
+                assert_memory_equal(results.logits + (size_t)i * TINY_VOCABULARY, row, sizeof row);
+                continue;
+            }
+            const struct sampled want = draw_here(sampler, &rows[i], &settings[i], row);
+            assert_int_equal(drawn->token, want.token);
+            assert_true(isnan(want.logprob) ? isnan(drawn->logprob)
+                                            : drawn->logprob == want.logprob);
+        }
+    }
+    free(logits);
+    sampler_free(sampler);
+    model_free(model);
+    backend_close(backend);
+    assert_int_equal(emulator_device_bytes(), 0);
+}
+
 /* -- host arrays -- */
 
 enum { HEADS = 4, KV_HEADS = 2, DIM = 16, WIDTH = HEADS * DIM, PAIR = KV_HEADS * DIM, ROWS = 40 };
@@ -377,7 +484,7 @@ static void arrays_told_at_once_and_one_by_one_are_the_same(void **state)
 {
     (void)state;
     struct backend *backend = open_gpu();
-    const struct reserve_args args = {ROWS, 2, WIDTH, 64, HEADS, KV_HEADS, DIM};
+    const struct reserve_args args = {ROWS, 2, WIDTH, 64, HEADS, KV_HEADS, DIM, 0, 0};
     static float told[WINDOWS * 2 * WIDTH], loose[WINDOWS * 2 * WIDTH];
     const float *last = told + (WINDOWS - 1) * 2 * WIDTH;
     assert_int_equal(backend->ops->reserve(backend, &args, NULL), 0);
@@ -397,7 +504,7 @@ static void what_attention_cannot_serve_is_refused(void **state)
     struct error err = {0};
     uint64_t bytes;
     struct backend *backend = open_gpu();
-    struct reserve_args args = {4, 4, 64, 64, 4, 2, 24};
+    struct reserve_args args = {4, 4, 64, 64, 4, 2, 24, 0, 0};
     assert_int_equal(backend->ops->reserve_bytes(&args, &bytes, &err), ERROR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "heads of 24 dimensions are not served on a GPU"));
     args.head_dim = 64, args.heads = 34;
@@ -476,6 +583,7 @@ int main(void)
         ON_A_PLAIN_MACHINE(what_is_taken_together_is_one_allocation),
         ON_A_PLAIN_MACHINE(a_models_logits_are_the_cpus),
         ON_A_PLAIN_MACHINE(a_sequence_gets_the_same_bits_alone_chunked_and_in_company),
+        ON_A_PLAIN_MACHINE(tokens_drawn_on_the_device_are_the_samplers),
         ON_A_PLAIN_MACHINE(arrays_told_at_once_and_one_by_one_are_the_same),
         ON_A_PLAIN_MACHINE(what_attention_cannot_serve_is_refused),
         ON_A_PLAIN_MACHINE(every_allocation_that_fails_is_an_error_and_leaves_nothing),

@@ -8,8 +8,6 @@ extern "C" {
 }
 #include "kernels/cuda/sample.h"
 
-static_assert(sizeof(struct logit_bias) == sizeof(struct sample_bias), "one is read as the other");
-
 /* A row, and what its draw depends on. */
 struct draw_case {
     struct sampling sampling;
@@ -115,7 +113,7 @@ static void check(const std::vector<struct draw_case> &cases, uint32_t rows_at_o
     args.vocabulary = vocabulary;
     args.settings = on_rows.at;
     args.tokens = on_tokens.at;
-    args.biases = reinterpret_cast<const struct sample_bias *>(on_biases.at);
+    args.biases = on_biases.at;
     args.results = results.at;
     struct sampler *sampler = sampler_new(vocabulary, NULL);
     for (int turn = 0; turn < 2; turn++) {

@@ -257,10 +257,10 @@ static void logits_stay_with_the_model_until_its_next_step(void **state)
                                     batch.spans, batch.span,    batch.tables,
                                     batch.rows,  batch.outputs, NULL};
     assert_int_equal(model_forward(model, &step, copied, NULL), 0);
-    assert_int_equal(model_run(model, &step, &first, NULL), 0);
+    assert_int_equal(model_run(model, &step, NULL, &first, NULL), 0);
     assert_memory_equal(first.logits, copied, (size_t)TOKENS * VOCABULARY * sizeof *copied);
     memset(first.logits, 0xff, (size_t)TOKENS * VOCABULARY * sizeof *copied);
-    assert_int_equal(model_run(model, &step, &second, NULL), 0);
+    assert_int_equal(model_run(model, &step, NULL, &second, NULL), 0);
     assert_ptr_equal(second.logits, first.logits);
     assert_memory_equal(second.logits, copied, (size_t)TOKENS * VOCABULARY * sizeof *copied);
     free(copied);
