@@ -15,10 +15,6 @@
 extern "C" {
 #endif
 
-#define CUDA_HEAD_DIM_MAX  256u /* and a multiple of CUDA_HEAD_DIM_STEP */
-#define CUDA_HEAD_DIM_STEP 16u
-#define CUDA_GROUP_MAX     16u /* query heads a KV head */
-
 #define ATTENTION_NO_SPAN UINT32_MAX /* in row_spans: a row of padding, for which nothing is done */
 
 /* A step's arrays on the device. */

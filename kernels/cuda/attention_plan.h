@@ -13,6 +13,11 @@
 extern "C" {
 #endif
 
+/* What kernels there are for. */
+#define CUDA_HEAD_DIM_MAX  256u /* and a multiple of CUDA_HEAD_DIM_STEP */
+#define CUDA_HEAD_DIM_STEP 16u
+#define CUDA_GROUP_MAX     16u /* query heads a KV head */
+
 /* A row walks its keys in stretches of this many, aligned to the position in the sequence, and
  * joins their sums in ascending order: whether one block of threads walks them all or several one
  * each is then not to be seen in a bit of the result. */
@@ -24,6 +29,8 @@ extern "C" {
 /* A step's rows of partial sums never outnumber this: with so many pieces every GPU is full, and a
  * decoded row that finds none left walks all its keys in one piece. */
 #define CUDA_PARTIALS_MAX 2048u
+/* Floats after a head's partial sums: largest, total, padding. */
+#define PARTIAL_TAIL 4u
 
 /* A piece of work: rows of one span against one stretch of their keys, or against all. */
 struct attention_piece {

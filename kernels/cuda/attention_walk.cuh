@@ -58,7 +58,6 @@
 #define ATTEND_THREADS (ATTEND_WARPS * WARP)
 #define QUERIES        16u /* rows of an mma */
 #define SPLIT_BLOCKS   (CUDA_SPLIT_TOKENS / KV_BLOCK_TOKENS)
-#define PARTIAL_TAIL   4u /* floats after a head's partial sums: largest, total, padding */
 
 static_assert(SPLIT_BLOCKS == WARP, "a warp holds the blocks of a stretch, one a lane");
 

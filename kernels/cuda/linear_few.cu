@@ -49,7 +49,7 @@ template <uint32_t ROWS> constexpr uint32_t chunk_blocks = (chunk_pairs<ROWS> * 
 template <uint32_t ROWS> constexpr uint32_t chunk_supers = chunk_pairs<ROWS> / SUPERBLOCK_PAIRS;
 
 /* A stage: the chunk's pairs, their superscales, and its blocks of ROWS rows of x, where codes,
- * scales and sums follow each other as in linear_kernels.h but for ROWS rows. */
+ * scales and sums follow each other as in activation_layout.h but for ROWS rows. */
 template <uint32_t ROWS> constexpr uint32_t x_scales_at = (ROWS * BLOCK_COLUMNS);
 template <uint32_t ROWS> constexpr uint32_t x_sums_at = x_scales_at<ROWS> + (ROWS + 1) / 2 * 16;
 template <uint32_t ROWS> constexpr uint32_t x_block_bytes = x_sums_at<ROWS> + (ROWS + 3) / 4 * 16;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quantize.cu -- activations to what the products read (linear_kernels.h): 8-bit codes with a
+/* quantize.cu -- activations to what the products read (activation_layout.h): 8-bit codes with a
  * scale every 16 columns, exactly as kernels/cpu/linear_level.h has it; or halves.
  *
  * Codes: eight lanes a stretch, lane j has columns j and j + 8, which is how the law groups the

@@ -19,11 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t round_up(size_t value, size_t unit)
-{
-    return (value + unit - 1) / unit * unit;
-}
-
 static void or_four(uint8_t *bytes, uint32_t four)
 {
     uint32_t there;
@@ -93,18 +88,6 @@ static inline __attribute__((always_inline)) void put_scales(enum weight_type ty
     }
 }
 
-/* Bytes of scales a row of a pair, and of superscales a row of a superblock. */
-static uint32_t row_scales_bytes(enum weight_type type)
-{
-    return quant_scaling_of(type) == QUANT_SCALING_MINIMUM ? 8 : 4;
-}
-
-static uint32_t row_superscales_bytes(enum weight_type type)
-{
-    enum quant_scaling scaling = quant_scaling_of(type);
-    return scaling == QUANT_SCALING_NESTED ? 4 : scaling == QUANT_SCALING_SPLIT ? 2 : 0;
-}
-
 /* Inlined into one copy a type, for a model must load in seconds. */
 static inline __attribute__((always_inline)) void put_row(enum weight_type type,
                                                           const struct weight *weight,
@@ -120,9 +103,9 @@ static inline __attribute__((always_inline)) void put_row(enum weight_type type,
         uint8_t *pair = tile + (size_t)(block / PAIR_BLOCKS) * weight->unit_bytes;
         size_t superblock = block / (PAIR_BLOCKS * SUPERBLOCK_PAIRS);
         put_codes(type, pair, row, block % PAIR_BLOCKS, part.codes);
-        put_scales(type, pair + codes_bytes + row * row_scales_bytes(type),
+        put_scales(type, pair + codes_bytes + row * weight_scales_bytes(type),
                    tile + weight->superscales_offset +
-                       (superblock * TILE_ROWS + row) * row_superscales_bytes(type),
+                       (superblock * TILE_ROWS + row) * weight_superscales_bytes(type),
                    block % PAIR_BLOCKS, &part);
     }
 }
@@ -190,51 +173,16 @@ static void put_any_row(const struct weight *weight, const uint8_t *bytes, uint3
     }
 }
 
-/* Columns are 32 bits and a tile has at most 64 bytes a column: no size_t overflows. */
-static void lay_out(struct weight *weight)
-{
-    enum weight_type type = weight->format->type;
-    size_t columns = weight->columns, unit_columns = PAIR_BLOCKS * BLOCK_COLUMNS, supers = 0;
-    if (type == WEIGHT_F32) {
-        unit_columns = QUAD_COLUMNS;
-        weight->unit_bytes = QUAD_BYTES;
-    } else if (quant_scaling_of(type) == QUANT_SCALING_NONE) {
-        unit_columns = STEP_COLUMNS;
-        weight->unit_bytes = LANES_BYTES;
-    } else {
-        weight->block_count = (uint32_t)(columns / BLOCK_COLUMNS);
-        weight->unit_bytes =
-            quant_code_bits(type) * (LANES_BYTES / 4) + TILE_ROWS * row_scales_bytes(type);
-        supers = round_up(columns, unit_columns * SUPERBLOCK_PAIRS) /
-                 (unit_columns * SUPERBLOCK_PAIRS) * TILE_ROWS * row_superscales_bytes(type);
-    }
-    weight->unit_count = (uint32_t)(round_up(columns, unit_columns) / unit_columns);
-    weight->superscales_offset = (size_t)weight->unit_count * weight->unit_bytes;
-    weight->tile_bytes = round_up(weight->superscales_offset + supers, TILE_ALIGNMENT);
-    weight->tile_count = (weight->rows - 1) / TILE_ROWS + 1;
-}
-
-/* All of *ret but where it lies; false where the matrix cannot be one. */
-static bool describe(const struct weight_source *source, struct weight *ret)
-{
-    const struct quant_format *format = quant_format_find(source->type);
-    if (!format || !source->rows || !quant_row_bytes(format, source->columns))
-        return false;
-    *ret = (struct weight){.format = format, .rows = source->rows, .columns = source->columns};
-    lay_out(ret);
-    return ret->tile_bytes <= SIZE_MAX / ret->tile_count;
-}
-
 size_t cuda_weight_bytes_wanted(const struct weight_source *source)
 {
     struct weight weight;
-    return describe(source, &weight) ? cuda_weight_bytes(&weight) : 0;
+    return weight_describe(source, &weight) ? cuda_weight_bytes(&weight) : 0;
 }
 
 size_t cuda_weight_staging_wanted(const struct weight_source *source)
 {
     struct weight weight;
-    return describe(source, &weight) ? weight.tile_bytes : 0;
+    return weight_describe(source, &weight) ? weight.tile_bytes : 0;
 }
 
 static void put_tiles(const struct weight *weight, const struct weight_source *source,
@@ -284,7 +232,7 @@ struct weight *cuda_weight_prepare(const struct weight_source *source,
         error_no_memory(err);
         return NULL;
     }
-    if (!describe(source, weight)) {
+    if (!weight_describe(source, weight)) {
         error_set(err, ERROR_INVALID, "weight type %d, %u x %u: not one the GPU's kernels know",
                   (int)source->type, source->rows, source->columns);
         goto fail;

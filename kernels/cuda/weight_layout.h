@@ -34,10 +34,16 @@
 #ifndef WEIR_KERNELS_CUDA_WEIGHT_LAYOUT_H
 #define WEIR_KERNELS_CUDA_WEIGHT_LAYOUT_H
 
-#include "kernels/quant.h"
+#include "kernels/op_args.h"
+#include "kernels/quant_codes.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define TILE_ROWS        16u
 #define BLOCK_COLUMNS    32u
@@ -62,5 +68,25 @@ struct weight {
     size_t tile_bytes;
     uint8_t *tiles; /* device memory; borrowed: struct cuda_weight_place's lender */
 };
+
+/* All of *ret but where it lies; false where the matrix cannot be one. */
+bool weight_describe(const struct weight_source *source, struct weight *ret);
+
+/* Bytes of scales that a row has in a pair, and of superscales in a superblock. Here, so that code
+ * compiled for one type sees constants. */
+static inline uint32_t weight_scales_bytes(enum weight_type type)
+{
+    return quant_scaling_of(type) == QUANT_SCALING_MINIMUM ? 8 : 4;
+}
+
+static inline uint32_t weight_superscales_bytes(enum weight_type type)
+{
+    enum quant_scaling scaling = quant_scaling_of(type);
+    return scaling == QUANT_SCALING_NESTED ? 4 : scaling == QUANT_SCALING_SPLIT ? 2 : 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
