@@ -27,7 +27,7 @@ CFLAGS   += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SANITIZE)
 endif
 
-folders   = $(1) $(wildcard $(1)/cpu $(1)/arch $(1)/http $(1)/api $(1)/profile $(1)/commands $(1)/access $(1)/license $(1)/render $(1)/users $(1)/alerts $(1)/fleet $(1)/report)
+folders   = $(1) $(wildcard $(1)/cpu $(1)/roofline $(1)/arch $(1)/http $(1)/api $(1)/profile $(1)/commands $(1)/access $(1)/license $(1)/render $(1)/users $(1)/alerts $(1)/fleet $(1)/report)
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out daemon/main.c,$(wildcard $(addsuffix /*.c,$(call folders,$(1))))))
 ARCHIVES := $(FLOORS:%=$(BUILD)/lib%.a)
 UNITS    := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))

@@ -14,6 +14,8 @@ CUDA_KERNELS := $(wildcard kernels/cuda/*.cu)
 CUDA_HOST    := $(wildcard kernels/cuda/*.c)
 # Of the lower floors, what the host side calls: a copy of its own, so that the daemon exports nothing.
 CUDA_FLOOR   := base/error.c kernels/quant.c
+# Of the host side, what kernels/roofline counts with: pure, and of no GPU.
+$(BUILD)/libkernels.a: $(BUILD)/kernels/cuda/attention_plan.o $(BUILD)/kernels/cuda/weight_layout.o
 CXXFLAGS     := -std=c++17 $(OPTIMIZE) -Wall -Wextra -fno-omit-frame-pointer -fno-strict-aliasing \
                 -ffp-contract=off -pthread -MMD -MP
 CUDA_SHARED  := -fPIC -fvisibility=hidden
@@ -76,9 +78,14 @@ $(COUNTED)/%.o: %.cpp
 	@echo "  CXX  $<" && $(CXX) $(CPPFLAGS) $(EMULATED_INCLUDE) $(CXXFLAGS) -fsanitize=thread -c $< -o $@
 $(BUILD)/unit/emulator/traffic_test: $(COUNTED)/tests/unit/emulator/traffic_test.o $(COUNTED_ENGINE)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ -lcmocka -lm
+# What kernels/roofline tells of a model's steps, against the counts of its kernels.
+$(BUILD)/unit/cuda/roofline_test: $(EMULATED)/tests/unit/cuda/roofline_test.o \
+  $(addprefix $(BUILD)/tests/unit/,models/tiny_model.o models/gguf_builder.o) \
+  $(COUNTED_CUDA) $(CUDA_HOST:%.c=$(EMULATED)/%.o) $(COUNTED_ENGINE) $(ARCHIVES)
+	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
 # Counting takes the place of a sanitizer.
 ifneq ($(SANITIZE),)
-UNITS := $(filter-out %/traffic_test,$(UNITS))
+UNITS := $(filter-out %/traffic_test %/roofline_test,$(UNITS))
 endif
 
 # -- By nvcc: what runs on a GPU. The driver is found at run time, through the static runtime. --
