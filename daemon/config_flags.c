@@ -200,6 +200,7 @@ const char *config_usage(void)
            "  weir simulate [flags]                  rehearse alerts before a user threshold\n"
            "  weir usage [flags]                     users counted now, from a running daemon\n"
            "  weir top [flags]                       what a running daemon is busy with\n"
+           "  weir bench --roofline MODEL --gpu GPU  tokens a second that a GPU could make\n"
            "\n"
            "  --config FILE          weir.yaml; flags win over it\n"
            "  --model [ID=]PATH      a GGUF file to serve; may be repeated\n"

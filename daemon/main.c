@@ -309,10 +309,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"check", command_check},   {"health", command_health},
-                    {"keys", command_keys},     {"licenses", command_licenses},
-                    {"report", command_report}, {"simulate", command_simulate},
-                    {"top", command_top},       {"usage", command_usage}};
+    } commands[] = {
+        {"bench", command_bench},       {"check", command_check},       {"health", command_health},
+        {"keys", command_keys},         {"licenses", command_licenses}, {"report", command_report},
+        {"simulate", command_simulate}, {"top", command_top},           {"usage", command_usage}};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc, argv);

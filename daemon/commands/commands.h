@@ -6,6 +6,10 @@
 #ifndef WEIR_DAEMON_COMMANDS_COMMANDS_H
 #define WEIR_DAEMON_COMMANDS_COMMANDS_H
 
+/* 0; EX_USAGE, EX_DATAERR for no model that a GPU can serve, EX_NOINPUT for a file that is not
+ * there, EX_OSERR. */
+int command_bench(int argc, char **argv);
+
 /* 0 nothing to do, 1 obligations, 2 breach, 3 unknown or review; sysexits.h for what went wrong. */
 int command_check(int argc, char **argv);
 
