@@ -13,6 +13,7 @@
 #include "daemon/config_tenant.h"
 #include "daemon/config_tls.h"
 #include "daemon/http/listener.h"
+#include "kernels/kv_format.h"
 #include "policy/license/declaration.h"
 #include "policy/policy_config.h"
 
@@ -93,7 +94,8 @@ struct config {
     uint32_t gpu_memory_utilization; /* millionths of the GPU's memory */
     uint32_t threads;
     uint64_t kv_memory_bytes; /* 0: from memory and context */
-    uint32_t context;         /* 0: the model's */
+    enum kv_format kv_format;
+    uint32_t context; /* 0: the model's */
     uint32_t max_step_tokens, max_sequences, max_queue, max_queue_tokens;
     bool prefix_cache, share_prefixes;
     uint32_t first_token_timeout_ms; /* 0: none */

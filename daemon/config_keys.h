@@ -33,6 +33,7 @@ enum config_kind {
     CONFIG_ENFORCE,         /* enum policy_enforce */
     CONFIG_VIEW,            /* enum policy_view */
     CONFIG_FORMAT,          /* enum log_format */
+    CONFIG_KV_FORMAT,       /* enum kv_format */
     CONFIG_TLS_VERSION,     /* enum tls_version */
     CONFIG_CLIENT_AUTH,     /* enum tls_client_auth */
     CONFIG_CERTIFICATE_USER /* enum certificate_user */

@@ -89,6 +89,7 @@ const struct config_key config_keys[] = {
     {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
     {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
      64 * TIB},
+    {"engine", "kv_format", "--kv-format", "f16", CONFIG_KV_FORMAT, false, AT(kv_format), 0, 0},
     {"engine", "context", "--context", "auto", CONFIG_U32, true, AT(context), 16, 16777216},
     {"engine", "max_step_tokens", "--max-step-tokens", "512", CONFIG_U32, false,
      AT(max_step_tokens), 16, 65536},

@@ -87,8 +87,10 @@ static int weigh(struct server *server, const struct served_model *served, struc
 static int open_named(struct server *server, struct served_model *served, const char *device,
                       struct error *no_gpu, struct error *err)
 {
-    const struct backend_config config = {
-        .device = device, .threads = server->config->threads, .no_gpu = no_gpu};
+    const struct backend_config config = {.device = device,
+                                          .threads = server->config->threads,
+                                          .no_gpu = no_gpu,
+                                          .kv_format = server->config->kv_format};
     served->backend = backend_open(&config, err);
     return served->backend != NULL ? 0 : err->code;
 }

@@ -153,6 +153,7 @@ static void log_loaded(struct server *server, const struct served_model *served,
               LOG_U64("context", engine_context(served->engine)),
               LOG_U64("kv_blocks", stats.kv.block_count),
               LOG_U64("kv_bytes", (uint64_t)stats.kv.block_count * shape->kv_block_bytes),
+              LOG_STRING("kv_format", kv_format_name(served->backend->kv_format)),
               LOG_STRING("device", served->backend->ops->name),
               LOG_U64("load_ms", (clock_monotonic_us() - started_us) / 1000));
     if (model_chat_template(served->model) == NULL)

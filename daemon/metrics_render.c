@@ -211,15 +211,22 @@ static void render_sleep(const struct scrape *scrape, struct text *out)
     }
 }
 
+/* As vLLM calls it. */
+static const char *cache_type_name(enum kv_format format)
+{
+    return format == KV_BF16 ? "bfloat16" : "float16";
+}
+
 static void render_cache_config(const struct scrape *scrape, struct text *out)
 {
     const struct config *config = scrape->server->config;
     render_family(out, "vllm:cache_config_info", "gauge", "How the KV cache is set up.");
     for (uint32_t i = 0; i < scrape->model_count; i++)
         text_append_format(out,
-                           "vllm:cache_config_info{%s,block_size=\"%u\",cache_dtype=\"float16\","
+                           "vllm:cache_config_info{%s,block_size=\"%u\",cache_dtype=\"%s\","
                            "enable_prefix_caching=\"%s\",num_gpu_blocks=\"%u\"} 1\n",
                            text_string(&scrape->models[i].labels), KV_BLOCK_TOKENS,
+                           cache_type_name(config->kv_format),
                            config->prefix_cache ? "True" : "False",
                            scrape->models[i].engine.kv.block_count);
 }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-struct backend *backend_open(const struct backend_config *config, struct error *err)
+static struct backend *open_device(const struct backend_config *config, struct error *err)
 {
     const char *device = config->device == NULL ? "auto" : config->device;
     const bool automatic = strcmp(device, "auto") == 0;
@@ -22,6 +22,14 @@ struct backend *backend_open(const struct backend_config *config, struct error *
     error_set(err, ERROR_INVALID, "device '%.64s' is not known: 'auto', 'cpu' and 'cuda' are",
               device);
     return NULL;
+}
+
+struct backend *backend_open(const struct backend_config *config, struct error *err)
+{
+    struct backend *backend = open_device(config, err);
+    if (backend != NULL)
+        backend->kv_format = config->kv_format;
+    return backend;
 }
 
 void backend_close(struct backend *backend)

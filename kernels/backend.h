@@ -85,6 +85,7 @@ struct backend_ops {
 /* Every backend begins with this; the rest is its own. */
 struct backend {
     const struct backend_ops *ops;
+    enum kv_format kv_format; /* of the caches of models that run on it; fixed when it was opened */
 };
 
 enum cpu_level { CPU_LEVEL_AUTO, CPU_LEVEL_SCALAR, CPU_LEVEL_AVX2, CPU_LEVEL_AVX512 };
@@ -95,6 +96,7 @@ struct backend_config {
     enum cpu_level level; /* AUTO: the best the processor has; a higher one fails with an error */
     /* With "auto": why it is the CPU, under a code that is not 0. NULL: nobody asks. */
     struct error *no_gpu;
+    enum kv_format kv_format;
 };
 
 /* NULL and err on failure. Freed by backend_close(). */

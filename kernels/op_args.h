@@ -5,6 +5,7 @@
 #ifndef WEIR_KERNELS_OP_ARGS_H
 #define WEIR_KERNELS_OP_ARGS_H
 
+#include "kernels/kv_format.h"
 #include "kernels/quant.h"
 
 #include <stdbool.h>
@@ -12,8 +13,6 @@
 #include <stdint.h>
 
 struct weight; /* a matrix laid out as the backend likes it; opaque */
-
-#define KV_BLOCK_TOKENS 16u /* tokens a KV block holds */
 
 /* A matrix as the mapped file holds it: `rows` rows of `columns` weights. */
 struct weight_source {
@@ -98,10 +97,10 @@ struct rope_args {
     float magnitude;           /* multiplies the rotated values; 1 but for YaRN */
 };
 
-/* One layer's cache: IEEE half [blocks][2][kv_heads][KV_BLOCK_TOKENS * head_dim], K then V. The
- * order inside a head's slice of a block is the backend's own: only kv_write and attention look
- * there, others move whole blocks. A row's K goes to block block_tables[span.block_offset +
- * position / KV_BLOCK_TOKENS]. Here and in attention, spans cover all rows, first_row ascending. */
+/* One layer's cache: [blocks][2][kv_heads] slices of kv_slice_bytes(), K then V. The order inside a
+ * slice is the backend's own: only kv_write and attention look there, others move whole blocks. A
+ * row's K goes to block block_tables[span.block_offset + position / KV_BLOCK_TOKENS]. Here and in
+ * attention, spans cover all rows, first_row ascending. */
 struct kv_write_args {
     const float *k, *v; /* device [rows, kv_heads, head_dim]; k rotated */
     void *cache;        /* device */
@@ -109,6 +108,7 @@ struct kv_write_args {
     const struct attention_span *spans; /* host */
     uint32_t span_count;
     const uint32_t *block_tables; /* host, block numbers */
+    enum kv_format format;        /* the backend's */
 };
 
 /* Causal attention of every row to the cache of its own sequence, its own token included.
@@ -120,14 +120,14 @@ struct attention_args {
     const float *q;    /* device [rows, heads, head_dim], rotated */
     const void *cache; /* device, as in kv_write_args */
     uint32_t heads, kv_heads, head_dim;
-    float scale;
-    float softcap;
+    float scale, softcap;
     uint32_t window;
     const struct attention_span *spans; /* host */
     uint32_t span_count;
     const uint32_t *block_tables; /* host */
     float *out;                   /* device [rows, heads, head_dim] */
     const float *sinks;           /* device [heads] or NULL */
+    enum kv_format format;        /* the backend's */
 };
 
 /* The host arrays that ops of one step share. They stay as they are until the next step_begin(),

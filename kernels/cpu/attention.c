@@ -48,14 +48,14 @@ static void tile_fill(struct attention_tile *tile, const struct walk *walk, uint
                       uint32_t begin, uint32_t end)
 {
     const struct attention_args *args = walk->args;
+    const size_t bytes = kv_slice_bytes(args->format, args->head_dim);
+    const uint32_t key_slice = walk->kv_head, value_slice = args->kv_heads + walk->kv_head;
     tile->begin = begin;
     tile->end = end;
     for (uint32_t i = begin / KV_BLOCK_TOKENS; i * KV_BLOCK_TOKENS < end; i++) {
         uint32_t block = walk->block_table[base / KV_BLOCK_TOKENS + i];
-        tile->keys[i] =
-            kv_block_keys(args->cache, block, args->kv_heads, walk->kv_head, args->head_dim);
-        tile->values[i] =
-            kv_block_values(args->cache, block, args->kv_heads, walk->kv_head, args->head_dim);
+        tile->keys[i] = kv_slice(args->cache, block, args->kv_heads, key_slice, bytes);
+        tile->values[i] = kv_slice(args->cache, block, args->kv_heads, value_slice, bytes);
     }
 }
 

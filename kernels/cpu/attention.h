@@ -21,8 +21,8 @@ struct attention_query {
 
 /* What several queries see of ATTENTION_TILE positions. */
 struct attention_tile {
-    const uint16_t *keys[ATTENTION_TILE_BLOCKS];   /* half [head_dim][KV_BLOCK_TOKENS] of blocks */
-    const uint16_t *values[ATTENTION_TILE_BLOCKS]; /* seen, and half [KV_BLOCK_TOKENS][head_dim] */
+    const void *keys[ATTENTION_TILE_BLOCKS]; /* slices (ops.h), of blocks that are seen */
+    const void *values[ATTENTION_TILE_BLOCKS];
     uint32_t begin, end; /* positions seen, relative to the tile; begin < end */
 };
 

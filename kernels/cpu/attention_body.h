@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attention_body.h -- the paged cache written and read. Once per ops_<level>.c, after its lanes.
+/* attention_body.h -- the paged cache read. Once per ops_<level>.c, after its lanes.
  *
  * A query is one (row, head). It walks its own keys in tiles of 64, aligned to the position in the
  * sequence, with a running maximum (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022):
@@ -19,19 +19,23 @@
 #define WEIR_KERNELS_CPU_ATTENTION_BODY_H
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/kv_body.h"
 #include "kernels/cpu/lanes_math.h"
 
 #define RUN 6u /* queries side by side: 12 of AVX2's 16 registers accumulate */
 
 _Static_assert(KV_BLOCK_TOKENS == LANES, "a block's keys fill the lanes");
 
-/* scores[i][key] for the blocks of the tile that hold keys begin .. end - 1; -infinity for the
+/* Of up to RUN queries: scores, then weights, and what their earlier sums shrink by. */
+struct run_weights {
+    float of[RUN][ATTENTION_TILE], shrink[RUN];
+};
+
+/* scores->of[i][key] for the blocks of the tile that hold keys begin .. end - 1; -infinity for the
  * keys of those blocks outside. */
-static inline __attribute__((always_inline)) void score_run(const struct attention_args *args,
-                                                            const struct attention_tile *tile,
-                                                            const struct attention_query *queries,
-                                                            float scores[RUN][ATTENTION_TILE],
-                                                            const uint32_t count)
+KV_INLINE void score_run(const struct attention_args *args, const struct attention_tile *tile,
+                         const struct attention_query *queries, struct run_weights *scores,
+                         const uint32_t count, const enum kv_format format)
 {
     const float scale = args->softcap == 0.0f ? args->scale : 2.0f * args->scale / args->softcap;
     for (uint32_t block = tile->begin / LANES; block * LANES < tile->end; block++) {
@@ -39,7 +43,7 @@ static inline __attribute__((always_inline)) void score_run(const struct attenti
         for (uint32_t i = 0; i < count; i++)
             dots[i] = lanes_set(0.0f);
         for (uint32_t d = 0; d < args->head_dim; d++) {
-            struct lanes keys = lanes_load_half(tile->keys[block] + (size_t)d * LANES, LANES);
+            struct lanes keys = kv_load(tile->keys[block], (size_t)d * LANES, LANES, format);
             for (uint32_t i = 0; i < count; i++)
                 dots[i] = lanes_fma(lanes_set(queries[i].q[d]), keys, dots[i]);
         }
@@ -50,14 +54,14 @@ static inline __attribute__((always_inline)) void score_run(const struct attenti
                     lanes_div(lanes_set(-2.0f), lanes_add(lanes_set(1.0f), lanes_exp(score)));
                 score = lanes_mul(lanes_add(lanes_set(1.0f), fall), lanes_set(args->softcap));
             }
-            lanes_store(scores[i] + block * LANES, score, LANES);
+            lanes_store(scores->of[i] + block * LANES, score, LANES);
         }
     }
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t key = tile->begin / LANES * LANES; key < tile->begin; key++)
-            scores[i][key] = -INFINITY;
+            scores->of[i][key] = -INFINITY;
         for (uint32_t key = tile->end; key % LANES != 0; key++)
-            scores[i][key] = -INFINITY;
+            scores->of[i][key] = -INFINITY;
     }
 }
 
@@ -84,62 +88,61 @@ static inline float soften(const struct attention_tile *tile, struct attention_q
     return shrink[0];
 }
 
-/* out = out * shrink + weights . values, for up to LANES dimensions from `d`. */
-static inline __attribute__((always_inline)) void
-value_run(const struct attention_args *args, const struct attention_tile *tile,
-          const struct attention_query *queries, float weights[RUN][ATTENTION_TILE],
-          const float shrink[RUN], const uint32_t count)
+/* out = out * shrink + weights . values */
+KV_INLINE void value_run(uint32_t head_dim, const struct attention_tile *tile,
+                         const struct attention_query *queries, const struct run_weights *weights,
+                         const uint32_t count, const enum kv_format format)
 {
-    for (uint32_t d = 0; d < args->head_dim; d += LANES) {
-        const uint32_t width = args->head_dim - d;
+    for (uint32_t d = 0; d < head_dim; d += LANES) {
+        const uint32_t width = head_dim - d;
         struct lanes sums[RUN];
         for (uint32_t i = 0; i < count; i++)
-            sums[i] = lanes_mul(lanes_load(queries[i].out + d, width), lanes_set(shrink[i]));
+            sums[i] =
+                lanes_mul(lanes_load(queries[i].out + d, width), lanes_set(weights->shrink[i]));
         for (uint32_t key = tile->begin; key < tile->end; key++) {
-            const uint16_t *value =
-                tile->values[key / LANES] + (size_t)(key % LANES) * args->head_dim;
-            struct lanes values = lanes_load_half(value + d, width);
+            const size_t at = (size_t)(key % LANES) * head_dim + d;
+            struct lanes values = kv_load(tile->values[key / LANES], at, width, format);
             for (uint32_t i = 0; i < count; i++)
-                sums[i] = lanes_fma(lanes_set(weights[i][key]), values, sums[i]);
+                sums[i] = lanes_fma(lanes_set(weights->of[i][key]), values, sums[i]);
         }
         for (uint32_t i = 0; i < count; i++)
             lanes_store(queries[i].out + d, sums[i], width);
     }
 }
 
-static inline __attribute__((always_inline)) void attend_run(const struct attention_args *args,
-                                                             const struct attention_tile *tile,
-                                                             struct attention_query *queries,
-                                                             const uint32_t count)
+KV_INLINE void attend_run(const struct attention_args *args, const struct attention_tile *tile,
+                          struct attention_query *queries, const uint32_t count,
+                          const enum kv_format format)
 {
-    float scores[RUN][ATTENTION_TILE], shrink[RUN];
-    score_run(args, tile, queries, scores, count);
+    struct run_weights weights;
+    score_run(args, tile, queries, &weights, count, format);
     for (uint32_t i = 0; i < count; i++)
-        shrink[i] = soften(tile, &queries[i], scores[i]);
-    value_run(args, tile, queries, scores, shrink, count);
+        weights.shrink[i] = soften(tile, &queries[i], weights.of[i]);
+    value_run(args->head_dim, tile, queries, &weights, count, format);
 }
 
-static void attend_few(const struct attention_args *args, const struct attention_tile *tile,
-                       struct attention_query *queries, uint32_t count)
+KV_INLINE void attend_few(const struct attention_args *args, const struct attention_tile *tile,
+                          struct attention_query *queries, uint32_t count,
+                          const enum kv_format format)
 {
     switch (count) { /* one body a count, so that its accumulators are registers */
     case 1:
-        attend_run(args, tile, queries, 1);
+        attend_run(args, tile, queries, 1, format);
         break;
     case 2:
-        attend_run(args, tile, queries, 2);
+        attend_run(args, tile, queries, 2, format);
         break;
     case 3:
-        attend_run(args, tile, queries, 3);
+        attend_run(args, tile, queries, 3, format);
         break;
     case 4:
-        attend_run(args, tile, queries, 4);
+        attend_run(args, tile, queries, 4, format);
         break;
     case 5:
-        attend_run(args, tile, queries, 5);
+        attend_run(args, tile, queries, 5, format);
         break;
     default:
-        attend_run(args, tile, queries, RUN);
+        attend_run(args, tile, queries, RUN, format);
         break;
     }
 }
@@ -147,8 +150,13 @@ static void attend_few(const struct attention_args *args, const struct attention
 static void attend(const struct attention_args *args, const struct attention_tile *tile,
                    struct attention_query *queries, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i += RUN)
-        attend_few(args, tile, queries + i, count - i < RUN ? count - i : RUN);
+    for (uint32_t i = 0; i < count; i += RUN) {
+        const uint32_t run = count - i < RUN ? count - i : RUN;
+        if (args->format == KV_BF16)
+            attend_few(args, tile, queries + i, run, KV_BF16);
+        else
+            attend_few(args, tile, queries + i, run, KV_F16);
+    }
 }
 
 #endif

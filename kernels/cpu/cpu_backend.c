@@ -13,6 +13,7 @@
 #include "kernels/cpu/pool.h"
 #include "kernels/cpu/weight.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,7 @@ static uint32_t span_rows(const struct attention_span *spans, uint32_t span_coun
 
 static void kv_write(struct backend *backend, const struct kv_write_args *args)
 {
+    assert(args->format == backend->kv_format);
     job_run(cpu_of(backend), kv_write_task, args, span_rows(args->spans, args->span_count),
             TASK_ELEMENTS / (2 * args->kv_heads * args->head_dim));
 }
@@ -299,6 +301,7 @@ static void attention_task(void *argument, uint32_t index, uint32_t thread)
 static void attention(struct backend *backend, const struct attention_args *args)
 {
     struct cpu_backend *cpu = cpu_of(backend);
+    assert(args->format == backend->kv_format);
     const uint32_t rows = span_rows(args->spans, args->span_count);
     const uint32_t wanted_chunks = 4 * pool_threads(cpu->pool); /* some to even out the load */
     uint32_t per_task = rows / wanted_chunks;

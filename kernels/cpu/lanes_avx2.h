@@ -59,6 +59,22 @@ static inline void lanes_store_half(uint16_t *to, struct lanes a, uint64_t count
         memcpy(to, part, count * sizeof *to);
 }
 
+static inline __m256 widen_bf16_8(const uint16_t *from)
+{
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+static inline struct lanes lanes_load_bf16(const uint16_t *from, uint64_t count)
+{
+    uint16_t part[LANES] = {0};
+    if (count < LANES) {
+        memcpy(part, from, count * sizeof *from);
+        from = part;
+    }
+    return (struct lanes){widen_bf16_8(from), widen_bf16_8(from + 8)};
+}
+
 static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
     return (struct lanes){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};

@@ -53,6 +53,14 @@ static inline void lanes_store_half(uint16_t *to, struct lanes a, uint64_t count
         _mm256_mask_storeu_epi16(to, lanes_mask(count), halves);
 }
 
+static inline struct lanes lanes_load_bf16(const uint16_t *from, uint64_t count)
+{
+    __m256i shorts = count >= LANES ? _mm256_loadu_si256((const __m256i *)from)
+                                    : _mm256_maskz_loadu_epi16(lanes_mask(count), from);
+    __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(shorts), 16);
+    return (struct lanes){_mm512_castsi512_ps(wide)};
+}
+
 static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
     return (struct lanes){_mm512_add_ps(a.all, b.all)};

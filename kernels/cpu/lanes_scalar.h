@@ -52,6 +52,14 @@ static inline void lanes_store_half(uint16_t *to, struct lanes a, uint64_t count
         to[i] = quant_float_to_half(a.lane[i]);
 }
 
+static inline struct lanes lanes_load_bf16(const uint16_t *from, uint64_t count)
+{
+    struct lanes out;
+    for (uint32_t i = 0; i < LANES; i++)
+        out.lane[i] = i < count ? quant_bf16_to_float(from[i]) : 0.0f;
+    return out;
+}
+
 static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
     for (uint32_t i = 0; i < LANES; i++)

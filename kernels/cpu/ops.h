@@ -46,20 +46,13 @@ static inline uint32_t span_of_row(const struct attention_span *spans, uint32_t 
     return low;
 }
 
-/* Where one head's K and V of one block begin. K is transposed, [head_dim][KV_BLOCK_TOKENS], so
- * that a query meets sixteen keys with one load and no sum across lanes; V is [KV_BLOCK_TOKENS]
- * [head_dim]. */
-static inline uint16_t *kv_block_keys(const void *cache, uint32_t block, uint32_t kv_heads,
-                                      uint32_t kv_head, uint32_t head_dim)
+/* One head's K, or V, of one block. K is transposed, [head_dim][KV_BLOCK_TOKENS], so that a query
+ * meets sixteen keys with one load and no sum across lanes; V is [KV_BLOCK_TOKENS][head_dim].
+ * slice_index: of [2][kv_heads]. */
+static inline void *kv_slice(const void *cache, uint32_t block, uint32_t kv_heads,
+                             uint32_t slice_index, size_t slice_bytes)
 {
-    size_t head_elements = (size_t)KV_BLOCK_TOKENS * head_dim;
-    return (uint16_t *)cache + ((size_t)block * 2 * kv_heads + kv_head) * head_elements;
-}
-
-static inline uint16_t *kv_block_values(const void *cache, uint32_t block, uint32_t kv_heads,
-                                        uint32_t kv_head, uint32_t head_dim)
-{
-    return kv_block_keys(cache, block, kv_heads, kv_heads + kv_head, head_dim);
+    return (char *)cache + ((size_t)block * 2 * kv_heads + slice_index) * slice_bytes;
 }
 
 #endif

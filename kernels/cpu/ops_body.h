@@ -158,37 +158,4 @@ static void rope(const struct rope_args *args, uint32_t first_row, uint32_t end_
     }
 }
 
-/* One row's K and V of one head into the slot of its position. */
-static void kv_write_head(const struct kv_write_args *args, uint32_t block, uint32_t slot,
-                          uint32_t row, uint32_t head)
-{
-    const uint32_t head_dim = args->head_dim;
-    const size_t from = ((size_t)row * args->kv_heads + head) * head_dim;
-    uint16_t *keys = kv_block_keys(args->cache, block, args->kv_heads, head, head_dim);
-    uint16_t *values = kv_block_values(args->cache, block, args->kv_heads, head, head_dim);
-    for (uint32_t d = 0; d < head_dim; d += LANES) {
-        const uint32_t width = head_dim - d < LANES ? head_dim - d : LANES;
-        uint16_t halves[LANES];
-        lanes_store_half(halves, lanes_load(args->k + from + d, width), LANES);
-        for (uint32_t i = 0; i < width; i++)
-            keys[(size_t)(d + i) * KV_BLOCK_TOKENS + slot] = halves[i];
-        lanes_store_half(values + (size_t)slot * head_dim + d,
-                         lanes_load(args->v + from + d, width), width);
-    }
-}
-
-static void kv_write(const struct kv_write_args *args, uint32_t first_row, uint32_t end_row)
-{
-    uint32_t span_index = span_of_row(args->spans, args->span_count, first_row);
-    for (uint32_t row = first_row; row < end_row; row++) {
-        while (row - args->spans[span_index].first_row >= args->spans[span_index].row_count)
-            span_index++;
-        const struct attention_span *span = &args->spans[span_index];
-        const uint32_t position = span->position + (row - span->first_row);
-        const uint32_t block = args->block_tables[span->block_offset + position / KV_BLOCK_TOKENS];
-        for (uint32_t head = 0; head < args->kv_heads; head++)
-            kv_write_head(args, block, position % KV_BLOCK_TOKENS, row, head);
-    }
-}
-
 #endif

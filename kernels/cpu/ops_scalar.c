@@ -3,6 +3,7 @@
 #include "kernels/cpu/lanes_scalar.h"
 
 #include "kernels/cpu/attention_body.h"
+#include "kernels/cpu/kv_body.h"
 #include "kernels/cpu/moe_body.h"
 #include "kernels/cpu/ops_body.h"
 

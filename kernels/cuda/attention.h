@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attention.h -- the paged cache on the GPU: written, and attended to.
  *
- * Engine thread only. A layer's cache is half [blocks][2][kv_heads][KV_BLOCK_TOKENS][head_dim], K
- * then V. Who does what is planned on the host (attention_plan.h). Kernels read from the device how
- * much of the plan counts, so that a captured graph can be replayed with another plan. */
+ * Engine thread only. A layer's cache is [blocks][2][kv_heads] slices, K then V, each of
+ * [KV_BLOCK_TOKENS][head_dim] numbers (kv_format.h). Who does what is planned on the host
+ * (attention_plan.h). Kernels read from the device how much of the plan counts, so that a captured
+ * graph can be replayed with another plan. */
 #ifndef WEIR_KERNELS_CUDA_ATTENTION_H
 #define WEIR_KERNELS_CUDA_ATTENTION_H
 

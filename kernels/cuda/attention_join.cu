@@ -89,7 +89,7 @@ extern "C" cudaError_t cuda_attention(const struct attention_args *args,
         return cudaErrorInvalidValue;
     struct attend_args attend = {};
     attend.q = args->q;
-    attend.cache = static_cast<const half *>(args->cache);
+    attend.cache = args->cache;
     attend.sinks = args->sinks;
     attend.out = args->out;
     attend.partials = step->partials;
@@ -105,12 +105,12 @@ extern "C" cudaError_t cuda_attention(const struct attention_args *args,
     if (step->decode_grid > 0) {
         attend.count = &step->counts->decodes;
         attend.pieces = step->decodes;
-        error = attend_decodes(&attend, step->decode_grid, stream);
+        error = attend_decodes(&attend, args->format, step->decode_grid, stream);
     }
     if (error == cudaSuccess && step->prefill_grid > 0) {
         attend.count = &step->counts->prefills;
         attend.pieces = step->prefills;
-        error = attend_prefills(&attend, step->prefill_grid, stream);
+        error = attend_prefills(&attend, args->format, step->prefill_grid, stream);
     }
     if (error == cudaSuccess && step->join_grid > 0)
         error = launch_join(args, step, stream);

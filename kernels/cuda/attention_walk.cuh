@@ -14,7 +14,7 @@
  * (Milakov and Gimelshein 2018; Dao 2023)
  *
  *     largest' = max(largest, max s)               s = scale * q . k, 16 dimensions an mma
- *     total    = total e^(largest - largest') + sum w      w = e^(s - largest'), rounded to half
+ *     total    = total e^(largest - largest') + sum w      w = e^(s - largest'), rounded as V is
  *     out      = out   e^(largest - largest') + sum w v    16 keys an mma, ascending
  *
  * and stretches join likewise, ascending (join_peaks, join_element), in `out` itself or, where
@@ -52,6 +52,7 @@
 #include "kernels/cuda/port.cuh"
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/kv_element.cuh"
 #include "kernels/cuda/lane_math.cuh"
 
 #define ATTEND_WARPS   4u
@@ -64,7 +65,7 @@ static_assert(SPLIT_BLOCKS == WARP, "a warp holds the blocks of a stretch, one a
 /* What a launch is given; pointers are to the device. */
 struct attend_args {
     const float *q;
-    const half *cache;
+    const void *cache;
     const float *sinks; /* [heads] or NULL */
     float *out, *partials;
     const struct attention_span *spans;
@@ -76,8 +77,10 @@ struct attend_args {
     float softcap;
 };
 
-cudaError_t attend_decodes(const struct attend_args *args, uint32_t grid, cudaStream_t stream);
-cudaError_t attend_prefills(const struct attend_args *args, uint32_t grid, cudaStream_t stream);
+cudaError_t attend_decodes(const struct attend_args *args, enum kv_format format, uint32_t grid,
+                           cudaStream_t stream);
+cudaError_t attend_prefills(const struct attend_args *args, enum kv_format format, uint32_t grid,
+                            cudaStream_t stream);
 
 /* -- The arithmetic that every path shares -- */
 
@@ -122,7 +125,9 @@ __device__ __forceinline__ float2 finished(float2 sum, float share)
 /* -- Shapes -- */
 
 /* Heads padded to `DIM`; `SHARERS` warps work on the same sixteen queries. */
-template <uint32_t DIM, uint32_t SHARERS> struct attend_shape {
+template <enum kv_format FORMAT, uint32_t DIM, uint32_t SHARERS> struct attend_shape {
+    typedef typename kv_element<FORMAT>::type element;
+    static constexpr enum kv_format format = FORMAT;
     static constexpr uint32_t dim = DIM, sharers = SHARERS;
     static constexpr uint32_t tile = DIM <= 96 ? 64 : 32; /* keys; a stage is at most 32 KiB */
     static constexpr uint32_t stages = SHARERS > 1 && DIM <= 128 ? 3 : 2;
@@ -130,7 +135,7 @@ template <uint32_t DIM, uint32_t SHARERS> struct attend_shape {
     static constexpr uint32_t queries = QUERIES * ATTEND_WARPS / SHARERS;
     static constexpr uint32_t score_tiles = tile / 8 / SHARERS; /* of a warp */
     static constexpr uint32_t out_tiles = DIM / 8 / SHARERS;    /* of a warp */
-    static constexpr uint32_t plane = tile * DIM;               /* halves of K or of V in a stage */
+    static constexpr uint32_t plane = tile * DIM; /* elements of K or of V in a stage */
     static constexpr uint32_t shared_bytes =
         2 * (queries * DIM + stages * 2 * plane) + (SHARERS > 1 ? 4 * ATTEND_WARPS * QUERIES : 0);
     /* Blocks an SM that registers are kept few enough for; more, and ptxas would spill. */
@@ -141,17 +146,17 @@ template <uint32_t DIM, uint32_t SHARERS> struct attend_shape {
 };
 
 template <class SHAPE> struct shared_memory {
-    half *q, *ring;
+    typename SHAPE::element *q, *ring;
     float *peaks; /* [ATTEND_WARPS][QUERIES] */
 };
 
 template <class SHAPE>
-__device__ __forceinline__ struct shared_memory<SHAPE> shared_cut(half *bytes) {
-    half *ring = bytes + SHAPE::queries * SHAPE::dim;
+__device__ __forceinline__ struct shared_memory<SHAPE> shared_cut(typename SHAPE::element *bytes) {
+    typename SHAPE::element *ring = bytes + SHAPE::queries * SHAPE::dim;
     return {bytes, ring, reinterpret_cast<float *>(ring + SHAPE::stages * 2 * SHAPE::plane)};
 }
 
-/* Where a chunk of a row lies among rows of CHUNKS chunks, in halves. */
+/* Where a chunk of a row lies among rows of CHUNKS chunks, in elements. */
 template <uint32_t CHUNKS>
 __device__ __forceinline__ uint32_t chunk_at(uint32_t row, uint32_t chunk)
 {
@@ -160,12 +165,6 @@ __device__ __forceinline__ uint32_t chunk_at(uint32_t row, uint32_t chunk)
     const uint32_t by = CHUNKS % 8 == 0 ? row : row / 2;
     const uint32_t turned = chunk / turn * turn + (chunk ^ by) % turn; /* the first term constant */
     return (row * CHUNKS + turned) * 8;
-}
-
-__device__ __forceinline__ uint32_t pack_halves(float low, float high)
-{
-    half2 pair = __floats2half2_rn(low, high);
-    return *reinterpret_cast<uint32_t *>(&pair);
 }
 
 /* -- A block's work, and a thread's two rows of it -- */
@@ -232,23 +231,20 @@ __device__ __forceinline__ struct thread_rows rows_of_thread(const struct attend
     return rows;
 }
 
-/* Queries rounded to half; those of padding, and dimensions of it, are zeros. */
+/* Queries rounded as keys are; those of padding, and dimensions of it, are zeros. */
 template <class SHAPE>
 __device__ __forceinline__ void load_queries(const struct attend_args &args,
-                                             const struct block_work &work, half *shared)
+                                             const struct block_work &work,
+                                             typename SHAPE::element *shared)
 {
     for (uint32_t i = threadIdx.x; i < SHAPE::queries * SHAPE::chunks; i += ATTEND_THREADS) {
         const uint32_t query = i / SHAPE::chunks, chunk = i % SHAPE::chunks;
-        uint4 halves = make_uint4(0, 0, 0, 0);
+        uint4 eight = make_uint4(0, 0, 0, 0);
         if (query < work.query_count && chunk * 8 < args.head_dim) {
             const struct query_place place = place_of(args, work, query);
-            const float4 *from = reinterpret_cast<const float4 *>(
-                args.q + query_offset(args, work, place) + chunk * 8);
-            const float4 low = from[0], high = from[1];
-            halves = make_uint4(pack_halves(low.x, low.y), pack_halves(low.z, low.w),
-                                pack_halves(high.x, high.y), pack_halves(high.z, high.w));
+            eight = pack_eight<SHAPE::format>(args.q + query_offset(args, work, place) + chunk * 8);
         }
-        *reinterpret_cast<uint4 *>(shared + chunk_at<SHAPE::chunks>(query, chunk)) = halves;
+        *reinterpret_cast<uint4 *>(shared + chunk_at<SHAPE::chunks>(query, chunk)) = eight;
     }
 }
 
@@ -258,9 +254,11 @@ __device__ __forceinline__ void load_queries(const struct attend_args &args,
 template <class SHAPE>
 __device__ __forceinline__ void copy_tile(const struct attend_args &args,
                                           const struct block_work &work, uint32_t block,
-                                          uint32_t base, half *stage)
+                                          uint32_t base, typename SHAPE::element *stage)
 {
-    const size_t head_halves = static_cast<size_t>(KV_BLOCK_TOKENS) * args.head_dim;
+    typedef typename SHAPE::element element;
+    const element *cache = static_cast<const element *>(args.cache);
+    const size_t slice = static_cast<size_t>(KV_BLOCK_TOKENS) * args.head_dim;
 #pragma unroll 2
     for (uint32_t i = 0; i < SHAPE::tile * SHAPE::chunks / ATTEND_THREADS; i++) {
         const uint32_t index = i * ATTEND_THREADS + threadIdx.x;
@@ -270,22 +268,20 @@ __device__ __forceinline__ void copy_tile(const struct attend_args &args,
             __shfl_sync(WARP_ALL, block, position / KV_BLOCK_TOKENS % SPLIT_BLOCKS);
         const bool valid =
             position >= work.begin && position < work.end && chunk * 8 < args.head_dim;
-        const half *key =
-            args.cache +
-            (static_cast<size_t>(from_block) * 2 * args.kv_heads + work.kv_head) * head_halves +
+        const element *key =
+            cache + (static_cast<size_t>(from_block) * 2 * args.kv_heads + work.kv_head) * slice +
             position % KV_BLOCK_TOKENS * args.head_dim + chunk * 8;
-        half *to = stage + chunk_at<SHAPE::chunks>(row, chunk);
-        copy_async16(to, valid ? key : args.cache, valid);
-        copy_async16(to + SHAPE::plane, valid ? key + args.kv_heads * head_halves : args.cache,
-                     valid);
+        element *to = stage + chunk_at<SHAPE::chunks>(row, chunk);
+        copy_async16(to, valid ? key : cache, valid);
+        copy_async16(to + SHAPE::plane, valid ? key + args.kv_heads * slice : cache, valid);
     }
 }
 
 /* S = Q K^T for the warp's keys. */
 template <class SHAPE>
-__device__ __forceinline__ void multiply_keys(const half *q, const half *keys, uint32_t first_row,
-                                              uint32_t first_key,
-                                              float (&scores)[SHAPE::score_tiles][4])
+__device__ __forceinline__ void
+multiply_keys(const typename SHAPE::element *q, const typename SHAPE::element *keys,
+              uint32_t first_row, uint32_t first_key, float (&scores)[SHAPE::score_tiles][4])
 {
     const uint32_t lane = threadIdx.x % WARP;
 #pragma unroll
@@ -302,8 +298,8 @@ __device__ __forceinline__ void multiply_keys(const half *q, const half *keys, u
             uint32_t b[4];
             const uint32_t key = first_key + 8 * i + lane % 8;
             load_matrices(b, keys + chunk_at<SHAPE::chunks>(key, chunk + lane / 8));
-            mma_16816(scores[i], a[0], {b[0], b[1]}, half());
-            mma_16816(scores[i], a[1], {b[2], b[3]}, half());
+            mma_16816(scores[i], a[0], {b[0], b[1]}, typename SHAPE::element());
+            mma_16816(scores[i], a[1], {b[2], b[3]}, typename SHAPE::element());
         }
     }
 }
@@ -394,7 +390,7 @@ __device__ __forceinline__ void soften(const float (&peaks)[2], struct stretch_s
  * tile's K, with which every warp was done before the peaks were known. */
 template <class SHAPE>
 __device__ __forceinline__ void weights_of_tile(const float (&scores)[SHAPE::score_tiles][4],
-                                                half *keys,
+                                                typename SHAPE::element *keys,
                                                 uint32_t (&weights)[SHAPE::tile / 16][4])
 {
     if constexpr (SHAPE::sharers == 1) {
@@ -403,20 +399,20 @@ __device__ __forceinline__ void weights_of_tile(const float (&scores)[SHAPE::sco
 #pragma unroll
             for (uint32_t k = 0; k < 4; k++) {
                 const float(&pair)[4] = scores[2 * i + k / 2];
-                weights[i][k] = pack_halves(pair[k % 2 * 2], pair[k % 2 * 2 + 1]);
+                weights[i][k] = pack_pair<SHAPE::format>(pair[k % 2 * 2], pair[k % 2 * 2 + 1]);
             }
     } else {
         constexpr uint32_t chunks = SHAPE::tile / 8;
         const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-        half *shared = keys + warp / SHAPE::sharers * QUERIES * SHAPE::tile;
+        typename SHAPE::element *shared = keys + warp / SHAPE::sharers * QUERIES * SHAPE::tile;
 #pragma unroll
         for (uint32_t i = 0; i < SHAPE::score_tiles; i++)
 #pragma unroll
             for (uint32_t h = 0; h < 2; h++) {
                 const uint32_t chunk = warp % SHAPE::sharers * SHAPE::score_tiles + i;
-                half *to = shared + chunk_at<chunks>(lane / 4 + 8 * h, chunk);
+                typename SHAPE::element *to = shared + chunk_at<chunks>(lane / 4 + 8 * h, chunk);
                 *reinterpret_cast<uint32_t *>(to + lane % 4 * 2) =
-                    pack_halves(scores[i][2 * h], scores[i][2 * h + 1]);
+                    pack_pair<SHAPE::format>(scores[i][2 * h], scores[i][2 * h + 1]);
             }
         __syncthreads();
 #pragma unroll
@@ -428,30 +424,32 @@ __device__ __forceinline__ void weights_of_tile(const float (&scores)[SHAPE::sco
 /* out += W V for the warp's dimensions, total += W 1. */
 template <class SHAPE>
 __device__ __forceinline__ void multiply_values(const uint32_t (&weights)[SHAPE::tile / 16][4],
-                                                const half *values, uint32_t first_chunk,
+                                                const typename SHAPE::element *values,
+                                                uint32_t first_chunk,
                                                 struct stretch_sums<SHAPE> &sums)
 {
-    const uint32_t ones = 0x3c003c00u;
+    typedef typename SHAPE::element element;
+    const uint32_t ones = kv_element<SHAPE::format>::ones;
 #pragma unroll
     for (uint32_t i = 0; i < SHAPE::tile / 16; i += 2) {
-        mma_16816(sums.total, weights[i], {ones, ones}, half());
-        mma_16816(sums.total, weights[i + 1], {ones, ones}, half());
+        mma_16816(sums.total, weights[i], {ones, ones}, element());
+        mma_16816(sums.total, weights[i + 1], {ones, ones}, element());
 #pragma unroll
         for (uint32_t d = 0; d < SHAPE::out_tiles; d++) {
             uint32_t b[4];
             const uint32_t key = 16 * i + threadIdx.x % WARP;
             load_matrices_turned(b, values + chunk_at<SHAPE::chunks>(key, first_chunk + d));
-            mma_16816(sums.out[d], weights[i], {b[0], b[1]}, half());
-            mma_16816(sums.out[d], weights[i + 1], {b[2], b[3]}, half());
+            mma_16816(sums.out[d], weights[i], {b[0], b[1]}, element());
+            mma_16816(sums.out[d], weights[i + 1], {b[2], b[3]}, element());
         }
     }
 }
 
 template <class SHAPE>
-__device__ __forceinline__ void attend_tile(const struct attend_args &args,
-                                            const struct thread_rows &rows, uint32_t base,
-                                            half *stage, const struct shared_memory<SHAPE> &shared,
-                                            struct stretch_sums<SHAPE> &sums)
+__device__ __forceinline__ void
+attend_tile(const struct attend_args &args, const struct thread_rows &rows, uint32_t base,
+            typename SHAPE::element *stage, const struct shared_memory<SHAPE> &shared,
+            struct stretch_sums<SHAPE> &sums)
 {
     const uint32_t warp = threadIdx.x / WARP, share = warp % SHAPE::sharers;
     const uint32_t first_key = share * SHAPE::score_tiles * 8;
@@ -596,7 +594,7 @@ template <class SHAPE>
 __global__ void __launch_bounds__(ATTEND_THREADS, SHAPE::resident)
     attend(const struct attend_args args)
 {
-    SHARED_DYNAMIC(half, bytes);
+    SHARED_DYNAMIC(typename SHAPE::element, bytes);
     if (blockIdx.x >= *args.count)
         return;
     const struct attention_piece piece = args.pieces[blockIdx.x];

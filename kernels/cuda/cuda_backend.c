@@ -382,6 +382,7 @@ static void kv_write(struct backend *backend, const struct kv_write_args *args)
     struct cuda_backend *cuda = cuda_of(backend);
     const struct step_spans spans = {args->spans, args->span_count, args->block_tables};
     struct attention_step step;
+    assert(args->format == backend->kv_format);
     if (!works(cuda) || args->span_count == 0)
         return;
     const struct attention_span *last = &args->spans[args->span_count - 1];
@@ -396,6 +397,7 @@ static void attention(struct backend *backend, const struct attention_args *args
     struct cuda_backend *cuda = cuda_of(backend);
     const struct step_spans spans = {args->spans, args->span_count, args->block_tables};
     struct attention_step step;
+    assert(args->format == backend->kv_format);
     if (!works(cuda) || args->span_count == 0)
         return;
     note(cuda, "attention", step_inputs_attention(cuda->inputs, &spans, args->window, &step));

@@ -136,6 +136,7 @@ static void kv_write(struct arch_network *net, const struct model_step *step, vo
         .spans = step->spans,
         .span_count = step->span_count,
         .block_tables = step->block_tables,
+        .format = net->backend->kv_format,
     };
     net->backend->ops->kv_write(net->backend, &args);
 }
@@ -154,6 +155,7 @@ static void attention(struct arch_network *net, const struct model_step *step, c
         .span_count = step->span_count,
         .block_tables = step->block_tables,
         .out = net->attended,
+        .format = net->backend->kv_format,
     };
     net->backend->ops->attention(net->backend, &args);
 }
@@ -459,10 +461,10 @@ static bool load_weights(struct arch_network *net, struct arch_loader *loader, s
     return arch_all_taken(loader, err);
 }
 
-static size_t kv_block_bytes(const struct model_shape *shape)
+static size_t kv_block_bytes(const struct model_shape *shape, const struct backend *backend)
 {
-    return (size_t)shape->layers * 2 * shape->kv_heads * KV_BLOCK_TOKENS * shape->head_dim *
-           sizeof(uint16_t);
+    return (size_t)shape->layers * 2 * shape->kv_heads *
+           kv_slice_bytes(backend->kv_format, shape->head_dim);
 }
 
 static struct arch_network *llama_load(const struct gguf *gguf, struct backend *backend,
@@ -492,7 +494,7 @@ static struct arch_network *llama_load(const struct gguf *gguf, struct backend *
     }
     net->device_bytes = loader.device_bytes;
     net->shape.parameters = loader.parameters;
-    net->shape.kv_block_bytes = kv_block_bytes(&net->shape);
+    net->shape.kv_block_bytes = kv_block_bytes(&net->shape, backend);
     *ret_shape = net->shape;
     return net;
 }
@@ -599,7 +601,7 @@ static int llama_read_needs(const struct gguf *gguf, const struct backend *backe
         code = read_attention(&net, &loader, err);
     if (code != 0)
         return code;
-    net.shape.kv_block_bytes = kv_block_bytes(&net.shape);
+    net.shape.kv_block_bytes = kv_block_bytes(&net.shape, backend);
     *ret = (struct model_needs){
         .shape = net.shape,
         .weight_bytes = arch_weight_bytes_wanted(gguf, backend),

@@ -141,8 +141,8 @@ int main(int argc, char **argv)
     struct bench bench = {.prefill = number(argc, argv, 3, 512),
                           .steps = number(argc, argv, 4, 32),
                           .sequences = number(argc, argv, 5, 1)};
-    struct backend *backend =
-        backend_open(&(struct backend_config){"cpu", number(argc, argv, 2, 0), 0, NULL}, &err);
+    struct backend *backend = backend_open(
+        &(struct backend_config){"cpu", number(argc, argv, 2, 0), 0, NULL, KV_F16}, &err);
     if (backend != NULL)
         bench.model = model_load(argv[1], backend, &err);
     int status = 1;

@@ -176,7 +176,7 @@ int main(int argc, char **argv)
         return fprintf(stderr, "chunk: 1 to %u\n", CHUNK_MAX), 2;
     struct error err = {0};
     struct backend_config config = {"cpu", argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0, 0,
-                                    NULL};
+                                    NULL, KV_F16};
     struct backend *backend = backend_open(&config, &err);
     struct model *model = backend == NULL ? NULL : model_load(argv[1], backend, &err);
     struct outcome outcome = {0};

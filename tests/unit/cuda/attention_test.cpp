@@ -118,6 +118,21 @@ static void what_no_kernel_has_is_refused(void **state)
     }
 }
 
+/* Every width that has a kernel of its own, by chunks and decodes, whole and split. */
+static void every_format_is_its_formula(void **state)
+{
+    (void)state;
+    for (enum kv_format format : {KV_BF16}) {
+        check_shape({4, 2, 64, 0, 0, false, format}, 0, 70, {1, 16});
+        check_shape({3, 1, 96, 0, 0, true, format}, 0, 35, {1, 7});
+        check_shape({16, 1, 128, 0, 5.0f, false, format}, 0, 35, {1, 16});
+        check_shape({2, 1, 176, 20, 0, false, format}, 0, 35, {1, 16});
+        check_shape({2, 1, 256, 0, 0, false, format}, 0, 35, {1, 7});
+        check_shape({3, 1, 48, 77, 0, false, format}, CUDA_SPLIT_TOKENS - 9, CUDA_SPLIT_TOKENS + 9,
+                    {1, 2, 7});
+    }
+}
+
 /* Contexts of many stretches: chunks and decodes across their boundaries, and far into them. */
 static void stretches_join_to_the_same_bits_wherever_they_were_walked(void **state)
 {
@@ -186,17 +201,21 @@ static void a_row_in_company_equals_the_row_alone(void **state)
     }
 }
 
-static void the_cache_holds_halves_in_the_slots_of_their_positions(void **state)
+static uint16_t short_of(enum kv_format format, float value)
 {
-    (void)state;
-    const struct world_shape shape = {2, 2, 48, 0, 0, false};
+    return format == KV_BF16 ? quant_float_to_bf16(value) : quant_float_to_half(value);
+}
+
+static void check_slots(enum kv_format format)
+{
+    const struct world_shape shape = {2, 2, 48, 0, 0, false, format};
     struct world world = world_new(shape, {37, 3}, 5, 6);
     struct sequence &first = world.sequences[0];
     first.k[0] = 70000.0f, first.k[1] = -0.0f, first.k[2] = 1e-7f, first.v[3] = -INFINITY;
     world_step(&world, {{0, 0, 20}, {1, 0, 3}}, false);
     world_step(&world, {{0, 20, 37}}, false);
     const size_t plane = (size_t)shape.kv_heads * KV_BLOCK_TOKENS * shape.head_dim;
-    std::vector<uint16_t> cache(world.blocks * 2 * plane), wanted(cache.size(), 0x7e00);
+    std::vector<uint16_t> cache(world.blocks * 2 * plane), wanted(cache.size(), 0xffff);
     assert_int_equal(cudaMemcpy(cache.data(), world.cache, cache.size() * sizeof(uint16_t),
                                 cudaMemcpyDeviceToHost),
                      cudaSuccess);
@@ -208,18 +227,26 @@ static void the_cache_holds_halves_in_the_slots_of_their_positions(void **state)
             const size_t at =
                 block * 2 * plane +
                 (head * KV_BLOCK_TOKENS + position % KV_BLOCK_TOKENS) * shape.head_dim + d;
-            wanted[at] = quant_float_to_half(sequence.k[i]);
-            wanted[at + plane] = quant_float_to_half(sequence.v[i]);
+            wanted[at] = short_of(format, sequence.k[i]);
+            wanted[at + plane] = short_of(format, sequence.v[i]);
         }
     assert_memory_equal(cache.data(), wanted.data(), cache.size() * sizeof(uint16_t));
     world_free(&world);
 }
 
+static void the_cache_holds_numbers_in_the_slots_of_their_positions(void **state)
+{
+    (void)state;
+    check_slots(KV_F16);
+    check_slots(KV_BF16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_cache_holds_halves_in_the_slots_of_their_positions),
+        cmocka_unit_test(the_cache_holds_numbers_in_the_slots_of_their_positions),
         cmocka_unit_test(attention_is_its_formula_however_the_prompt_was_chunked),
+        cmocka_unit_test(every_format_is_its_formula),
         cmocka_unit_test(every_width_of_heads_is_served),
         cmocka_unit_test(every_group_of_heads_is_served),
         cmocka_unit_test(what_no_kernel_has_is_refused),

@@ -5,10 +5,8 @@
 
 #include "tests/unit/cuda/device_copy.cuh"
 
-#define GARBAGE      0xdeadbeefu
-#define BEYOND       3u /* pieces, joins and rows that are launched but not planned */
-#define HALF_NAN     0x7e00u
-#define HALF_EPSILON 0x1p-11 /* rounding to half is within this, relative */
+#define GARBAGE 0xdeadbeefu
+#define BEYOND  3u /* pieces, joins and rows that are launched but not planned */
 
 /* On the device; for cudaFree(). */
 template <class T> static T *put(const std::vector<T> &host)
@@ -53,10 +51,21 @@ struct world world_new(const struct world_shape &shape, const std::vector<uint32
         }
         world.sequences.push_back(sequence);
     }
-    const size_t halves =
-        (size_t)world.blocks * 2 * shape.kv_heads * KV_BLOCK_TOKENS * shape.head_dim;
-    world.cache = put(std::vector<uint16_t>(halves, HALF_NAN));
+    world.cache =
+        put(std::vector<uint8_t>(world_cache_bytes(&world), 0xff)); /* NaN in any format */
     return world;
+}
+
+size_t world_cache_bytes(const struct world *world)
+{
+    const struct world_shape &shape = world->shape;
+    return world->blocks * 2 * shape.kv_heads * kv_slice_bytes(shape.format, shape.head_dim);
+}
+
+float world_held(const struct world *world, float value)
+{
+    return world->shape.format == KV_BF16 ? quant_bf16_to_float(quant_float_to_bf16(value))
+                                          : quant_half_to_float(quant_float_to_half(value));
 }
 
 void world_free(struct world *world)
@@ -126,6 +135,7 @@ static struct attention_args attention_args_of(const struct world *world)
     args.scale = 1.0f / sqrtf((float)args.head_dim);
     args.softcap = world->shape.softcap;
     args.window = world->shape.window;
+    args.format = world->shape.format;
     return args;
 }
 
@@ -222,6 +232,7 @@ std::vector<float> world_step(struct world *world, const std::vector<struct chun
     write.cache = world->cache;
     write.kv_heads = world->shape.kv_heads;
     write.head_dim = world->shape.head_dim;
+    write.format = world->shape.format;
     assert_int_equal(cuda_kv_write(&write, &step, host.rows + BEYOND, NULL), cudaSuccess);
     std::vector<float> out;
     if (attend)
@@ -240,12 +251,11 @@ std::vector<float> world_on_cpu(const struct world *world, uint32_t index)
     struct backend_config config = {};
     config.device = "cpu";
     config.threads = 1;
+    config.kv_format = shape.format;
     struct error err;
     struct backend *cpu = backend_open(&config, &err);
     assert_non_null(cpu);
-    const size_t bytes =
-        (size_t)world->blocks * 2 * shape.kv_heads * KV_BLOCK_TOKENS * shape.head_dim * 2;
-    void *cache = cpu->ops->memory_alloc(cpu, bytes, &err);
+    void *cache = cpu->ops->memory_alloc(cpu, world_cache_bytes(world), &err);
     assert_non_null(cache);
     struct attention_span span = {0, sequence.tokens, 0, 0};
     struct kv_write_args write = {};
@@ -254,6 +264,7 @@ std::vector<float> world_on_cpu(const struct world *world, uint32_t index)
     write.cache = cache;
     write.kv_heads = shape.kv_heads;
     write.head_dim = shape.head_dim;
+    write.format = shape.format;
     write.spans = &span;
     write.span_count = 1;
     write.block_tables = sequence.table.data();
@@ -273,9 +284,10 @@ std::vector<float> world_on_cpu(const struct world *world, uint32_t index)
     return out;
 }
 
-static double as_half(float value)
+/* Rounding to what keys, queries and weights are is within this, relative. */
+static double epsilon_of(const struct world *world)
 {
-    return quant_half_to_float(quant_float_to_half(value));
+    return world->shape.format == KV_BF16 ? 0x1p-8 : 0x1p-11;
 }
 
 /* What one head's keys weigh for a row, and the sizes that bound the error of its scores. */
@@ -301,7 +313,7 @@ static struct wanted_weights weights_in_double(const struct world *world,
         const float *k = &sequence->k[(p * shape.kv_heads + kv) * dim];
         double dot = 0, size = 0;
         for (size_t d = 0; d < dim; d++) {
-            dot += as_half(q[d]) * as_half(k[d]);
+            dot += (double)world_held(world, q[d]) * world_held(world, k[d]);
             size += fabs(q[d] * k[d]);
         }
         dot /= sqrt(dim);
@@ -320,12 +332,13 @@ static struct wanted_weights weights_in_double(const struct world *world,
     return wanted;
 }
 
-/* The tolerance. A weight w, relative to the largest so far, is rounded to half: by at most 2^-11
- * of itself, or 2^-25 where that is more; the total is of rounded weights too. So out moves by
- * sum w e (v - out) with errors e that fall to either side alike: a deviation of 2^-11 / sqrt(3)
- * sqrt(sum w^2 (v - out)^2), of which eight are granted; and by the 2^-25, all to one side. Sums
- * in float and e^x add 2e-5 as on the CPU. Rounding q moves each score by at most 2^-11 scale
- * sum |q k|, and scores moved by x move out by at most (e^2x - 1) max |v - out|. */
+/* The tolerance. A weight w, relative to the largest so far, is rounded as V is: to half by at most
+ * E = 2^-11 of itself, or 2^-25 where that is more; to bf16 by at most E = 2^-8. The total is of
+ * rounded weights too. So out moves by sum w e (v - out) with errors e that fall to either side
+ * alike: a deviation of E / sqrt(3) sqrt(sum w^2 (v - out)^2), of which eight are granted; and by
+ * the 2^-25, all to one side. Sums in float and e^x add 2e-5 as on the CPU. Rounding q moves each
+ * score by at most E scale sum |q k|, and scores moved by x move out by at most
+ * (e^2x - 1) max |v - out|. */
 struct wanted_row world_in_double(const struct world *world, const struct sequence *sequence,
                                   uint32_t row, uint32_t head)
 {
@@ -340,9 +353,9 @@ struct wanted_row world_in_double(const struct world *world, const struct sequen
         double out = 0, squares = 0, apart_sum = 0;
         const float *v = &sequence->v[(wanted.first * shape.kv_heads + kv) * dim + d];
         for (size_t i = 0; i < wanted.weights.size(); i++)
-            out += wanted.weights[i] * as_half(v[i * shape.kv_heads * dim]);
+            out += wanted.weights[i] * world_held(world, v[i * shape.kv_heads * dim]);
         for (size_t i = 0; i < wanted.weights.size(); i++) {
-            const double apart = fabs(as_half(v[i * shape.kv_heads * dim]) - out);
+            const double apart = fabs(world_held(world, v[i * shape.kv_heads * dim]) - out);
             squares += wanted.weights[i] * wanted.weights[i] * apart * apart;
             apart_sum += apart;
             apart_max = std::max(apart_max, apart);
@@ -350,9 +363,9 @@ struct wanted_row world_in_double(const struct world *world, const struct sequen
         if (shape.sinks)
             apart_max = std::max(apart_max, fabs(out)); /* the sink's value is 0 */
         result.out[d] = out;
-        result.tolerance[d] = 8 * HALF_EPSILON / sqrt(3) * sqrt(squares) +
+        result.tolerance[d] = 8 * epsilon_of(world) / sqrt(3) * sqrt(squares) +
                               0x1p-25 * wanted.largest_share * apart_sum + 2e-5 * (1 + fabs(out));
     }
-    result.from_rounding_q = (exp(2 * HALF_EPSILON * wanted.size_max) - 1) * apart_max;
+    result.from_rounding_q = (exp(2 * epsilon_of(world) * wanted.size_max) - 1) * apart_max;
     return result;
 }

@@ -20,6 +20,7 @@ struct world_shape {
     uint32_t window;
     float softcap;
     bool sinks; /* random ones; for the heads alike in every world of so many */
+    enum kv_format format = KV_F16;
 };
 
 struct sequence {
@@ -34,7 +35,7 @@ struct world {
     uint32_t blocks;
     uint32_t partial_max; /* of plans; as many as they want unless a test says less */
     bool replayed;        /* steps run as graphs that were captured before their plan came */
-    uint16_t *cache;      /* on the device */
+    void *cache;          /* on the device */
 };
 
 /* Sequences of so many tokens each, whose values depend on seed and not on each other; block
@@ -55,10 +56,14 @@ std::vector<float> world_step(struct world *world, const std::vector<struct chun
 /* What the CPU's backend makes of the whole sequence in one step. */
 std::vector<float> world_on_cpu(const struct world *world, uint32_t sequence);
 
-/* softmax(scale q K^T) V in double over the halves that the cache holds, and how far rounding may
+size_t world_cache_bytes(const struct world *world);
+/* What the cache holds of a number. */
+float world_held(const struct world *world, float value);
+
+/* softmax(scale q K^T) V in double over the numbers that the cache holds, and how far rounding may
  * bring the GPU from it. */
 struct wanted_row {
-    std::vector<double> out;       /* [head_dim], of q rounded to half */
+    std::vector<double> out;       /* [head_dim], of q rounded as keys are */
     std::vector<double> tolerance; /* [head_dim], for the same */
     double from_rounding_q;        /* more, against an exact q */
 };

@@ -457,7 +457,8 @@ static void run_ops(struct backend *backend, bool in_a_step, float *out)
                         &(struct step_args){ROWS, NULL, positions, 2, spans, tables, 2, rows});
     ops->rope(backend, &(struct rope_args){q, ROWS, HEADS, DIM, DIM, ROPE_NORM, frequencies,
                                            positions, 1.0f});
-    ops->kv_write(backend, &(struct kv_write_args){k, v, cache, KV_HEADS, DIM, spans, 2, tables});
+    ops->kv_write(backend,
+                  &(struct kv_write_args){k, v, cache, KV_HEADS, DIM, spans, 2, tables, KV_F16});
     for (uint32_t i = 0; i < WINDOWS; i++) {
         ops->attention(backend, &(struct attention_args){.q = q,
                                                          .cache = cache,

@@ -305,6 +305,23 @@ static void a_model_that_did_not_load_is_shown_until_it_does(void **state)
     expect_line(fixture, "weir_engine_stalled{model=\"late\"} 0");
 }
 
+static void the_cache_says_its_format_as_vllm_would(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const names[] = {[KV_F16] = "float16", [KV_BF16] = "bfloat16"};
+    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        fixture->config.kv_format = (enum kv_format)i;
+        render(fixture);
+        char line[256];
+        (void)snprintf(line, sizeof line,
+                       "vllm:cache_config_info{model_name=\"plain\",engine=\"0\",block_size=\"16\","
+                       "cache_dtype=\"%s\",enable_prefix_caching=\"False\",num_gpu_blocks=\"100\"} "
+                       "1",
+                       names[i]);
+        expect_line(fixture, line);
+    }
+}
+
 static void engine_figures_carry_vllm_names(void **state)
 {
     struct fixture *fixture = *state;
@@ -549,6 +566,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_stall_is_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(engine_figures_carry_vllm_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_cache_says_its_format_as_vllm_would, setup, teardown),
         cmocka_unit_test_setup_teardown(users_are_told_by_window_and_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_is_told_by_what_is_left_and_by_its_dates, setup,
                                         teardown),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv_write and attention: against the formula in double over the halves that the cache holds, every
- * level against the scalar one bit for bit, and a row alone against the row in company.
+/* kv_write and attention: against the formula in double over what the cache holds, every level
+ * against the scalar one bit for bit, and a row alone against the row in company.
  *
  * Tolerance: scores are sums of head_dim products in single precision (relative 1e-6), softmax
  * turns their absolute error into a relative one of the weights: 2e-5 covers scores up to 16. */
@@ -49,19 +49,17 @@ static void sequence_destroy(struct sequence *sequence)
 }
 
 /* A cache in which every slot that nobody wrote is a NaN: reading one shows. */
-static uint16_t *cache_new(const struct sequence *sequence)
+static void *cache_new(const struct sequence *sequence, enum kv_format format)
 {
-    size_t count = (size_t)BLOCKS * 2 * sequence->kv_heads * KV_BLOCK_TOKENS * sequence->head_dim;
-    uint16_t *cache = malloc(count * sizeof *cache);
-    for (size_t i = 0; i < count; i++)
-        cache[i] = 0x7e00;
-    return cache;
+    size_t bytes = BLOCKS * 2 * sequence->kv_heads * kv_slice_bytes(format, sequence->head_dim);
+    return memset(malloc(bytes), 0xff, bytes);
 }
 
 struct options {
     float softcap;
     uint32_t window;
     const float *sinks; /* [heads] or NULL */
+    enum kv_format format;
 };
 
 /* Rows [begin, end) of a sequence. */
@@ -71,8 +69,7 @@ struct chunk {
 
 /* Writes the chunk's rows to the cache and attends them. */
 static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence,
-                      struct chunk chunk, const struct options *options, uint16_t *cache,
-                      float *out)
+                      struct chunk chunk, const struct options *options, void *cache, float *out)
 {
     const uint32_t begin = chunk.begin, end = chunk.end;
     const size_t query = (size_t)sequence->heads * sequence->head_dim;
@@ -85,7 +82,8 @@ static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence
                                   sequence->head_dim,
                                   &span,
                                   1,
-                                  sequence->table};
+                                  sequence->table,
+                                  options->format};
     ops->kv_write(&write, 0, end - begin);
     struct attention_args args = {.q = sequence->q + begin * query,
                                   .cache = cache,
@@ -99,7 +97,8 @@ static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence
                                   .span_count = 1,
                                   .block_tables = sequence->table,
                                   .out = out + begin * query,
-                                  .sinks = options->sinks};
+                                  .sinks = options->sinks,
+                                  .format = options->format};
     for (uint32_t head = 0; head < sequence->kv_heads; head++)
         cpu_attention(ops->attend, &args, 0, end - begin, head);
 }
@@ -107,7 +106,7 @@ static void run_chunk(const struct cpu_ops *ops, const struct sequence *sequence
 static float *run_chunks(const struct cpu_ops *ops, const struct sequence *sequence, uint32_t rows,
                          const struct options *options)
 {
-    uint16_t *cache = cache_new(sequence);
+    void *cache = cache_new(sequence, options->format);
     float *out =
         random_floats((size_t)sequence->tokens * sequence->heads * sequence->head_dim, 1, 1);
     for (uint32_t begin = 0; begin < sequence->tokens; begin += rows) {
@@ -118,9 +117,11 @@ static float *run_chunks(const struct cpu_ops *ops, const struct sequence *seque
     return out;
 }
 
-static double rounded_to_half(float value)
+/* As the cache holds a number. */
+static double held(float value, enum kv_format format)
 {
-    return quant_half_to_float(quant_float_to_half(value));
+    return format == KV_BF16 ? quant_bf16_to_float(quant_float_to_bf16(value))
+                             : quant_half_to_float(quant_float_to_half(value));
 }
 
 /* softmax(scale q K^T) V in double, over K and V rounded as the cache holds them. */
@@ -137,14 +138,14 @@ static void attention_in_double(const struct sequence *sequence, const struct op
         const size_t at = ((size_t)p * sequence->kv_heads + kv) * dim;
         double dot = 0;
         for (uint32_t d = 0; d < dim; d++)
-            dot += q[d] * rounded_to_half(sequence->k[at + d]);
+            dot += q[d] * held(sequence->k[at + d], options->format);
         dot /= sqrt(dim);
         if (options->softcap != 0)
             dot = options->softcap * tanh(dot / options->softcap);
         double weight = exp(dot);
         total += weight;
         for (uint32_t d = 0; d < dim; d++)
-            out[d] += weight * rounded_to_half(sequence->v[at + d]);
+            out[d] += weight * held(sequence->v[at + d], options->format);
     }
     for (uint32_t d = 0; d < dim; d++)
         out[d] /= total;
@@ -213,6 +214,46 @@ static void a_sink_takes_weight_and_brings_no_value(void **state)
     check_shape(90, 4, 1, 64, (struct options){.sinks = sinks, .window = 16, .softcap = 5.0f});
 }
 
+static void every_format_is_its_formula(void **state)
+{
+    (void)state;
+    const float sinks[] = {-3.0f, 0.5f, 9.0f, -INFINITY, 1.0f, 2.0f};
+    for (enum kv_format format = KV_F16; format <= KV_BF16; format++) {
+        check_shape(70, 6, 2, 64, (struct options){.format = format});
+        check_shape(70, 6, 2, 40, (struct options){.format = format, .sinks = sinks});
+        check_shape(33, 8, 1, 8, (struct options){.format = format, .window = 16, .softcap = 5.0f});
+    }
+}
+
+/* Infinities, NaN, what is too small or too large, and ties among them. */
+static void numbers_are_rounded_as_the_format_says(void **state)
+{
+    (void)state;
+    enum { COUNT = 4096 };
+    struct sequence sequence = sequence_new(1, 1, 1, COUNT, 3);
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    uint32_t count = op_levels(ops);
+    uint64_t seed = 4;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        uint32_t bits = (uint32_t)random_next(&seed);
+        bits = i % 4 == 0 ? bits & 0xffff8000u : i % 4 == 1 ? bits | 0x7f800000u : bits;
+        memcpy(&sequence.k[i], &bits, sizeof bits);
+    }
+    for (uint32_t level = 0; level < count; level++) {
+        const struct options options = {.format = KV_BF16};
+        uint16_t *cache = cache_new(&sequence, KV_BF16);
+        float *out = malloc(COUNT * sizeof *out);
+        run_chunk(ops[level], &sequence, (struct chunk){0, 1}, &options, cache, out);
+        const size_t slice = (size_t)KV_BLOCK_TOKENS * COUNT, at = sequence.table[0] * 2 * slice;
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_int_equal(cache[at + i * KV_BLOCK_TOKENS], quant_float_to_bf16(sequence.k[i]));
+            assert_int_equal(cache[at + slice + i], quant_float_to_bf16(sequence.v[i]));
+        }
+        free(out), free(cache);
+    }
+    sequence_destroy(&sequence);
+}
+
 /* Sequences of one step lie side by side in rows and tables; each must get what it gets alone. */
 static void a_row_in_company_equals_the_row_alone(void **state)
 {
@@ -242,8 +283,15 @@ static void a_row_in_company_equals_the_row_alone(void **state)
         free(out);
         sequence_destroy(&sequence);
     }
-    uint16_t *cache = cache_new(&shape);
-    struct kv_write_args write = {k, v, cache, kv_heads, dim, spans, SEQUENCES, tables};
+    void *cache = cache_new(&shape, KV_F16);
+    struct kv_write_args write = {.k = k,
+                                  .v = v,
+                                  .cache = cache,
+                                  .kv_heads = kv_heads,
+                                  .head_dim = dim,
+                                  .spans = spans,
+                                  .span_count = SEQUENCES,
+                                  .block_tables = tables};
     float *out = malloc(rows * query * sizeof *out);
     struct attention_args args = {.q = q,
                                   .cache = cache,
@@ -274,6 +322,8 @@ int main(void)
         cmocka_unit_test(a_window_hides_what_lies_before_it),
         cmocka_unit_test(a_soft_cap_bounds_the_scores),
         cmocka_unit_test(a_sink_takes_weight_and_brings_no_value),
+        cmocka_unit_test(every_format_is_its_formula),
+        cmocka_unit_test(numbers_are_rounded_as_the_format_says),
         cmocka_unit_test(a_row_in_company_equals_the_row_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ static struct backend *open_with(uint32_t threads)
 {
     struct error err = {0};
     struct backend *backend =
-        backend_open(&(struct backend_config){"cpu", threads, CPU_LEVEL_AUTO, NULL}, &err);
+        backend_open(&(struct backend_config){"cpu", threads, CPU_LEVEL_AUTO, NULL, KV_F16}, &err);
     if (backend == NULL)
         fail_msg("%s", err.text);
     return backend;
@@ -27,7 +27,8 @@ static void an_unknown_device_is_refused_by_name(void **state)
 {
     (void)state;
     struct error err = {0};
-    assert_null(backend_open(&(struct backend_config){"tpu", 1, CPU_LEVEL_AUTO, NULL}, &err));
+    assert_null(
+        backend_open(&(struct backend_config){"tpu", 1, CPU_LEVEL_AUTO, NULL, KV_F16}, &err));
     assert_int_equal(err.code, ERROR_INVALID);
     assert_non_null(strstr(err.text, "'tpu'"));
     backend_close(NULL);
@@ -100,9 +101,10 @@ static void run_ops(struct backend *backend, float *out)
     ops->rms_norm(backend, &(struct rms_norm_args){x, delta, gain, 1e-5f, ROWS, WIDTH, q});
     ops->rope(backend, &(struct rope_args){q, ROWS, HEADS, DIM, DIM, ROPE_NORM, frequencies,
                                            positions, 1.0f});
-    ops->kv_write(backend, &(struct kv_write_args){k, v, cache, KV_HEADS, DIM, spans, 2, table});
+    ops->kv_write(backend,
+                  &(struct kv_write_args){k, v, cache, KV_HEADS, DIM, spans, 2, table, KV_F16});
     ops->attention(backend, &(struct attention_args){q, cache, HEADS, KV_HEADS, DIM, 0.125f, 0, 0,
-                                                     spans, 2, table, attended, NULL});
+                                                     spans, 2, table, attended, NULL, KV_F16});
     ops->add(backend, &(struct add_args){x, attended, ROWS * WIDTH});
     ops->gated(backend, &(struct gated_args){x, attended, ROWS * WIDTH, ACTIVATION_SILU, x});
     ops->gather(backend, &(struct gather_args){x, (uint32_t[]){299, 0, 299}, 3, WIDTH, out});

@@ -24,7 +24,7 @@ static struct backend *open_backend(void)
 {
     struct error err = {0};
     struct backend *backend =
-        backend_open(&(struct backend_config){"cpu", 2, CPU_LEVEL_AUTO, NULL}, &err);
+        backend_open(&(struct backend_config){"cpu", 2, CPU_LEVEL_AUTO, NULL, KV_F16}, &err);
     assert_non_null(backend);
     return backend;
 }
