@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "kernels/draw_args.h"
+#include "kernels/moe_args.h"
 #include "kernels/op_args.h"
 
 #include <stdbool.h>
@@ -72,6 +73,8 @@ struct backend_ops {
     void (*attention)(struct backend *backend, const struct attention_args *args);
     void (*gated)(struct backend *backend, const struct gated_args *args);
     void (*moe_route)(struct backend *backend, const struct moe_route_args *args);
+    void (*moe_linear)(struct backend *backend, const struct moe_linear_args *args);
+    void (*moe_combine)(struct backend *backend, const struct moe_combine_args *args);
     void (*gather)(struct backend *backend, const struct gather_args *args);
 
     /* A device that draws no tokens has neither. The outcomes of the last draw(), for which

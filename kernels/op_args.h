@@ -16,10 +16,11 @@ struct weight; /* a matrix laid out as the backend likes it; opaque */
 
 /* A matrix as the mapped file holds it: `rows` rows of `columns` weights. */
 struct weight_source {
-    const void *bytes; /* rows * quant_row_bytes(), unaligned; borrowed for the weight's life */
+    const void *bytes; /* rows * quant_row_bytes() each, unaligned; borrowed for its life */
     enum weight_type type;
-    uint32_t rows;    /* output width of linear(); vocabulary size of embed() */
-    uint32_t columns; /* input width */
+    uint32_t rows;     /* output width of linear(); vocabulary size of embed() */
+    uint32_t columns;  /* input width */
+    uint32_t matrices; /* moe_linear()'s, an expert each, one after another; 0: a single one */
 };
 
 /* Which tokens of the step belong to one sequence. */
@@ -149,6 +150,8 @@ struct reserve_args {
     uint32_t context_max;               /* tokens of a sequence */
     uint32_t heads, kv_heads, head_dim; /* of attention(); 0 where there is none */
     uint32_t outputs_max, vocabulary;   /* of draw(); 0 where there is none */
+    uint32_t experts, top_k;            /* of moe_route(); 0 where there is none */
+    uint32_t expert_columns_max;        /* of the input of a moe_linear() */
 };
 
 /* Memory of a device that has its own. */
@@ -168,25 +171,6 @@ struct gated_args {
     uint64_t count;
     enum activation activation;
     float *out;
-};
-
-#define MOE_EXPERTS_MAX 1024u
-#define MOE_CHOSEN_MAX  32u
-
-/* Each row's top_k experts by score, heaviest first (ties: the lower one; NaN is below all), and
- * their weights of the softmax, times `scale` (Shazeer et al. 2017). `renormalise`: of the softmax
- * over the chosen alone. An entry is row * top_k + rank; expert e has the places expert_begins[e]
- * up to expert_begins[e + 1], its entries ascending: the rows that a grouped product gives it. */
-struct moe_route_args {
-    const float *scores;           /* device [rows, experts] */
-    uint32_t rows, experts, top_k; /* top_k up to MOE_CHOSEN_MAX and experts */
-    bool renormalise;
-    float scale;
-    uint32_t *chosen;        /* device [rows, top_k] */
-    float *weights;          /* device [rows, top_k] */
-    uint32_t *expert_begins; /* device [experts + 1] */
-    uint32_t *order;         /* device [rows * top_k]: place -> entry */
-    uint32_t *places;        /* device [rows * top_k]: entry -> place */
 };
 
 /* out[i] = x[rows[i]] */

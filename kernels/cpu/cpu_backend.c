@@ -29,7 +29,7 @@ struct cpu_backend {
     const struct cpu_ops *ops;
     enum cpu_level level;
     struct pool *pool;
-    void *scratch; /* of cpu_linear() */
+    void *scratch; /* of cpu_linear() and cpu_moe_linear() */
 };
 
 static struct cpu_backend *cpu_of(struct backend *backend)
@@ -113,8 +113,10 @@ static int reserve(struct backend *backend, const struct reserve_args *args, str
     if (args->context_max > CPU_POSITION_MAX)
         return error_set(err, ERROR_UNSUPPORTED, "a context of %u: the CPU's limit is %u",
                          args->context_max, CPU_POSITION_MAX);
-    void *scratch =
-        memory_alloc(backend, cpu_linear_scratch_bytes(args->rows_max, args->columns_max), err);
+    size_t bytes = cpu_linear_scratch_bytes(args->rows_max, args->columns_max);
+    size_t of_experts = cpu_moe_linear_scratch_bytes((uint64_t)args->rows_max * args->top_k,
+                                                     args->expert_columns_max);
+    void *scratch = memory_alloc(backend, bytes > of_experts ? bytes : of_experts, err);
     if (scratch == NULL)
         return error_wrap(err, "scratch for steps of %u rows", args->rows_max);
     memory_free(backend, cpu->scratch);
@@ -276,6 +278,26 @@ static void moe_route(struct backend *backend, const struct moe_route_args *args
     cpu_moe_group(args);
 }
 
+static void moe_linear(struct backend *backend, const struct moe_linear_args *args)
+{
+    struct cpu_backend *cpu = cpu_of(backend);
+    cpu_moe_linear(cpu->level, cpu->pool, cpu->scratch, args);
+}
+
+static void moe_combine_task(void *argument, uint32_t index, uint32_t thread)
+{
+    (void)thread;
+    const struct job *job = argument;
+    job->ops->moe_combine(job->args, (uint32_t)job_begin(job, index),
+                          (uint32_t)job_end(job, index));
+}
+
+static void moe_combine(struct backend *backend, const struct moe_combine_args *args)
+{
+    job_run(cpu_of(backend), moe_combine_task, args, args->rows,
+            TASK_ELEMENTS / ((args->top_k + 1) * args->width));
+}
+
 static void gather(struct backend *backend, const struct gather_args *args)
 {
     (void)backend;
@@ -331,7 +353,8 @@ static void cpu_close(struct backend *backend)
         .weight_bytes = cpu_weight_bytes, .reserve = reserve, .step_begin = step_begin,            \
         .embed = embed, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add,                \
         .linear = linear, .rope = rope, .kv_write = kv_write, .attention = attention,              \
-        .gated = gated, .moe_route = moe_route, .gather = gather, .close = cpu_close               \
+        .gated = gated, .moe_route = moe_route, .moe_linear = moe_linear,                          \
+        .moe_combine = moe_combine, .gather = gather, .close = cpu_close                           \
     }
 
 static const struct backend_ops table_scalar = CPU_TABLE("scalar");

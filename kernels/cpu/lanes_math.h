@@ -37,6 +37,13 @@ LANES_FUNCTION struct lanes lanes_exp(struct lanes x)
     return lanes_zero_below(lanes_mul(power, lanes_exp2_integer(n)), x, least);
 }
 
+/* 1 / (1 + e^-x) */
+LANES_FUNCTION struct lanes lanes_logistic(struct lanes x)
+{
+    struct lanes one = lanes_set(1.0f);
+    return lanes_div(one, lanes_add(one, lanes_exp(lanes_mul(x, lanes_set(-1.0f)))));
+}
+
 /* Both are g / (1 + e^-u): SiLU with u = g; GELU's tanh form, since (1 + tanh(y)) / 2 is the
  * logistic function of 2y, with u = 2 sqrt(2 / pi) (g + 0.044715 g^3). */
 LANES_FUNCTION struct lanes lanes_activate(struct lanes gate, enum activation activation)

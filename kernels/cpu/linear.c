@@ -35,7 +35,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static const struct linear_level *level_find(enum cpu_level level)
+const struct linear_level *linear_level_find(enum cpu_level level)
 {
     switch (level) {
     case CPU_LEVEL_AVX512:
@@ -169,13 +169,17 @@ static void multiply_task(void *argument, uint32_t index, uint32_t thread)
     run->level->multiply(&job);
 }
 
-/* Blocks of rows as equal as whole units allow, so that none is left with a row or two that must
- * read all weights for themselves. */
+uint32_t linear_rows_per_task(uint32_t rows)
+{
+    uint32_t down = (rows - 1) / ROWS_PER_TASK + 1;
+    return ((rows - 1) / down / ROWS_UNIT + 1) * ROWS_UNIT;
+}
+
 static void cut(struct linear_run *run, uint32_t threads)
 {
     const struct linear_args *args = run->args;
     uint32_t down = (args->rows - 1) / ROWS_PER_TASK + 1;
-    run->rows_per_task = ((args->rows - 1) / down / ROWS_UNIT + 1) * ROWS_UNIT;
+    run->rows_per_task = linear_rows_per_task(args->rows);
     uint64_t tiles = 0;
     for (uint32_t i = 0; i < args->weight_count; i++)
         tiles += args->weights[i]->tile_count;
@@ -192,11 +196,13 @@ void cpu_linear(enum cpu_level level, struct pool *pool, void *scratch,
 {
     assert(args->weight_count >= 1 && args->weight_count <= LINEAR_WEIGHTS_MAX);
     assert(((uintptr_t)scratch & 63) == 0);
-    for (uint32_t i = 1; i < args->weight_count; i++)
+    for (uint32_t i = 0; i < args->weight_count; i++) {
         assert(args->weights[i]->columns == args->weights[0]->columns);
+        assert(args->weights[i]->matrices == 1);
+    }
     if (!args->rows)
         return;
-    struct linear_run run = {.level = level_find(level), .args = args, .blocks = scratch};
+    struct linear_run run = {.level = linear_level_find(level), .args = args, .blocks = scratch};
     quantize_rows(pool, &run);
     cut(&run, pool_threads(pool));
     uint32_t down = (args->rows - 1) / run.rows_per_task + 1;

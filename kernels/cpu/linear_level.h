@@ -26,6 +26,7 @@
 #ifndef WEIR_KERNELS_CPU_LINEAR_LEVEL_H
 #define WEIR_KERNELS_CPU_LINEAR_LEVEL_H
 
+#include "kernels/backend.h"
 #include "kernels/cpu/weight_layout.h"
 
 #include <assert.h>
@@ -108,6 +109,8 @@ struct linear_level {
     void (*multiply)(const struct linear_job *job);
 };
 
+const struct linear_level *linear_level_find(enum cpu_level level);
+
 /* The AVX-512 level's as well: activations are few beside products. */
 void linear_quantize_avx2(const float *x, uint32_t block_count, struct activation_block *ret);
 
@@ -123,6 +126,10 @@ static inline void activation_block_finish(struct activation_block *block, int32
     block->minus_sums[0] = -first;
     block->minus_sums[1] = -last;
 }
+
+/* How many rows a task takes of so many (above 0): blocks as equal as whole units allow, so that
+ * none is left with a row or two that must read all weights for themselves. */
+uint32_t linear_rows_per_task(uint32_t rows);
 
 /* Writes one lane-wise result: what of the tile is inside the matrix, bias added. For the last
  * tile, and for levels that do not mind. */

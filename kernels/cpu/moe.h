@@ -4,7 +4,7 @@
 #define WEIR_KERNELS_CPU_MOE_H
 
 #include "kernels/draw.h"
-#include "kernels/op_args.h"
+#include "kernels/moe_args.h"
 
 #include <math.h>
 

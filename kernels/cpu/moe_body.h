@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moe_body.h -- routing to experts, over whichever lanes were included before. Once per
- * ops_<level>.c. */
+/* moe_body.h -- routing to experts, and the sum of what they say, over whichever lanes were
+ * included before. Once per ops_<level>.c. */
 #ifndef WEIR_KERNELS_CPU_MOE_BODY_H
 #define WEIR_KERNELS_CPU_MOE_BODY_H
 
@@ -57,6 +57,33 @@ static void moe_route(const struct moe_route_args *args, uint32_t first_row, uin
 {
     for (uint32_t row = first_row; row < end_row; row++)
         moe_route_row(args, row);
+}
+
+static void moe_combine_row(const struct moe_combine_args *args, uint32_t row)
+{
+    const uint32_t width = args->width, top_k = args->top_k;
+    const uint32_t *places = args->places + (size_t)row * top_k;
+    const float *weights = args->weights + (size_t)row * top_k;
+    const float *shared = args->shared == NULL ? NULL : args->shared + (size_t)row * width;
+    struct lanes share = lanes_set(1.0f);
+    if (args->shared_scores != NULL)
+        share = lanes_logistic(lanes_set(args->shared_scores[row]));
+    for (uint32_t i = 0; i < width; i += LANES) {
+        struct lanes sum = lanes_set(0.0f);
+        for (uint32_t rank = 0; rank < top_k; rank++) {
+            const float *x = args->x + (size_t)places[rank] * width + i;
+            sum = lanes_fma(lanes_set(weights[rank]), lanes_load(x, width - i), sum);
+        }
+        if (shared != NULL)
+            sum = lanes_fma(share, lanes_load(shared + i, width - i), sum);
+        lanes_store(args->out + (size_t)row * width + i, sum, width - i);
+    }
+}
+
+static void moe_combine(const struct moe_combine_args *args, uint32_t first_row, uint32_t end_row)
+{
+    for (uint32_t row = first_row; row < end_row; row++)
+        moe_combine_row(args, row);
 }
 
 #endif

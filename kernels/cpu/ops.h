@@ -21,6 +21,7 @@ struct cpu_ops {
     void (*rope)(const struct rope_args *args, uint32_t first_row, uint32_t end_row);
     void (*kv_write)(const struct kv_write_args *args, uint32_t first_row, uint32_t end_row);
     void (*moe_route)(const struct moe_route_args *args, uint32_t first_row, uint32_t end_row);
+    void (*moe_combine)(const struct moe_combine_args *args, uint32_t first_row, uint32_t end_row);
     attention_tile_op attend; /* for cpu_attention() */
     /* Elements [begin, end). */
     void (*add)(const struct add_args *args, uint64_t begin, uint64_t end);

@@ -16,4 +16,5 @@ const struct cpu_ops cpu_ops_avx512 = {
     .add = add,
     .gated = gated,
     .moe_route = moe_route,
+    .moe_combine = moe_combine,
 };

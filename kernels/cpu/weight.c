@@ -145,9 +145,10 @@ static void repack_tile(void *argument, uint32_t index, uint32_t thread)
     const struct weight *weight = repack->weight;
     (void)thread;
     uint8_t *tile = repack->tiles + index * weight->tile_bytes;
-    uint32_t first = index * TILE_ROWS, left = weight->rows - first;
+    uint32_t first = index % weight->tile_count * TILE_ROWS, left = weight->rows - first;
     uint32_t row_count = left < TILE_ROWS ? left : TILE_ROWS;
-    const uint8_t *rows = weight->source + first * weight->source_row_bytes;
+    size_t rows_before = (size_t)(index / weight->tile_count) * weight->rows;
+    const uint8_t *rows = weight->source + (rows_before + first) * weight->source_row_bytes;
     memset(tile, 0, weight->tile_bytes);
     if (!weight->block_count) {
         put_floats(weight, rows, row_count, tile);
@@ -181,11 +182,13 @@ static void lay_out(struct weight *weight)
         round_up(weight->superscales_offset + supers * layout_superscales_bytes(type), TILE_LINE);
 }
 
-/* weight->tiles of tile_count tiles, not yet written. */
+/* weight->tiles of every matrix, not yet written. */
 static int allocate_tiles(struct weight *weight, struct error *err)
 {
     size_t bytes;
-    if (__builtin_mul_overflow((size_t)weight->tile_count, weight->tile_bytes, &bytes) ||
+    uint32_t tiles;
+    if (__builtin_mul_overflow(weight->tile_count, weight->matrices, &tiles) ||
+        __builtin_mul_overflow((size_t)tiles, weight->tile_bytes, &bytes) ||
         bytes > SIZE_MAX - HUGE_PAGE_BYTES)
         return error_no_memory(err);
     bool huge = bytes >= HUGE_PAGE_BYTES;
@@ -222,6 +225,7 @@ struct weight *cpu_weight_prepare(enum cpu_level level, struct pool *pool,
     weight->format = format;
     weight->source = source->bytes;
     weight->source_row_bytes = row_bytes;
+    weight->matrices = source->matrices > 0 ? source->matrices : 1;
     weight->rows = source->rows;
     weight->columns = source->columns;
     weight->tile_count = (source->rows - 1) / TILE_ROWS + 1;
@@ -231,7 +235,7 @@ struct weight *cpu_weight_prepare(enum cpu_level level, struct pool *pool,
         return NULL;
     }
     struct repack repack = {weight, weight->tiles};
-    pool_run(pool, repack_tile, &repack, weight->tile_count);
+    pool_run(pool, repack_tile, &repack, weight->tile_count * weight->matrices);
     return weight;
 }
 
@@ -245,7 +249,7 @@ void cpu_weight_free(struct weight *weight)
 
 size_t cpu_weight_bytes(const struct weight *weight)
 {
-    return weight->tile_count * weight->tile_bytes;
+    return (size_t)weight->matrices * weight->tile_count * weight->tile_bytes;
 }
 
 uint32_t cpu_weight_rows(const struct weight *weight)

@@ -25,6 +25,10 @@ size_t cpu_linear_scratch_bytes(uint32_t rows_max, uint32_t columns_max);
 /* scratch: 64-byte aligned. Results are bit-identical at every level and any row count. */
 void cpu_linear(enum cpu_level level, struct pool *pool, void *scratch,
                 const struct linear_args *args);
+/* The same for cpu_moe_linear(), of up to entries_max entries. */
+size_t cpu_moe_linear_scratch_bytes(uint64_t entries_max, uint32_t columns_max);
+void cpu_moe_linear(enum cpu_level level, struct pool *pool, void *scratch,
+                    const struct moe_linear_args *args);
 /* Dequantises the named rows; exact as quant_dequantize_row(). */
 void cpu_embed(struct pool *pool, const struct embed_args *args);
 

@@ -41,6 +41,7 @@ struct weight {
     const struct quant_format *format;
     const uint8_t *source; /* borrowed: the mapped file, for embed() */
     size_t source_row_bytes;
+    uint32_t matrices; /* one after another, tiles and file alike; what follows is each one's */
     uint32_t rows, columns;
     uint32_t block_count; /* of a row; 0 where columns are not cut into blocks */
     uint32_t tile_count;

@@ -247,7 +247,7 @@ uint64_t arch_weight_bytes_wanted(const struct gguf *gguf, const struct backend 
         } else if (tensor->shape[0] <= ARCH_WIDTH_MAX && tensor->shape[1] <= ARCH_VOCABULARY_MAX) {
             const struct weight_source source = {tensor->bytes, (enum weight_type)tensor->type,
                                                  (uint32_t)tensor->shape[1],
-                                                 (uint32_t)tensor->shape[0]};
+                                                 (uint32_t)tensor->shape[0], 0};
             bytes += whole_units(backend->ops->weight_bytes_wanted(&source));
         }
     }

@@ -59,7 +59,7 @@ static int bench_shape(struct bench *bench, const struct quant_format *format, s
         return -1;
     for (size_t i = 0; i < size; i++)
         bytes[i] = (uint8_t)(i * 37 % 61);
-    struct weight_source source = {bytes, format->type, shape.rows, shape.columns};
+    struct weight_source source = {bytes, format->type, shape.rows, shape.columns, 0};
     double start = now_s();
     struct weight *weight = cpu_weight_prepare(bench->level, bench->pool, &source, NULL);
     double prepare = now_s() - start;

@@ -130,7 +130,8 @@ static void fill_block(struct fixture *fixture, enum weight_type type, uint8_t *
 
 static struct weight_source source_of(const struct problem *problem)
 {
-    struct weight_source source = {problem->bytes, problem->type, problem->rows, problem->columns};
+    struct weight_source source = {problem->bytes, problem->type, problem->rows, problem->columns,
+                                   0};
     return source;
 }
 
@@ -529,12 +530,12 @@ static void a_weight_is_within_3_percent_of_its_file(void **state)
     (void)state;
     const uint32_t widths[] = {1024, 2048, 4096, 14336};
     for (size_t i = 0; i < TYPE_COUNT * 4; i++) {
-        struct weight_source source = {NULL, every_type[i / 4], 4096, widths[i % 4]};
+        struct weight_source source = {NULL, every_type[i / 4], 4096, widths[i % 4], 0};
         size_t file = 4096 * quant_row_bytes(quant_format_find(source.type), source.columns);
         size_t wanted = cuda_weight_bytes_wanted(&source);
         assert_true(wanted >= file && wanted <= file + file * 3 / 100);
     }
-    struct weight_source smollm = {NULL, WEIGHT_Q4_1, 1536, 576};
+    struct weight_source smollm = {NULL, WEIGHT_Q4_1, 1536, 576, 0};
     assert_true(cuda_weight_bytes_wanted(&smollm) <= 1536 * 360 * 103 / 100);
 }
 
@@ -542,10 +543,10 @@ static void what_cannot_be_a_weight_is_refused(void **state)
 {
     struct fixture *fixture = static_cast<struct fixture *>(*state);
     uint8_t bytes[1024] = {0};
-    const struct weight_source sources[] = {{bytes, static_cast<enum weight_type>(99), 1, 32},
-                                            {bytes, WEIGHT_Q4_0, 1, 33},
-                                            {bytes, WEIGHT_Q4_0, 0, 32},
-                                            {bytes, WEIGHT_Q4_K, 1, 32}};
+    const struct weight_source sources[] = {{bytes, static_cast<enum weight_type>(99), 1, 32, 0},
+                                            {bytes, WEIGHT_Q4_0, 1, 33, 0},
+                                            {bytes, WEIGHT_Q4_0, 0, 32, 0},
+                                            {bytes, WEIGHT_Q4_K, 1, 32, 0}};
     for (const struct weight_source &source : sources) {
         struct error err = {};
         struct cuda_weight_place place = place_of(fixture, NULL, CUDA_WEIGHT_STAGING_MIN);
@@ -554,7 +555,7 @@ static void what_cannot_be_a_weight_is_refused(void **state)
         assert_null(cuda_weight_prepare(&source, &place, &err));
         assert_int_equal(err.code, ERROR_INVALID);
     }
-    struct weight_source source = {bytes, WEIGHT_Q8_0, 1, 32};
+    struct weight_source source = {bytes, WEIGHT_Q8_0, 1, 32, 0};
     struct error err = {};
     struct cuda_weight_place place =
         place_of(fixture, NULL, cuda_weight_staging_wanted(&source) - 1);

@@ -74,7 +74,7 @@ static void fill_block(struct fixture *fixture, enum weight_type type, uint8_t *
 
 static void problem_prepare(struct fixture *fixture, struct problem *problem, enum weight_type type)
 {
-    struct weight_source source = {problem->bytes, type, problem->rows, problem->columns};
+    struct weight_source source = {problem->bytes, type, problem->rows, problem->columns, 0};
     struct error err = {0};
     problem->weight = cpu_weight_prepare(CPU_LEVEL_SCALAR, fixture->pool, &source, &err);
     assert_non_null(problem->weight);

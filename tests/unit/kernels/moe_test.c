@@ -132,12 +132,59 @@ static void entries_lie_expert_by_expert_in_ascending_order(void **state)
         assert_int_equal(places[order[place]], place);
 }
 
+static void check_combined(uint32_t width, const float *shared_scores, bool has_shared)
+{
+    enum { TOP_K = 3, WIDTH_MAX = 70 };
+    uint32_t places[ROWS * TOP_K];
+    for (uint32_t i = 0; i < ROWS * TOP_K; i++)
+        places[i] = (i * 5 + 2) % (ROWS * TOP_K);
+    float *x = random_floats((size_t)ROWS * TOP_K * width, 3.0f, width);
+    float *weights = random_floats((size_t)ROWS * TOP_K, 1.0f, 5);
+    float *shared = random_floats((size_t)ROWS * width, 2.0f, 6);
+    static float out[OP_LEVELS_MAX][ROWS * WIDTH_MAX];
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    const uint32_t level_count = op_levels(ops);
+    for (uint32_t level = 0; level < level_count; level++) {
+        const struct moe_combine_args args = {.x = x,
+                                              .places = places,
+                                              .weights = weights,
+                                              .rows = ROWS,
+                                              .top_k = TOP_K,
+                                              .width = width,
+                                              .shared = has_shared ? shared : NULL,
+                                              .shared_scores = shared_scores,
+                                              .out = out[level]};
+        ops[level]->moe_combine(&args, 0, 2);
+        ops[level]->moe_combine(&args, 2, ROWS);
+        assert_memory_equal(out[level], out[0], (size_t)ROWS * width * sizeof(float));
+    }
+    for (uint32_t i = 0; i < ROWS * width; i++) {
+        const uint32_t row = i / width;
+        const double score = shared_scores == NULL ? INFINITY : (double)shared_scores[row];
+        double wanted = has_shared ? shared[i] / (1 + exp(-score)) : 0;
+        for (uint32_t entry = row * TOP_K; entry < (row + 1) * TOP_K; entry++)
+            wanted += (double)weights[entry] * x[places[entry] * width + i % width];
+        assert_true(fabs(out[0][i] - wanted) <= 1e-5);
+    }
+    free(x), free(weights), free(shared);
+}
+
+static void what_experts_say_is_summed_by_their_weights_at_every_level(void **state)
+{
+    (void)state;
+    const float scores[ROWS] = {0.5f, -1.0f, 3.0f, 0.0f, -20.0f, 20.0f, -200.0f};
+    check_combined(64, NULL, false);
+    check_combined(70, NULL, true);
+    check_combined(33, scores, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_highest_experts_are_chosen_with_their_share_at_every_level),
         cmocka_unit_test(a_score_that_is_not_a_number_is_chosen_last),
         cmocka_unit_test(entries_lie_expert_by_expert_in_ascending_order),
+        cmocka_unit_test(what_experts_say_is_summed_by_their_weights_at_every_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

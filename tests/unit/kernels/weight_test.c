@@ -44,7 +44,7 @@ static void embed_is_the_dequantised_row(void **state)
         const struct quant_format *format = quant_format_find(every_type[t]);
         size_t row_bytes = quant_row_bytes(format, 512);
         uint8_t *bytes = some_bytes(40 * row_bytes);
-        struct weight_source source = {bytes, every_type[t], 40, 512};
+        struct weight_source source = {bytes, every_type[t], 40, 512, 0};
         struct weight *table = cpu_weight_prepare(CPU_LEVEL_SCALAR, *state, &source, NULL);
         assert_non_null(table);
         assert_int_equal(cpu_weight_rows(table), 40);
@@ -72,7 +72,7 @@ static void prepared_weight_outlives_the_pages_of_its_file(void **state)
     for (size_t t = 0; t < TYPE_COUNT; t++) {
         size_t size = 40 * quant_row_bytes(quant_format_find(every_type[t]), 512);
         uint8_t *bytes = some_bytes(size);
-        struct weight_source source = {bytes, every_type[t], 40, 512};
+        struct weight_source source = {bytes, every_type[t], 40, 512, 0};
         struct weight *weight = cpu_weight_prepare(CPU_LEVEL_SCALAR, *state, &source, NULL);
         assert_non_null(weight);
         for (int i = 0; i < 2; i++) {
@@ -95,7 +95,7 @@ static void prepared_weight_is_no_larger_than_its_file(void **state)
     for (size_t t = 0; t < TYPE_COUNT; t++) {
         size_t size = 256 * quant_row_bytes(quant_format_find(every_type[t]), 4096);
         uint8_t *bytes = some_bytes(size);
-        struct weight_source source = {bytes, every_type[t], 256, 4096};
+        struct weight_source source = {bytes, every_type[t], 256, 4096, 0};
         struct weight *weight = cpu_weight_prepare(CPU_LEVEL_SCALAR, *state, &source, NULL);
         assert_non_null(weight);
         assert_true(cpu_weight_bytes(weight) <= size + size * 3 / 100);
@@ -114,23 +114,23 @@ static void refuse(struct pool *pool, struct weight_source source, int code, con
 
 static void malformed_weights_are_refused_by_name(void **state)
 {
-    refuse(*state, (struct weight_source){"", (enum weight_type)31, 1, 32}, ERROR_UNSUPPORTED,
+    refuse(*state, (struct weight_source){"", (enum weight_type)31, 1, 32, 0}, ERROR_UNSUPPORTED,
            "31");
-    refuse(*state, (struct weight_source){"", WEIGHT_Q4_1, 16, 33}, ERROR_INVALID, "Q4_1");
-    refuse(*state, (struct weight_source){"", WEIGHT_Q6_K, 16, 128}, ERROR_INVALID, "256");
-    refuse(*state, (struct weight_source){"", WEIGHT_F32, 0, 16}, ERROR_INVALID, "0 x 16");
-    refuse(*state, (struct weight_source){"", WEIGHT_F32, 16, 0}, ERROR_INVALID, "16 x 0");
+    refuse(*state, (struct weight_source){"", WEIGHT_Q4_1, 16, 33, 0}, ERROR_INVALID, "Q4_1");
+    refuse(*state, (struct weight_source){"", WEIGHT_Q6_K, 16, 128, 0}, ERROR_INVALID, "256");
+    refuse(*state, (struct weight_source){"", WEIGHT_F32, 0, 16, 0}, ERROR_INVALID, "0 x 16");
+    refuse(*state, (struct weight_source){"", WEIGHT_F32, 16, 0, 0}, ERROR_INVALID, "16 x 0");
 }
 
 /* 2^32 rows of 2^32 columns of floats are 2^66 bytes, and half a row's worth is 2^61: no machine
  * has either, and neither may wrap around to something it has. */
 static void weights_past_all_memory_are_no_memory(void **state)
 {
-    refuse(*state, (struct weight_source){"", WEIGHT_F32, UINT32_MAX, UINT32_MAX}, ERROR_NO_MEMORY,
+    refuse(*state, (struct weight_source){"", WEIGHT_F32, UINT32_MAX, UINT32_MAX, 0},
+           ERROR_NO_MEMORY, "memory");
+    refuse(*state, (struct weight_source){"", WEIGHT_F32, 1u << 27, UINT32_MAX, 0}, ERROR_NO_MEMORY,
            "memory");
-    refuse(*state, (struct weight_source){"", WEIGHT_F32, 1u << 27, UINT32_MAX}, ERROR_NO_MEMORY,
-           "memory");
-    refuse(*state, (struct weight_source){"", WEIGHT_Q4_1, UINT32_MAX, UINT32_MAX - 31},
+    refuse(*state, (struct weight_source){"", WEIGHT_Q4_1, UINT32_MAX, UINT32_MAX - 31, 0},
            ERROR_NO_MEMORY, "memory");
 }
 
