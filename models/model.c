@@ -5,13 +5,16 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ARCHITECTURE_BYTES 64
 
 /* Every architecture we serve. */
-static const struct arch *const architectures[] = {&arch_llama};
+static const struct arch *const architectures[] = {&arch_llama, &arch_qwen2, &arch_qwen2moe,
+                                                   &arch_qwen3, &arch_qwen3moe};
+#define ARCHITECTURES (sizeof architectures / sizeof *architectures)
 
 struct model {
     /* fixed at load */
@@ -37,10 +40,16 @@ static const struct arch *find_architecture(const struct gguf *gguf, struct erro
         error_set(err, ERROR_INVALID, "key 'general.architecture' is missing: not a model");
         return NULL;
     }
-    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+    char known[ARCHITECTURES * ARCHITECTURE_BYTES] = "";
+    for (size_t i = 0; i < ARCHITECTURES; i++) {
         if (strcmp(name, architectures[i]->name) == 0)
             return architectures[i];
-    error_set(err, ERROR_UNSUPPORTED, "architecture '%s' is not implemented: 'llama' is", name);
+        const size_t at = strlen(known);
+        (void)snprintf(known + at, sizeof known - at, "%s%s", i > 0 ? ", " : "",
+                       architectures[i]->name);
+    }
+    error_set(err, ERROR_UNSUPPORTED, "architecture '%s' is not implemented: these are: %s", name,
+              known);
     return NULL;
 }
 
@@ -79,7 +88,8 @@ static int load(struct model *model, const char *path, const _Atomic bool *stop,
     model->tokenizer = tokenizer_new(model->gguf, err);
     if (model->tokenizer == NULL)
         return ERROR_INVALID;
-    model->network = model->arch->load(model->gguf, model->backend, stop, &model->shape, err);
+    model->network =
+        model->arch->load(model->arch, model->gguf, model->backend, stop, &model->shape, err);
     if (model->network == NULL)
         return ERROR_INVALID;
     load_template(model);
@@ -170,6 +180,9 @@ static struct reserve_args reserve_args_of(const struct model_shape *shape, uint
         .head_dim = shape->head_dim,
         .outputs_max = limits->outputs_max,
         .vocabulary = shape->vocabulary,
+        .experts = shape->experts,
+        .top_k = shape->experts_per_token,
+        .expert_columns_max = shape->expert_columns_max,
     };
 }
 
@@ -212,7 +225,7 @@ int model_read_needs(const char *path, const struct backend *backend, struct mod
     int code = ERROR_UNSUPPORTED;
     const struct arch *arch = find_architecture(gguf, err);
     if (arch != NULL)
-        code = arch->read_needs(gguf, backend, ret, err);
+        code = arch->read_needs(arch, gguf, backend, ret, err);
     gguf_close(gguf);
     return code;
 }

@@ -27,7 +27,9 @@ struct model_shape {
     uint32_t layers;
     uint32_t width; /* of the residual stream */
     uint32_t heads, kv_heads, head_dim;
-    uint32_t feed_forward;
+    uint32_t feed_forward;               /* of the block that all rows pass; 0: experts alone */
+    uint32_t experts, experts_per_token; /* 0 where there is no mixture */
+    uint32_t expert_columns_max;         /* widest input of a product by expert */
     uint64_t parameters;
     size_t kv_block_bytes; /* one KV block over all layers */
 };
@@ -45,7 +47,7 @@ const struct tokenizer *model_tokenizer(const struct model *model);
 /* NULL when the file has none or it could not be compiled: model_template_error() says which. */
 const struct chat_template *model_chat_template(const struct model *model);
 const char *model_template_error(const struct model *model); /* "" when there is a template */
-const char *model_architecture(const struct model *model);   /* "llama" */
+const char *model_architecture(const struct model *model);   /* "llama", "qwen3moe" */
 size_t model_weight_bytes(const struct model *model);        /* memory beyond the mapped file */
 
 /* What steps will stay within. */

@@ -25,27 +25,29 @@
 #define ARCH_CONTEXT_MAX    (1u << 24)
 
 struct arch_network; /* weights, cache and activations of one model; the architecture's own */
+struct arch_family;  /* how it differs from the others that share its code; the code's own */
 
 struct arch {
-    const char *name; /* general.architecture */
+    const char *name; /* general.architecture, and the prefix of its keys */
+    const struct arch_family *family;
     /* Fills *ret_shape. NULL and err on failure. stop: as model_load_unless() has it. */
-    struct arch_network *(*load)(const struct gguf *gguf, struct backend *backend,
-                                 const _Atomic bool *stop, struct model_shape *ret_shape,
-                                 struct error *err);
+    struct arch_network *(*load)(const struct arch *arch, const struct gguf *gguf,
+                                 struct backend *backend, const _Atomic bool *stop,
+                                 struct model_shape *ret_shape, struct error *err);
     void (*free)(struct arch_network *network); /* NULL is fine */
     size_t (*weight_bytes)(const struct arch_network *network);
     /* As model_reserve(), but for the context, which the backend was told already. */
     int (*reserve)(struct arch_network *network, const struct model_limits *limits,
                    struct error *err);
     /* As model_read_needs(). */
-    int (*read_needs)(const struct gguf *gguf, const struct backend *backend,
-                      struct model_needs *ret, struct error *err);
+    int (*read_needs)(const struct arch *arch, const struct gguf *gguf,
+                      const struct backend *backend, struct model_needs *ret, struct error *err);
     uint32_t (*columns_max)(const struct arch_network *network); /* widest input of a linear */
     /* Enqueues a step; returns device logits [output_count, vocabulary]. */
     float *(*forward)(struct arch_network *network, const struct model_step *step);
 };
 
-extern const struct arch arch_llama;
+extern const struct arch arch_llama, arch_qwen2, arch_qwen2moe, arch_qwen3, arch_qwen3moe;
 
 /* After each layer: the step gets on. */
 void arch_layer_done(const struct model_step *step);
@@ -74,6 +76,10 @@ int arch_read_optional_u32(const struct arch_loader *loader, const char *suffix,
 /* Above 0 and finite; where the key is missing *ret keeps its value, the default. */
 int arch_read_optional_float(const struct arch_loader *loader, const char *suffix, float *ret,
                              struct error *err);
+void arch_read_optional_bool(const struct arch_loader *loader, const char *suffix, bool *ret);
+/* False where it is missing; else NUL-terminated, cut at ret_bytes - 1. */
+bool arch_copy_string(const struct arch_loader *loader, const char *suffix, char *ret,
+                      size_t ret_bytes);
 
 /* The tensor blk.<layer>.<suffix>, or <suffix> alone for ARCH_NO_LAYER. */
 #define ARCH_NO_LAYER UINT32_MAX
@@ -81,6 +87,11 @@ bool arch_has(const struct arch_loader *loader, uint32_t layer, const char *suff
 /* A matrix of `rows` rows of `columns`, laid out by the backend. */
 struct weight *arch_matrix(struct arch_loader *loader, uint32_t layer, const char *suffix,
                            uint32_t rows, uint32_t columns, struct error *err);
+/* The same of shape {columns, rows, matrices}: so many matrices, one after another. */
+struct weight *arch_matrices(struct arch_loader *loader, uint32_t layer, const char *suffix,
+                             const uint32_t shape[3], struct error *err);
+/* The one matrix of a single row; its tensor cannot be told from a vector's but by its name. */
+#define ARCH_SHARED_ROUTER "ffn_gate_inp_shexp.weight"
 /* A vector of `count`, as float in device memory. */
 float *arch_vector(struct arch_loader *loader, uint32_t layer, const char *suffix, uint32_t count,
                    struct error *err);
@@ -99,5 +110,12 @@ int arch_vocabulary(const struct arch_loader *loader, uint32_t *ret, struct erro
 int arch_memory_together(struct backend *backend, uint64_t bytes, struct error *err);
 /* Device memory of rows * width floats. */
 float *arch_activations(struct backend *backend, uint64_t rows, uint64_t width, struct error *err);
+
+/* A buffer of a step: so wide for each of its rows, or for each row of logits. 0: there is none. */
+struct arch_activation {
+    float **to;
+    bool per_output;
+    uint32_t width;
+};
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* llama.c -- Llama 2 and 3, Mistral 7B, SmolLM2 and their kin (Touvron et al. 2023).
+/* llama.c -- Llama 2 and 3, Mistral, Mixtral, SmolLM2 (Touvron et al. 2023), and Qwen 2 and 3.
  *
  *     tokens -> embed -> x --+-> norm -> q,k,v -> rope -> attention -> o --+--> x    layers times
  *                            |                                             |
  *                            x --+-> norm -> gate,up -> silu(gate) * up -> down --+--> x
+ *                                            (or experts: experts.c)
  *     x -> norm -> head -> logits
  *
  * What a block adds to the residual stream x waits in `delta`: the next norm adds it while it reads
@@ -12,14 +13,22 @@
  * matrices, and the head.
  *
  * The file's variants: head tied to the embedding or not, biases where tensors are there, rope
- * frequencies divided by rope_freqs.weight (Llama 3.1), a sliding window. What the file holds
- * besides is refused, for a tensor left out is another model. */
+ * frequencies divided by rope_freqs.weight (Llama 3.1), a sliding window, experts. Those of a
+ * family are in struct arch_family. What the file holds besides is refused, for a tensor left out
+ * is another model. */
 #include "models/arch/arch.h"
+#include "models/arch/experts.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct arch_family {
+    enum rope_style rope;
+    bool head_norms; /* each head of q and of k is normed before it is turned */
+    struct experts_family experts;
+};
 
 struct projection {
     struct weight *weight;
@@ -29,14 +38,18 @@ struct projection {
 struct llama_layer {
     float *attention_norm; /* device [width] */
     struct projection q, k, v, o;
-    float *feed_forward_norm; /* device [width] */
-    struct projection gate, up, down;
+    float *q_norm, *k_norm;           /* device [head_dim]; NULL but for families with head_norms */
+    float *feed_forward_norm;         /* device [width] */
+    struct projection gate, up, down; /* none where there are experts */
+    struct experts_layer experts;
     void *cache; /* device */
 };
 
 struct arch_network {
     struct backend *backend; /* borrowed: the model's caller */
+    const struct arch_family *family;
     struct model_shape shape;
+    struct experts experts;
     float epsilon;
     uint32_t rotary_dims;
     uint32_t window;
@@ -51,7 +64,7 @@ struct arch_network {
     /* activations, device; one step's */
     float *x, *normed, *delta; /* [rows, width] */
     float *q, *attended;       /* [rows, heads, head_dim] */
-    float *k, *v;              /* [rows, kv_heads, head_dim] */
+    float *k, *v, *raw_k;      /* [rows, kv_heads, head_dim] */
     float *gate, *up;          /* [rows, feed_forward] */
     float *kept;               /* [outputs, width]: x of the rows whose logits are wanted */
     float *logits;             /* [outputs, vocabulary] */
@@ -82,17 +95,34 @@ static void project(struct arch_network *net, const float *x, uint32_t rows,
                                                                   .outs = {out}});
 }
 
+static void norm_heads(struct arch_network *net, float *x, uint32_t heads, const float *gain,
+                       float *out)
+{
+    net->backend->ops->rms_norm(net->backend, &(struct rms_norm_args){.x = x,
+                                                                      .gain = gain,
+                                                                      .epsilon = net->epsilon,
+                                                                      .rows = heads,
+                                                                      .width = net->shape.head_dim,
+                                                                      .out = out});
+}
+
 static void project_qkv(struct arch_network *net, const struct llama_layer *layer, uint32_t rows)
 {
+    const bool normed = net->family->head_norms;
+    float *q = normed ? net->attended : net->q, *k = normed ? net->raw_k : net->k;
     struct linear_args args = {
         .x = net->normed,
         .rows = rows,
         .weight_count = 3,
         .weights = {layer->q.weight, layer->k.weight, layer->v.weight},
         .biases = {layer->q.bias, layer->k.bias, layer->v.bias},
-        .outs = {net->q, net->k, net->v},
+        .outs = {q, k, net->v},
     };
     net->backend->ops->linear(net->backend, &args);
+    if (!normed)
+        return;
+    norm_heads(net, q, rows * net->shape.heads, layer->q_norm, net->q);
+    norm_heads(net, k, rows * net->shape.kv_heads, layer->k_norm, net->k);
 }
 
 static void project_gate_up(struct arch_network *net, const struct llama_layer *layer,
@@ -117,7 +147,7 @@ static void rope(struct arch_network *net, const struct model_step *step, float 
         .heads = heads,
         .head_dim = net->shape.head_dim,
         .rotary_dims = net->rotary_dims,
-        .style = ROPE_NORM,
+        .style = net->family->rope,
         .frequencies = net->frequencies,
         .positions = step->positions,
         .magnitude = 1.0f,
@@ -172,6 +202,18 @@ static void silu_gate(struct arch_network *net, uint32_t rows)
     net->backend->ops->gated(net->backend, &args);
 }
 
+static void feed_forward(struct arch_network *net, const struct llama_layer *layer, uint32_t rows,
+                         float *out)
+{
+    if (net->experts.count > 0) {
+        experts_forward(&net->experts, &layer->experts, net->backend, net->normed, rows, out);
+        return;
+    }
+    project_gate_up(net, layer, rows);                /* gate, up: [rows, feed_forward] */
+    silu_gate(net, rows);                             /* gate: [rows, feed_forward] */
+    project(net, net->gate, rows, &layer->down, out); /* out: [rows, width] */
+}
+
 static void gather(struct arch_network *net, const struct model_step *step, const float *x,
                    uint32_t width, float *out)
 {
@@ -212,9 +254,7 @@ static float *llama_forward(struct arch_network *net, const struct model_step *s
         delta = net->delta;
         project(net, attended, rows, &layer->o, delta);      /* delta: [rows, width] */
         norm(net, x, rows, delta, layer->feed_forward_norm); /* normed: [rows, width] */
-        project_gate_up(net, layer, rows);                   /* gate, up: [rows, feed_forward] */
-        silu_gate(net, rows);                                /* gate: [rows, feed_forward] */
-        project(net, net->gate, rows, &layer->down, delta);  /* delta: [rows, width] */
+        feed_forward(net, layer, rows, delta);               /* delta: [rows, width] */
         arch_layer_done(step);
     }
 
@@ -229,22 +269,14 @@ static float *llama_forward(struct arch_network *net, const struct model_step *s
 /* Keys that change the arithmetic in ways that we do not follow. */
 static int refuse_variants(const struct arch_loader *loader, struct error *err)
 {
-    uint32_t experts = 0;
-    int code = arch_read_optional_u32(loader, "expert_count", 0, UINT32_MAX, &experts, err);
-    if (code != 0)
-        return code;
-    if (experts > 0)
-        return error_set(err, ERROR_UNSUPPORTED,
-                         "key 'llama.expert_count' is %u: mixtures of experts are not implemented",
-                         experts);
     char type[32];
-    if (!gguf_copy_string(loader->gguf, "llama.rope.scaling.type", type, sizeof type))
+    if (!arch_copy_string(loader, "rope.scaling.type", type, sizeof type))
         return 0;
     if (strcmp(type, "none") == 0 || strcmp(type, "linear") == 0)
         return 0;
     return error_set(err, ERROR_UNSUPPORTED,
-                     "key 'llama.rope.scaling.type' is '%s': 'none' and 'linear' are implemented",
-                     type);
+                     "key '%s.rope.scaling.type' is '%s': 'none' and 'linear' are implemented",
+                     loader->prefix, type);
 }
 
 static int read_shape(struct arch_network *net, const struct arch_loader *loader, struct error *err)
@@ -260,8 +292,17 @@ static int read_shape(struct arch_network *net, const struct arch_loader *loader
         (code = arch_read_u32(loader, "embedding_length", 1, ARCH_WIDTH_MAX, &shape->width, err)) !=
             0 ||
         (code = arch_read_u32(loader, "feed_forward_length", 1, ARCH_WIDTH_MAX,
-                              &shape->feed_forward, err)) != 0)
+                              &shape->feed_forward, err)) != 0 ||
+        (code = experts_read(loader, &net->family->experts, shape->width, shape->feed_forward,
+                             &net->experts, err)) != 0)
         return code;
+    if (net->experts.count > 0) {
+        shape->feed_forward = net->experts.shared_hidden;
+        shape->experts = net->experts.count;
+        shape->experts_per_token = net->experts.top_k;
+        shape->expert_columns_max =
+            shape->width > net->experts.hidden ? shape->width : net->experts.hidden;
+    }
     return 0;
 }
 
@@ -287,22 +328,22 @@ static int read_attention(struct arch_network *net, const struct arch_loader *lo
         return code;
     if (shape->heads % shape->kv_heads != 0)
         return error_set(err, ERROR_INVALID,
-                         "key 'llama.attention.head_count_kv' is %u: it must divide the %u heads",
-                         shape->kv_heads, shape->heads);
+                         "key '%s.attention.head_count_kv' is %u: it must divide the %u heads",
+                         loader->prefix, shape->kv_heads, shape->heads);
     if (shape->head_dim == 0 || shape->head_dim > ARCH_HEAD_DIM_MAX || shape->head_dim % 2 != 0 ||
         (uint64_t)shape->heads * shape->head_dim > ARCH_WIDTH_MAX)
         return error_set(err, ERROR_INVALID, "%u heads of %u: not a size that attention can have",
                          shape->heads, shape->head_dim);
     if (value_dim != shape->head_dim)
         return error_set(err, ERROR_UNSUPPORTED,
-                         "key 'llama.attention.value_length' is %u: values as wide as keys, %u, "
-                         "are implemented",
-                         value_dim, shape->head_dim);
+                         "key '%s.attention.value_length' is %u: values as wide as keys, %u, are "
+                         "implemented",
+                         loader->prefix, value_dim, shape->head_dim);
     net->epsilon = 0.0f;
     code = arch_read_optional_float(loader, "attention.layer_norm_rms_epsilon", &net->epsilon, err);
     if (code == 0 && net->epsilon == 0.0f)
-        return error_set(err, ERROR_INVALID,
-                         "key 'llama.attention.layer_norm_rms_epsilon' is missing");
+        return error_set(err, ERROR_INVALID, "key '%s.attention.layer_norm_rms_epsilon' is missing",
+                         loader->prefix);
     return code;
 }
 
@@ -318,13 +359,13 @@ static int load_frequencies(struct arch_network *net, struct arch_loader *loader
         (code = arch_read_optional_float(loader, "rope.scale_linear", &scale, err)) != 0)
         return code;
     char type[8];
-    if (gguf_copy_string(loader->gguf, "llama.rope.scaling.type", type, sizeof type) &&
+    if (arch_copy_string(loader, "rope.scaling.type", type, sizeof type) &&
         strcmp(type, "linear") == 0 &&
         (code = arch_read_optional_float(loader, "rope.scaling.factor", &scale, err)) != 0)
         return code;
     if (net->rotary_dims % 2 != 0)
-        return error_set(err, ERROR_INVALID, "key 'llama.rope.dimension_count' is %u: it is even",
-                         net->rotary_dims);
+        return error_set(err, ERROR_INVALID, "key '%s.rope.dimension_count' is %u: it is even",
+                         loader->prefix, net->rotary_dims);
     const uint32_t half = net->rotary_dims / 2;
     float frequencies[ARCH_HEAD_DIM_MAX / 2], factors[ARCH_HEAD_DIM_MAX / 2];
     const bool has_factors = arch_has(loader, ARCH_NO_LAYER, "rope_freqs.weight");
@@ -338,8 +379,8 @@ static int load_frequencies(struct arch_network *net, struct arch_loader *loader
         if (!(frequency >= 0.0 && frequency <= ROPE_FREQUENCY_MAX))
             return error_set(err, ERROR_INVALID,
                              "rope frequency %u is %g: look at 'rope_freqs.weight' and the keys "
-                             "'llama.rope.*'",
-                             i, frequency);
+                             "'%s.rope.*'",
+                             i, frequency, loader->prefix);
         frequencies[i] = (float)frequency;
     }
     net->frequencies = arch_activations(net->backend, 1, half, err);
@@ -366,6 +407,20 @@ static bool load_projection(struct arch_loader *loader, uint32_t layer, const ch
     return ret->bias != NULL;
 }
 
+static bool load_head_norms(struct arch_network *net, struct arch_loader *loader, uint32_t index,
+                            struct error *err)
+{
+    struct llama_layer *layer = &net->layers[index];
+    layer->q_norm = arch_vector(loader, index, "attn_q_norm.weight", net->shape.head_dim, err);
+    if (layer->q_norm == NULL)
+        return false;
+    layer->k_norm = arch_vector(loader, index, "attn_k_norm.weight", net->shape.head_dim, err);
+    return layer->k_norm != NULL;
+}
+
+#define ATTENTION_PROJECTIONS 4
+#define PROJECTIONS           7
+
 static bool load_layer(struct arch_network *net, struct arch_loader *loader, uint32_t index,
                        struct error *err)
 {
@@ -378,7 +433,7 @@ static bool load_layer(struct arch_network *net, struct arch_loader *loader, uin
         const char *stem;
         uint32_t size[2]; /* rows, columns */
         struct projection *to;
-    } projections[] = {
+    } projections[PROJECTIONS] = {
         {"attn_q", {q_width, width}, &layer->q},     {"attn_k", {kv_width, width}, &layer->k},
         {"attn_v", {kv_width, width}, &layer->v},    {"attn_output", {width, q_width}, &layer->o},
         {"ffn_gate", {hidden, width}, &layer->gate}, {"ffn_up", {hidden, width}, &layer->up},
@@ -390,7 +445,13 @@ static bool load_layer(struct arch_network *net, struct arch_loader *loader, uin
     layer->feed_forward_norm = arch_vector(loader, index, "ffn_norm.weight", width, err);
     if (layer->feed_forward_norm == NULL)
         return false;
-    for (size_t i = 0; i < sizeof projections / sizeof *projections; i++)
+    if (net->family->head_norms && !load_head_norms(net, loader, index, err))
+        return false;
+    if (net->experts.count > 0 &&
+        !experts_load_layer(&net->experts, loader, index, &layer->experts, err))
+        return false;
+    const size_t wanted = net->experts.count > 0 ? ATTENTION_PROJECTIONS : PROJECTIONS;
+    for (size_t i = 0; i < wanted; i++)
         if (!load_projection(loader, index, projections[i].stem, projections[i].size,
                              projections[i].to, err))
             return false;
@@ -414,6 +475,33 @@ static bool load_ends(struct arch_network *net, struct arch_loader *loader, stru
     return net->head != NULL;
 }
 
+#define OWN_ACTIVATIONS 12
+#define ACTIVATIONS     (OWN_ACTIVATIONS + EXPERTS_ACTIVATIONS)
+
+static void list_activations(struct arch_network *net, struct arch_activation ret[ACTIVATIONS])
+{
+    const struct model_shape *shape = &net->shape;
+    const uint32_t q_width = shape->heads * shape->head_dim;
+    const uint32_t kv_width = shape->kv_heads * shape->head_dim;
+    const uint32_t hidden = net->experts.count > 0 ? 0 : shape->feed_forward;
+    const struct arch_activation list[OWN_ACTIVATIONS] = {
+        {&net->x, false, shape->width},
+        {&net->normed, false, shape->width},
+        {&net->delta, false, shape->width},
+        {&net->q, false, q_width},
+        {&net->attended, false, q_width},
+        {&net->k, false, kv_width},
+        {&net->v, false, kv_width},
+        {&net->raw_k, false, net->family->head_norms ? kv_width : 0},
+        {&net->gate, false, hidden},
+        {&net->up, false, hidden},
+        {&net->kept, true, shape->width},
+        {&net->logits, true, shape->vocabulary},
+    };
+    memcpy(ret, list, sizeof list);
+    experts_list_activations(&net->experts, ret + OWN_ACTIVATIONS);
+}
+
 static void layer_destroy(struct arch_network *net, struct llama_layer *layer)
 {
     const struct backend_ops *ops = net->backend->ops;
@@ -423,7 +511,10 @@ static void layer_destroy(struct arch_network *net, struct llama_layer *layer)
         ops->weight_free(net->backend, projections[i]->weight);
         ops->memory_free(net->backend, projections[i]->bias);
     }
+    experts_destroy_layer(&layer->experts, net->backend);
     ops->memory_free(net->backend, layer->attention_norm);
+    ops->memory_free(net->backend, layer->q_norm);
+    ops->memory_free(net->backend, layer->k_norm);
     ops->memory_free(net->backend, layer->feed_forward_norm);
     ops->memory_free(net->backend, layer->cache);
 }
@@ -438,11 +529,13 @@ static void llama_free(struct arch_network *net)
     free(net->layers);
     ops->weight_free(net->backend, net->embedding);
     ops->weight_free(net->backend, net->head);
-    float *const memories[] = {
-        net->frequencies, net->output_norm, net->x,    net->normed, net->delta, net->q,     net->k,
-        net->v,           net->attended,    net->gate, net->up,     net->kept,  net->logits};
-    for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
-        ops->memory_free(net->backend, memories[i]);
+    struct arch_activation activations[ACTIVATIONS];
+    list_activations(net, activations);
+    for (size_t i = 0; i < ACTIVATIONS; i++)
+        ops->memory_free(net->backend, *activations[i].to);
+    experts_destroy(&net->experts, net->backend);
+    ops->memory_free(net->backend, net->frequencies);
+    ops->memory_free(net->backend, net->output_norm);
     free(net);
 }
 
@@ -454,6 +547,8 @@ static bool load_weights(struct arch_network *net, struct arch_loader *loader, s
             0)
         return false;
     if (load_frequencies(net, loader, err) != 0 || !load_ends(net, loader, err))
+        return false;
+    if (net->experts.count > 0 && !experts_load(&net->experts, loader, err))
         return false;
     for (uint32_t i = 0; i < net->shape.layers; i++)
         if (!load_layer(net, loader, i, err))
@@ -467,18 +562,19 @@ static size_t kv_block_bytes(const struct model_shape *shape, const struct backe
            kv_slice_bytes(backend->kv_format, shape->head_dim);
 }
 
-static struct arch_network *llama_load(const struct gguf *gguf, struct backend *backend,
-                                       const _Atomic bool *stop, struct model_shape *ret_shape,
-                                       struct error *err)
+static struct arch_network *llama_load(const struct arch *arch, const struct gguf *gguf,
+                                       struct backend *backend, const _Atomic bool *stop,
+                                       struct model_shape *ret_shape, struct error *err)
 {
     struct arch_loader loader;
     struct arch_network *net = calloc(1, sizeof *net);
-    if (net == NULL || !arch_loader_init(&loader, gguf, backend, stop, "llama")) {
+    if (net == NULL || !arch_loader_init(&loader, gguf, backend, stop, arch->name)) {
         free(net);
         error_no_memory(err);
         return NULL;
     }
     net->backend = backend;
+    net->family = arch->family;
     bool loaded = read_shape(net, &loader, err) == 0 && read_attention(net, &loader, err) == 0;
     if (loaded) {
         net->layers = calloc(net->shape.layers, sizeof *net->layers);
@@ -508,9 +604,11 @@ static size_t llama_weight_bytes(const struct arch_network *net)
     for (uint32_t i = 0; i < net->shape.layers; i++) {
         const struct llama_layer *layer = &net->layers[i];
         bytes += ops->weight_bytes(layer->q.weight) + ops->weight_bytes(layer->k.weight) +
-                 ops->weight_bytes(layer->v.weight) + ops->weight_bytes(layer->o.weight) +
-                 ops->weight_bytes(layer->gate.weight) + ops->weight_bytes(layer->up.weight) +
-                 ops->weight_bytes(layer->down.weight);
+                 ops->weight_bytes(layer->v.weight) + ops->weight_bytes(layer->o.weight);
+        bytes += experts_layer_bytes(&layer->experts, net->backend);
+        if (net->experts.count == 0)
+            bytes += ops->weight_bytes(layer->gate.weight) + ops->weight_bytes(layer->up.weight) +
+                     ops->weight_bytes(layer->down.weight);
     }
     return bytes;
 }
@@ -526,35 +624,6 @@ static uint32_t columns_max(const struct model_shape *shape)
 static uint32_t llama_columns_max(const struct arch_network *net)
 {
     return columns_max(&net->shape);
-}
-
-#define ACTIVATIONS 11
-
-struct activation_buffer {
-    float **to;
-    bool per_output; /* else per row of the step */
-    uint32_t width;
-};
-
-static void list_activations(struct arch_network *net, struct activation_buffer ret[ACTIVATIONS])
-{
-    const struct model_shape *shape = &net->shape;
-    const uint32_t q_width = shape->heads * shape->head_dim;
-    const uint32_t kv_width = shape->kv_heads * shape->head_dim;
-    const struct activation_buffer list[ACTIVATIONS] = {
-        {&net->x, false, shape->width},
-        {&net->normed, false, shape->width},
-        {&net->delta, false, shape->width},
-        {&net->q, false, q_width},
-        {&net->attended, false, q_width},
-        {&net->k, false, kv_width},
-        {&net->v, false, kv_width},
-        {&net->gate, false, shape->feed_forward},
-        {&net->up, false, shape->feed_forward},
-        {&net->kept, true, shape->width},
-        {&net->logits, true, shape->vocabulary},
-    };
-    memcpy(ret, list, sizeof list);
 }
 
 static int reserve_cache(struct arch_network *net, uint32_t blocks, struct error *err)
@@ -577,10 +646,12 @@ static int reserve_cache(struct arch_network *net, uint32_t blocks, struct error
 static int llama_reserve(struct arch_network *net, const struct model_limits *limits,
                          struct error *err)
 {
-    struct activation_buffer activations[ACTIVATIONS];
+    struct arch_activation activations[ACTIVATIONS];
     list_activations(net, activations);
     for (size_t i = 0; i < ACTIVATIONS; i++) {
-        const struct activation_buffer *each = &activations[i];
+        const struct arch_activation *each = &activations[i];
+        if (each->width == 0)
+            continue;
         *each->to = arch_activations(net->backend,
                                      each->per_output ? limits->outputs_max : limits->rows_max,
                                      each->width, err);
@@ -590,12 +661,13 @@ static int llama_reserve(struct arch_network *net, const struct model_limits *li
     return reserve_cache(net, limits->blocks, err);
 }
 
-static int llama_read_needs(const struct gguf *gguf, const struct backend *backend,
-                            struct model_needs *ret, struct error *err)
+static int llama_read_needs(const struct arch *arch, const struct gguf *gguf,
+                            const struct backend *backend, struct model_needs *ret,
+                            struct error *err)
 {
-    struct arch_loader loader = {.gguf = gguf, .prefix = "llama"};
-    struct arch_network net = {0};
-    struct activation_buffer activations[ACTIVATIONS];
+    struct arch_loader loader = {.gguf = gguf, .prefix = arch->name};
+    struct arch_network net = {.family = arch->family};
+    struct arch_activation activations[ACTIVATIONS];
     int code = read_shape(&net, &loader, err);
     if (code == 0)
         code = read_attention(&net, &loader, err);
@@ -614,13 +686,33 @@ static int llama_read_needs(const struct gguf *gguf, const struct backend *backe
     return 0;
 }
 
-const struct arch arch_llama = {
-    .name = "llama",
-    .load = llama_load,
-    .free = llama_free,
-    .weight_bytes = llama_weight_bytes,
-    .reserve = llama_reserve,
-    .read_needs = llama_read_needs,
-    .columns_max = llama_columns_max,
-    .forward = llama_forward,
+/* -- families -- */
+
+static const struct arch_family llama = {
+    .rope = ROPE_NORM,
+    .experts = {EXPERTS_BY_FILE, .renormalise = true},
 };
+static const struct arch_family qwen2 = {.rope = ROPE_NEOX};
+static const struct arch_family qwen3 = {.rope = ROPE_NEOX, .head_norms = true};
+static const struct arch_family qwen2moe = {
+    .rope = ROPE_NEOX,
+    .experts = {EXPERTS_ALWAYS, .shared = true, .hidden_is_cut = true},
+};
+static const struct arch_family qwen3moe = {
+    .rope = ROPE_NEOX,
+    .head_norms = true,
+    .experts = {EXPERTS_ALWAYS, .renormalise = true, .hidden_is_cut = true},
+};
+
+#define LLAMA_ARCH(family_name)                                                                    \
+    {                                                                                              \
+        .name = #family_name, .family = &family_name, .load = llama_load, .free = llama_free,      \
+        .weight_bytes = llama_weight_bytes, .reserve = llama_reserve,                              \
+        .read_needs = llama_read_needs, .columns_max = llama_columns_max, .forward = llama_forward \
+    }
+
+const struct arch arch_llama = LLAMA_ARCH(llama);
+const struct arch arch_qwen2 = LLAMA_ARCH(qwen2);
+const struct arch arch_qwen2moe = LLAMA_ARCH(qwen2moe);
+const struct arch arch_qwen3 = LLAMA_ARCH(qwen3);
+const struct arch arch_qwen3moe = LLAMA_ARCH(qwen3moe);

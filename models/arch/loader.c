@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NAME_BYTES 128
 
@@ -86,6 +87,21 @@ int arch_read_optional_float(const struct arch_loader *loader, const char *suffi
     return 0;
 }
 
+void arch_read_optional_bool(const struct arch_loader *loader, const char *suffix, bool *ret)
+{
+    char key[NAME_BYTES];
+    key_name(loader, suffix, key);
+    (void)gguf_get_bool(loader->gguf, key, ret);
+}
+
+bool arch_copy_string(const struct arch_loader *loader, const char *suffix, char *ret,
+                      size_t ret_bytes)
+{
+    char key[NAME_BYTES];
+    key_name(loader, suffix, key);
+    return gguf_copy_string(loader->gguf, key, ret, ret_bytes);
+}
+
 static void tensor_name(uint32_t layer, const char *suffix, char name[NAME_BYTES])
 {
     if (layer == ARCH_NO_LAYER)
@@ -101,22 +117,23 @@ bool arch_has(const struct arch_loader *loader, uint32_t layer, const char *suff
     return gguf_tensor_find(loader->gguf, name) != NULL;
 }
 
-/* The tensor, if it is there in a type that we serve and has the shape [columns, rows]. */
+/* The tensor, if it is there in a type that we serve and of shape {columns, rows, matrices}. */
 static const struct gguf_tensor *find_shaped(struct arch_loader *loader, const char *name,
-                                             uint64_t rows, uint64_t columns, struct error *err)
+                                             const uint32_t shape[3], struct error *err)
 {
+    const uint64_t columns = shape[0], rows = (uint64_t)shape[1] * shape[2];
     const struct gguf_tensor *tensor = gguf_tensor_find(loader->gguf, name);
     if (tensor == NULL) {
         error_set(err, ERROR_INVALID, "tensor '%s' is missing", name);
         return NULL;
     }
-    if (tensor->shape[0] != columns || tensor->shape[1] != rows || tensor->shape[2] != 1 ||
-        tensor->shape[3] != 1) {
+    if (tensor->shape[0] != shape[0] || tensor->shape[1] != shape[1] ||
+        tensor->shape[2] != shape[2] || tensor->shape[3] != 1) {
         error_set(err, ERROR_INVALID,
                   "tensor '%s' is %" PRIu64 " x %" PRIu64 " x %" PRIu64 " x %" PRIu64
-                  ": the model's keys call for %" PRIu64 " x %" PRIu64,
+                  ": the model's keys call for %" PRIu32 " x %" PRIu32 " x %" PRIu32,
                   name, tensor->shape[0], tensor->shape[1], tensor->shape[2], tensor->shape[3],
-                  columns, rows);
+                  shape[0], shape[1], shape[2]);
         return NULL;
     }
     const struct quant_format *format = quant_format_find(tensor->type);
@@ -148,34 +165,41 @@ static bool given_up(const struct arch_loader *loader, struct error *err)
     return true;
 }
 
-struct weight *arch_matrix(struct arch_loader *loader, uint32_t layer, const char *suffix,
-                           uint32_t rows, uint32_t columns, struct error *err)
+struct weight *arch_matrices(struct arch_loader *loader, uint32_t layer, const char *suffix,
+                             const uint32_t shape[3], struct error *err)
 {
     char name[NAME_BYTES];
     if (given_up(loader, err))
         return NULL;
     tensor_name(layer, suffix, name);
-    const struct gguf_tensor *tensor = find_shaped(loader, name, rows, columns, err);
+    const struct gguf_tensor *tensor = find_shaped(loader, name, shape, err);
     if (tensor == NULL)
         return NULL;
     const struct weight_source source = {
         .bytes = tensor->bytes,
         .type = (enum weight_type)tensor->type,
-        .rows = rows,
-        .columns = columns,
+        .rows = shape[1],
+        .columns = shape[0],
+        .matrices = shape[2],
     };
     struct weight *weight = loader->backend->ops->weight_prepare(loader->backend, &source, err);
     if (weight == NULL)
         error_wrap(err, "tensor '%s'", name);
     else
-        loader->parameters += (uint64_t)rows * columns;
+        loader->parameters += (uint64_t)shape[0] * shape[1] * shape[2];
     return weight;
+}
+
+struct weight *arch_matrix(struct arch_loader *loader, uint32_t layer, const char *suffix,
+                           uint32_t rows, uint32_t columns, struct error *err)
+{
+    return arch_matrices(loader, layer, suffix, (uint32_t[]){columns, rows, 1}, err);
 }
 
 int arch_read_vector(struct arch_loader *loader, const char *name, uint32_t count, float *ret,
                      struct error *err)
 {
-    const struct gguf_tensor *tensor = find_shaped(loader, name, 1, count, err);
+    const struct gguf_tensor *tensor = find_shaped(loader, name, (uint32_t[]){count, 1, 1}, err);
     if (tensor == NULL)
         return err == NULL ? ERROR_INVALID : err->code;
     quant_dequantize_row(quant_format_find(tensor->type), tensor->bytes, count, ret);
@@ -237,17 +261,31 @@ static uint64_t whole_units(uint64_t bytes)
     return (bytes + DEVICE_MEMORY_UNIT - 1) / DEVICE_MEMORY_UNIT * DEVICE_MEMORY_UNIT;
 }
 
+static bool is_vector(const struct gguf_tensor *tensor)
+{
+    const struct gguf_string name = tensor->name;
+    const size_t count = strlen(ARCH_SHARED_ROUTER);
+    return tensor->shape[1] == 1 && tensor->shape[2] == 1 &&
+           (name.count < count ||
+            memcmp(name.bytes + name.count - count, ARCH_SHARED_ROUTER, count) != 0);
+}
+
 uint64_t arch_weight_bytes_wanted(const struct gguf *gguf, const struct backend *backend)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < gguf_tensor_count(gguf); i++) {
         const struct gguf_tensor *tensor = gguf_tensor_at(gguf, i);
-        if (tensor->shape[1] == 1) {
+        if (is_vector(tensor)) {
             bytes += whole_units(tensor->shape[0] * sizeof(float));
-        } else if (tensor->shape[0] <= ARCH_WIDTH_MAX && tensor->shape[1] <= ARCH_VOCABULARY_MAX) {
-            const struct weight_source source = {tensor->bytes, (enum weight_type)tensor->type,
-                                                 (uint32_t)tensor->shape[1],
-                                                 (uint32_t)tensor->shape[0], 0};
+        } else if (tensor->shape[0] <= ARCH_WIDTH_MAX && tensor->shape[1] <= ARCH_VOCABULARY_MAX &&
+                   tensor->shape[2] <= MOE_EXPERTS_MAX) {
+            const struct weight_source source = {
+                .bytes = tensor->bytes,
+                .type = (enum weight_type)tensor->type,
+                .rows = (uint32_t)tensor->shape[1],
+                .columns = (uint32_t)tensor->shape[0],
+                .matrices = (uint32_t)tensor->shape[2],
+            };
             bytes += whole_units(backend->ops->weight_bytes_wanted(&source));
         }
     }

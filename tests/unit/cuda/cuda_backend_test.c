@@ -485,7 +485,13 @@ static void arrays_told_at_once_and_one_by_one_are_the_same(void **state)
 {
     (void)state;
     struct backend *backend = open_gpu();
-    const struct reserve_args args = {ROWS, 2, WIDTH, 64, HEADS, KV_HEADS, DIM, 0, 0};
+    const struct reserve_args args = {.rows_max = ROWS,
+                                      .spans_max = 2,
+                                      .columns_max = WIDTH,
+                                      .context_max = 64,
+                                      .heads = HEADS,
+                                      .kv_heads = KV_HEADS,
+                                      .head_dim = DIM};
     static float told[WINDOWS * 2 * WIDTH], loose[WINDOWS * 2 * WIDTH];
     const float *last = told + (WINDOWS - 1) * 2 * WIDTH;
     assert_int_equal(backend->ops->reserve(backend, &args, NULL), 0);
@@ -505,7 +511,13 @@ static void what_attention_cannot_serve_is_refused(void **state)
     struct error err = {0};
     uint64_t bytes;
     struct backend *backend = open_gpu();
-    struct reserve_args args = {4, 4, 64, 64, 4, 2, 24, 0, 0};
+    struct reserve_args args = {.rows_max = 4,
+                                .spans_max = 4,
+                                .columns_max = 64,
+                                .context_max = 64,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .head_dim = 24};
     assert_int_equal(backend->ops->reserve_bytes(&args, &bytes, &err), ERROR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "heads of 24 dimensions are not served on a GPU"));
     args.head_dim = 64, args.heads = 34;

@@ -276,7 +276,13 @@ static struct weight *matrix(const struct bench *bench, enum weight_type type, u
 
 static void reserve(const struct bench *bench, uint32_t columns, uint32_t head_dim)
 {
-    const struct reserve_args args = {ROWS_MAX, SPANS_MAX, columns, CONTEXT_MAX, 8, 2, head_dim};
+    const struct reserve_args args = {.rows_max = ROWS_MAX,
+                                      .spans_max = SPANS_MAX,
+                                      .columns_max = columns,
+                                      .context_max = CONTEXT_MAX,
+                                      .heads = 8,
+                                      .kv_heads = 2,
+                                      .head_dim = head_dim};
     assert_int_equal(bench->backend->ops->reserve(bench->backend, &args, NULL), 0);
 }
 

@@ -91,6 +91,20 @@ void gguf_builder_tensor(struct gguf_builder *builder, const char *name, uint64_
     gguf_put_u64(&builder->tensors, offset);
 }
 
+void gguf_builder_matrices(struct gguf_builder *builder, const char *name, const uint32_t shape[3],
+                           uint32_t type, uint64_t offset)
+{
+    /* Writers leave out dimensions of one at the end. */
+    const uint32_t dimensions = shape[2] > 1 ? 3 : shape[1] > 1 ? 2 : 1;
+    builder->tensor_count++;
+    gguf_put_string(&builder->tensors, name);
+    gguf_put_u32(&builder->tensors, dimensions);
+    for (uint32_t i = 0; i < dimensions; i++)
+        gguf_put_u64(&builder->tensors, shape[i]);
+    gguf_put_u32(&builder->tensors, type);
+    gguf_put_u64(&builder->tensors, offset);
+}
+
 void gguf_builder_file(const struct gguf_builder *builder, size_t data_bytes, struct text *out)
 {
     text_reset(out);

@@ -34,6 +34,10 @@ void gguf_builder_f32s(struct gguf_builder *builder, const char *name, const flo
 void gguf_builder_tensor(struct gguf_builder *builder, const char *name, uint64_t columns,
                          uint64_t rows, uint32_t type, uint64_t offset);
 
+/* So many matrices, one after another: shape is columns, rows, matrices. */
+void gguf_builder_matrices(struct gguf_builder *builder, const char *name, const uint32_t shape[3],
+                           uint32_t type, uint64_t offset);
+
 /* The file: header, padding to 32 bytes, data_bytes of data counting up from 0. */
 void gguf_builder_file(const struct gguf_builder *builder, size_t data_bytes, struct text *out);
 

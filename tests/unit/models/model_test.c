@@ -143,6 +143,30 @@ static void f16_model_says_what_float64_says(void **state)
         fail_msg("error %g of the logits' size", error);
 }
 
+/* A row's experts are chosen by scores of which none here are near enough to a tie for single
+ * precision to turn it. */
+static void mixtures_of_experts_say_what_float64_says(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"forward-mixtral", "forward-qwen2moe", "forward-qwen3moe"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        double error = golden_error(names[i]);
+        if (!(error < 1e-4))
+            fail_msg("%s: error %g of the logits' size", names[i], error);
+    }
+}
+
+static void dense_qwens_say_what_float64_says(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"forward-qwen2", "forward-qwen3"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        double error = golden_error(names[i]);
+        if (!(error < 1e-4))
+            fail_msg("%s: error %g of the logits' size", names[i], error);
+    }
+}
+
 /* Activations are 8-bit in every product: half a step in 127 is 0.4% of a block's largest, of
  * random sign, and fourteen products follow one another: 3% here. Rope in the other style gives
  * 70%, a mask that is one key short 40%. */
@@ -202,6 +226,19 @@ static void a_sequence_gets_the_same_bits_alone_chunked_and_in_company(void **st
     check_invariance(tiny);
     tiny.type = WEIGHT_Q4_0;
     check_invariance(tiny);
+}
+
+/* Which experts the others choose shows in nobody's bits. */
+static void mixtures_give_the_same_bits_alone_chunked_and_in_company(void **state)
+{
+    (void)state;
+    struct tiny_model mixtures[] = {tiny_model_mixtral(), tiny_model_qwen2moe(),
+                                    tiny_model_qwen3moe()};
+    for (size_t i = 0; i < 3; i++) {
+        check_invariance(mixtures[i]);
+        mixtures[i].type = WEIGHT_Q8_0;
+        check_invariance(mixtures[i]);
+    }
 }
 
 /* A decode beside a prefill, as the scheduler mixes them; and logits of chosen rows only. */
@@ -345,7 +382,6 @@ static void a_number_that_no_model_has_is_named(void **state)
         {"llama.rope.dimension_count", 18, "llama.rope.dimension_count"},
         {"llama.feed_forward_length", 95, "tensor 'blk.0.ffn_gate.weight'"},
         {"llama.context_length", 0, "llama.context_length"},
-        {"llama.expert_count", 8, "mixtures of experts are not implemented"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         struct tiny_model tiny = tiny_model_default();
@@ -353,6 +389,59 @@ static void a_number_that_no_model_has_is_named(void **state)
         tiny.changed_value = changes[i].value;
         refuses(tiny, changes[i].reason);
     }
+}
+
+static void what_a_mixture_lacks_is_named(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "qwen2moe.expert_count",           "qwen2moe.expert_used_count",
+        "blk.0.ffn_gate_inp.weight",       "blk.1.ffn_gate_exps.weight",
+        "blk.0.ffn_up_exps.weight",        "blk.1.ffn_down_exps.weight",
+        "blk.0.ffn_gate_inp_shexp.weight", "blk.1.ffn_gate_shexp.weight",
+        "blk.1.ffn_up_shexp.weight",       "blk.0.ffn_down_shexp.weight",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tiny_model tiny = tiny_model_qwen2moe();
+        tiny.left_out = names[i];
+        refuses(tiny, names[i]);
+    }
+    struct tiny_model tiny = tiny_model_qwen3moe();
+    tiny.left_out = "blk.1.attn_k_norm.weight";
+    refuses(tiny, tiny.left_out);
+    tiny = tiny_model_mixtral();
+    tiny.left_out = "blk.0.ffn_up_exps.weight";
+    refuses(tiny, tiny.left_out);
+}
+
+static void a_number_that_no_mixture_has_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        uint32_t value;
+        const char *reason;
+    } changes[] = {
+        {"llama.expert_count", 0, "tensor 'blk.0.ffn_gate.weight' is missing"},
+        {"llama.expert_count", 1025, "key 'llama.expert_count' is 1025"},
+        {"llama.expert_count", 4, "tensor 'blk.0.ffn_gate_inp.weight' is 64 x 5"},
+        {"llama.expert_used_count", 0, "key 'llama.expert_used_count' is 0"},
+        {"llama.expert_used_count", 6, "key 'llama.expert_used_count' is 6: from 1 to 5"},
+        {"llama.expert_feed_forward_length", 0, "key 'llama.expert_feed_forward_length' is 0"},
+        {"llama.expert_feed_forward_length", 95,
+         "tensor 'blk.0.ffn_gate_exps.weight' is 64 x 96 x 5"},
+        {"llama.expert_gating_func", 2, "key 'llama.expert_gating_func' is 2"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        struct tiny_model tiny = tiny_model_mixtral();
+        tiny.changed_key = changes[i].key;
+        tiny.changed_value = changes[i].value;
+        refuses(tiny, changes[i].reason);
+    }
+    struct tiny_model tiny = tiny_model_qwen2moe();
+    tiny.changed_key = "qwen2moe.expert_shared_feed_forward_length";
+    tiny.changed_value = 32;
+    refuses(tiny, "tensor 'blk.0.ffn_gate_shexp.weight' is 64 x 64");
 }
 
 static void tensors_we_cannot_serve_are_named(void **state)
@@ -365,6 +454,9 @@ static void tensors_we_cannot_serve_are_named(void **state)
     tiny = tiny_model_default();
     tiny.added_tensor = "blk.0.attn_q_norm.weight";
     refuses(tiny, "tensor 'blk.0.attn_q_norm.weight' has no place");
+    tiny = tiny_model_default();
+    tiny.architecture = "gpt5";
+    refuses(tiny, "'gpt5' is not implemented: these are: llama, qwen2, qwen2moe, qwen3, qwen3moe");
 }
 
 static void shape_and_names_are_the_files(void **state)
@@ -393,19 +485,53 @@ static void shape_and_names_are_the_files(void **state)
     backend_close(backend);
 }
 
+static void a_mixture_counts_all_its_experts(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model_qwen2moe();
+    char path[TINY_PATH_BYTES];
+    tiny_model_write(&tiny, path);
+    struct backend *backend = open_backend();
+    struct model *model = model_load(path, backend, NULL);
+    unlink(path);
+    assert_non_null(model);
+    const struct model_shape *shape = model_shape(model);
+    assert_int_equal(shape->experts, 5);
+    assert_int_equal(shape->experts_per_token, 2);
+    assert_int_equal(shape->expert_columns_max, 64);
+    assert_int_equal(shape->feed_forward, 64);
+    const uint64_t attention = 2 * 64 + 2 * 64 * 64 + 2 * 32 * 64 + 2 * 64 + 2 * 32;
+    const uint64_t mixture = 64 * 5 + 3 * 5 * 64 * 32 + 64 + 3 * 64 * 64;
+    assert_int_equal(shape->parameters, 2 * 259 * 64 + 64 + 2 * (attention + mixture));
+    assert_string_equal(model_architecture(model), "qwen2moe");
+    /* Whole tiles of 16 rows: the vocabulary's last is not full, nor are routers. */
+    const uint64_t matrices = 2 * 272 * 64 + 2 * (2 * 64 * 64 + 2 * 32 * 64) +
+                              2 * (64 * 16 + 3 * 5 * 64 * 32 + 64 * 16 + 3 * 64 * 64);
+    const uint64_t vectors = 64 + 2 * (2 * 64 + 2 * 64 + 2 * 32);
+    assert_int_equal(model_weight_bytes(model), (matrices + vectors) * sizeof(float));
+    model_free(model);
+    backend_close(backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(f16_model_says_what_float64_says),
         cmocka_unit_test(mixed_quantised_model_stays_close_to_float64),
+        cmocka_unit_test(mixtures_of_experts_say_what_float64_says),
+        cmocka_unit_test(dense_qwens_say_what_float64_says),
         cmocka_unit_test(a_sequence_gets_the_same_bits_alone_chunked_and_in_company),
+        cmocka_unit_test(mixtures_give_the_same_bits_alone_chunked_and_in_company),
         cmocka_unit_test(a_decode_beside_a_prefill_gets_the_same_bits),
         cmocka_unit_test(logits_stay_with_the_model_until_its_next_step),
         cmocka_unit_test(a_load_is_given_up_when_asked),
         cmocka_unit_test(a_missing_key_or_tensor_is_named),
         cmocka_unit_test(a_number_that_no_model_has_is_named),
+        cmocka_unit_test(what_a_mixture_lacks_is_named),
+        cmocka_unit_test(a_number_that_no_mixture_has_is_named),
         cmocka_unit_test(tensors_we_cannot_serve_are_named),
         cmocka_unit_test(shape_and_names_are_the_files),
+        cmocka_unit_test(a_mixture_counts_all_its_experts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ struct build {
 
 struct tiny_model tiny_model_default(void)
 {
-    return (struct tiny_model){.layers = 2,
+    return (struct tiny_model){.architecture = "llama",
+                               .layers = 2,
                                .width = 64,
                                .heads = 4,
                                .kv_heads = 2,
@@ -29,6 +30,34 @@ struct tiny_model tiny_model_default(void)
                                .context = 512,
                                .type = WEIGHT_F32,
                                .seed = 1};
+}
+
+struct tiny_model tiny_model_mixtral(void)
+{
+    struct tiny_model tiny = tiny_model_default();
+    tiny.experts = 5;
+    tiny.top_k = 2;
+    tiny.expert_hidden = tiny.feed_forward;
+    return tiny;
+}
+
+struct tiny_model tiny_model_qwen2moe(void)
+{
+    struct tiny_model tiny = tiny_model_mixtral();
+    tiny.architecture = "qwen2moe";
+    tiny.biases = tiny.untied = true;
+    tiny.expert_hidden = 32;
+    tiny.shared_hidden = 64;
+    return tiny;
+}
+
+struct tiny_model tiny_model_qwen3moe(void)
+{
+    struct tiny_model tiny = tiny_model_mixtral();
+    tiny.architecture = "qwen3moe";
+    tiny.head_norms = true;
+    tiny.expert_hidden = 64;
+    return tiny;
 }
 
 static uint32_t random_bits(struct build *build)
@@ -49,8 +78,11 @@ static bool is(const char *name, const char *other)
     return other != NULL && strcmp(name, other) == 0;
 }
 
-static void put_u32(struct build *build, const char *key, uint32_t value)
+/* The key <architecture>.<suffix>. */
+static void put_u32(struct build *build, const char *suffix, uint32_t value)
 {
+    char key[64];
+    (void)snprintf(key, sizeof key, "%s.%s", build->tiny->architecture, suffix);
     if (is(key, build->tiny->left_out))
         return;
     if (is(key, build->tiny->changed_key))
@@ -58,8 +90,10 @@ static void put_u32(struct build *build, const char *key, uint32_t value)
     gguf_builder_u32(&build->builder, key, value);
 }
 
-static void put_f32(struct build *build, const char *key, float value)
+static void put_f32(struct build *build, const char *suffix, float value)
 {
+    char key[64];
+    (void)snprintf(key, sizeof key, "%s.%s", build->tiny->architecture, suffix);
     if (is(key, build->tiny->left_out))
         return;
     gguf_builder_key(&build->builder, key, 6);
@@ -88,19 +122,26 @@ static void put_block(struct build *build, enum weight_type type, float size)
     }
 }
 
-static void put_tensor(struct build *build, const char *name, enum weight_type type,
-                       uint32_t columns, uint32_t rows)
+/* shape: columns, rows, matrices. */
+static void put_matrices(struct build *build, const char *name, enum weight_type type,
+                         const uint32_t shape[3])
 {
     const struct quant_format *format = quant_format_find(type);
-    const float size = rows == 1 ? 1.0f : 0.25f;
+    const float size = shape[1] == 1 ? 1.0f : 0.25f;
     while (build->weights.count % ALIGNMENT != 0)
         text_append_char(&build->weights, 0);
     if (is(name, build->tiny->left_out))
         return;
     uint32_t type_id = is(name, build->tiny->retyped) ? build->tiny->retyped_as : type;
-    gguf_builder_tensor(&build->builder, name, columns, rows, type_id, build->weights.count);
-    for (uint64_t i = 0; i < (uint64_t)columns / format->block_weights * rows; i++)
+    gguf_builder_matrices(&build->builder, name, shape, type_id, build->weights.count);
+    for (uint64_t i = 0; i < (uint64_t)shape[0] / format->block_weights * shape[1] * shape[2]; i++)
         put_block(build, type, size);
+}
+
+static void put_tensor(struct build *build, const char *name, enum weight_type type,
+                       uint32_t columns, uint32_t rows)
+{
+    put_matrices(build, name, type, (uint32_t[]){columns, rows, 1});
 }
 
 /* Llama 3.1's: what divides the rope frequencies, 1 and more. */
@@ -115,6 +156,32 @@ static void put_rope_factors(struct build *build)
     gguf_builder_tensor(&build->builder, "rope_freqs.weight", count, 1, WEIGHT_F32,
                         build->weights.count);
     text_append(&build->weights, factors, count * sizeof *factors);
+}
+
+static void put_experts(struct build *build, uint32_t layer)
+{
+    const struct tiny_model *tiny = build->tiny;
+    const uint32_t width = tiny->width, hidden = tiny->expert_hidden, count = tiny->experts;
+    const uint32_t shared = tiny->shared_hidden;
+    const struct {
+        const char *stem;
+        enum weight_type type;
+        uint32_t shape[3];
+    } matrices[] = {
+        {"ffn_gate_inp", WEIGHT_F32, {width, count, 1}},
+        {"ffn_gate_exps", tiny->type, {width, hidden, count}},
+        {"ffn_up_exps", tiny->type, {width, hidden, count}},
+        {"ffn_down_exps", tiny->type, {hidden, width, count}},
+        {"ffn_gate_inp_shexp", WEIGHT_F32, {width, 1, 1}},
+        {"ffn_gate_shexp", tiny->type, {width, shared, 1}},
+        {"ffn_up_shexp", tiny->type, {width, shared, 1}},
+        {"ffn_down_shexp", tiny->type, {shared, width, 1}},
+    };
+    char name[64];
+    for (size_t i = 0; i < (shared > 0 ? 8 : 4); i++) {
+        (void)snprintf(name, sizeof name, "blk.%u.%s.weight", layer, matrices[i].stem);
+        put_matrices(build, name, matrices[i].type, matrices[i].shape);
+    }
 }
 
 static void put_layer(struct build *build, uint32_t layer)
@@ -135,7 +202,15 @@ static void put_layer(struct build *build, uint32_t layer)
     put_tensor(build, name, WEIGHT_F32, width, 1);
     (void)snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
     put_tensor(build, name, WEIGHT_F32, width, 1);
-    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
+    (void)snprintf(name, sizeof name, "blk.%u.attn_q_norm.weight", layer);
+    if (tiny->head_norms)
+        put_tensor(build, name, WEIGHT_F32, tiny->head_dim, 1);
+    (void)snprintf(name, sizeof name, "blk.%u.attn_k_norm.weight", layer);
+    if (tiny->head_norms)
+        put_tensor(build, name, WEIGHT_F32, tiny->head_dim, 1);
+    if (tiny->experts > 0)
+        put_experts(build, layer);
+    for (size_t i = 0; i < (tiny->experts > 0 ? 4 : 7); i++) {
         (void)snprintf(name, sizeof name, "blk.%u.%s.weight", layer, matrices[i].stem);
         put_tensor(build, name, tiny->type, matrices[i].columns, matrices[i].rows);
         (void)snprintf(name, sizeof name, "blk.%u.%s.bias", layer, matrices[i].stem);
@@ -172,18 +247,24 @@ static void put_vocabulary(struct build *build)
 static void put_keys(struct build *build)
 {
     const struct tiny_model *tiny = build->tiny;
-    gguf_builder_string(&build->builder, "general.architecture", "llama");
-    put_u32(build, "llama.context_length", tiny->context);
-    put_u32(build, "llama.block_count", tiny->layers);
-    put_u32(build, "llama.embedding_length", tiny->width);
-    put_u32(build, "llama.feed_forward_length", tiny->feed_forward);
-    put_u32(build, "llama.attention.head_count", tiny->heads);
-    put_u32(build, "llama.attention.head_count_kv", tiny->kv_heads);
-    put_u32(build, "llama.attention.key_length", tiny->head_dim);
-    put_u32(build, "llama.rope.dimension_count", tiny->head_dim);
-    put_f32(build, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    if (is("llama.expert_count", tiny->changed_key))
-        put_u32(build, "llama.expert_count", 0);
+    gguf_builder_string(&build->builder, "general.architecture", tiny->architecture);
+    put_u32(build, "context_length", tiny->context);
+    put_u32(build, "block_count", tiny->layers);
+    put_u32(build, "embedding_length", tiny->width);
+    put_u32(build, "feed_forward_length", tiny->feed_forward);
+    put_u32(build, "attention.head_count", tiny->heads);
+    put_u32(build, "attention.head_count_kv", tiny->kv_heads);
+    put_u32(build, "attention.key_length", tiny->head_dim);
+    put_u32(build, "rope.dimension_count", tiny->head_dim);
+    put_f32(build, "attention.layer_norm_rms_epsilon", 1e-5f);
+    if (tiny->experts > 0) {
+        put_u32(build, "expert_count", tiny->experts);
+        put_u32(build, "expert_used_count", tiny->top_k);
+        put_u32(build, "expert_feed_forward_length", tiny->expert_hidden);
+        put_u32(build, "expert_gating_func", 1);
+    }
+    if (tiny->shared_hidden > 0)
+        put_u32(build, "expert_shared_feed_forward_length", tiny->shared_hidden);
     put_vocabulary(build);
 }
 
