@@ -38,7 +38,7 @@ endif
 BENCHES  := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 FUZZERS  := $(patsubst tests/fuzz/%_fuzz.c,fuzz-%,$(wildcard tests/fuzz/*_fuzz.c))
 
-.PHONY: all deps deps-test model run test unit e2e soak lint bench asan ubsan tsan fuzz $(FUZZERS) install release deb deploy-test image clean help
+.PHONY: all deps deps-test model run test unit e2e soak lint bench asan tsan fuzz $(FUZZERS) install release deb deploy-test image clean help
 .SECONDARY:
 .SECONDEXPANSION:
 all: $(BUILD)/weir
@@ -96,9 +96,10 @@ lint: deps-test
 	@$(MAKE) --no-print-directory all
 	@tests/lint/lint "$(BUILD)"
 
-asan ubsan tsan: deps-test build/venv/.ready model
-	@$(MAKE) --no-print-directory BUILD=build/$@ OPTIMIZE='-O1 -g' \
-	  SANITIZE=$(subst asan,address,$(subst ubsan,undefined,$(subst tsan,thread,$@))) E2E='-m "not slow"' all unit e2e
+asan: SANITIZERS := address,undefined
+tsan: SANITIZERS := thread
+asan tsan: deps-test build/venv/.ready model
+	@$(MAKE) --no-print-directory BUILD=build/$@ OPTIMIZE='-O1 -g' SANITIZE=$(SANITIZERS) E2E='-m "not slow"' all unit e2e
 
 # Fuzzers are built by clang, with every floor instrumented.
 $(FUZZERS): fuzz-%: deps-test
@@ -144,7 +145,7 @@ clean:
 help:
 	@echo 'make run [MODEL=path] [PORT=8080]   build and serve a model on 127.0.0.1'
 	@echo 'make test                           unit and end-to-end tests'
-	@echo 'make lint | asan | ubsan | tsan     style rules; the tests under a sanitizer'
+	@echo 'make lint | asan | tsan             style rules; the tests under sanitizers'
 	@echo 'make fuzz-PARSER [SECONDS_EACH=60]  one of: $(FUZZERS:fuzz-%=%)'
 	@echo 'make soak [MINUTES=60]              everything at once for so long: nothing may grow'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'

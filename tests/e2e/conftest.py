@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("WEIR_BUILD", "build")
 MODEL = os.environ.get("WEIR_TEST_MODEL", "")
 MODEL_ID = pathlib.Path(MODEL).name.removesuffix(".gguf")
-SANITIZED = BUILD.name in ("asan", "ubsan", "tsan")
+SANITIZED = BUILD.name in ("asan", "tsan")
 START_TIMEOUT_S = 120
 
 
