@@ -92,6 +92,7 @@ struct config {
     /* engine, for each model */
     char *device;                    /* "auto", "cpu", "cuda" */
     uint32_t gpu_memory_utilization; /* millionths of the GPU's memory */
+    bool gpu_graphs;
     uint32_t threads;
     uint64_t kv_memory_bytes; /* 0: from memory and context */
     enum kv_format kv_format;

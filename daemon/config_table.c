@@ -86,6 +86,7 @@ const struct config_key config_keys[] = {
     {"engine", "device", "--device", "auto", CONFIG_TEXT, false, AT(device), 1, 31},
     {"engine", "gpu_memory_utilization", "--gpu-memory-utilization", "0.90", CONFIG_SHARE, false,
      AT(gpu_memory_utilization), 0, 1000000},
+    {"engine", "gpu_graphs", NULL, "true", CONFIG_SWITCH, false, AT(gpu_graphs), 0, 0},
     {"engine", "threads", "--threads", "auto", CONFIG_U32, true, AT(threads), 1, 1024},
     {"engine", "kv_memory", "--kv-memory", "auto", CONFIG_BYTES, true, AT(kv_memory_bytes), MIB,
      64 * TIB},

@@ -92,7 +92,11 @@ static int open_named(struct server *server, struct served_model *served, const 
                                           .no_gpu = no_gpu,
                                           .kv_format = server->config->kv_format};
     served->backend = backend_open(&config, err);
-    return served->backend != NULL ? 0 : err->code;
+    if (served->backend == NULL)
+        return err->code;
+    if (served->backend->ops->repeat_steps != NULL)
+        served->backend->ops->repeat_steps(served->backend, server->config->gpu_graphs);
+    return 0;
 }
 
 int device_open(struct server *server, struct served_model *served, struct error *err)

@@ -63,6 +63,15 @@ struct backend_ops {
     int (*memory_together)(struct backend *backend, size_t bytes, struct error *err);
 
     void (*step_begin)(struct backend *backend, const struct step_args *args);
+    /* Steps of decodes alone, one row each and a token wanted of it, are alike. A device that can
+     * do one again without its ops being called has these three, else they are NULL.
+     * After step_begin(), true: that is done, and no op is to be called. False: they are, and
+     * step_learn() behind the last. Which they are must follow from `caller` and the step's
+     * row_count; rows behind the last span are padding, for which nothing is written to the cache
+     * and whose results are anything. */
+    bool (*step_repeat)(struct backend *backend, const void *caller);
+    bool (*step_learn)(struct backend *backend);                /* false: call the ops once more */
+    void (*repeat_steps)(struct backend *backend, bool repeat); /* at first it does */
     void (*embed)(struct backend *backend, const struct embed_args *args);
     void (*rms_norm)(struct backend *backend, const struct rms_norm_args *args);
     void (*layer_norm)(struct backend *backend, const struct layer_norm_args *args);

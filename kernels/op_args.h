@@ -137,7 +137,7 @@ struct step_args {
     uint32_t row_count;
     const uint32_t *tokens, *positions; /* [row_count], or NULL */
     uint32_t span_count;
-    const struct attention_span *spans; /* covering all rows in order */
+    const struct attention_span *spans; /* in order, covering all rows but padding at the end */
     const uint32_t *block_tables;
     uint32_t output_count;
     const uint32_t *output_rows; /* [output_count], or NULL */

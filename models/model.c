@@ -31,6 +31,9 @@ struct model {
     struct model_limits limits; /* of model_reserve() */
     float *logits; /* [outputs_max, vocabulary]; NULL: they are read where the device has them */
     struct drawn *drawn; /* [outputs_max]; NULL: the device does not draw */
+    uint32_t *padded;    /* [3][rows_padded_max]; NULL: the device repeats no steps */
+    uint32_t rows_padded_max;
+    float *device_logits; /* of the last step */
 };
 
 static const struct arch *find_architecture(const struct gguf *gguf, struct error *err)
@@ -128,6 +131,7 @@ void model_free(struct model *model)
     tokenizer_free(model->tokenizer);
     free(model->logits);
     free(model->drawn);
+    free(model->padded);
     gguf_close(model->gguf); /* last: weights may lie in the mapped file */
     free(model);
 }
@@ -186,16 +190,22 @@ static struct reserve_args reserve_args_of(const struct model_shape *shape, uint
     };
 }
 
-/* What the device gives back. */
-static int make_results(struct model *model, uint32_t outputs_max, struct error *err)
+/* What the device gives back, and what steps are padded in. */
+static int make_arrays(struct model *model, const struct model_limits *limits, struct error *err)
 {
+    const uint32_t outputs_max = limits->outputs_max;
     const struct backend_ops *ops = model->backend->ops;
     if (!ops->shares_memory)
         model->logits = calloc(outputs_max, model->shape.vocabulary * sizeof *model->logits);
     if (ops->draw != NULL)
         model->drawn = calloc(outputs_max, sizeof *model->drawn);
+    if (ops->step_repeat != NULL)
+        model->padded = calloc(limits->spans_max, 3 * sizeof *model->padded);
+    model->rows_padded_max =
+        limits->spans_max < limits->outputs_max ? limits->spans_max : limits->outputs_max;
     bool made = (ops->shares_memory || model->logits != NULL) &&
-                (ops->draw == NULL || model->drawn != NULL);
+                (ops->draw == NULL || model->drawn != NULL) &&
+                (ops->step_repeat == NULL || model->padded != NULL);
     return made ? 0 : error_no_memory(err);
 }
 
@@ -210,7 +220,7 @@ int model_reserve(struct model *model, const struct model_limits *limits, struct
     if (code == 0)
         code = model->arch->reserve(model->network, limits, err);
     if (code == 0)
-        code = make_results(model, limits->outputs_max, err);
+        code = make_arrays(model, limits, err);
     if (code == 0)
         model->limits = *limits;
     return code;
@@ -308,11 +318,51 @@ static const struct drawn *draw(struct model *model, const float *logits, uint32
     return model->drawn;
 }
 
-int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
-              struct model_results *ret, struct error *err)
+/* -- steps of decodes alone -- */
+
+static bool decodes_alone(const struct model_step *step)
 {
-    struct model_results results;
-    assert_step(model, step);
+    if (step->span_count != step->row_count || step->output_count != step->row_count)
+        return false;
+    for (uint32_t i = 0; i < step->row_count; i++)
+        if (step->output_rows[i] != i)
+            return false;
+    return true;
+}
+
+/* 1, 2, 4, 8, 16 and so on by eights to 64, then by 32: few enough sizes for a graph each, and at
+ * most an eighth of a large batch for nothing. */
+static uint32_t padded_rows(uint32_t rows)
+{
+    if (rows > 64)
+        return (rows + 31) / 32 * 32;
+    if (rows > 8)
+        return (rows + 7) / 8 * 8;
+    return rows > 4 ? 8 : rows > 2 ? 4 : rows;
+}
+
+/* The step as the device repeats it: with rows that nobody asked for at its end. */
+static struct model_step pad(struct model *model, const struct model_step *step)
+{
+    struct model_step padded = *step;
+    uint32_t rows = padded_rows(step->row_count), *tokens = model->padded;
+    if (rows > model->rows_padded_max)
+        rows = model->rows_padded_max;
+    uint32_t *positions = tokens + rows, *output_rows = positions + rows;
+    for (uint32_t i = 0; i < rows; i++) {
+        tokens[i] = i < step->row_count ? step->tokens[i] : 0;
+        positions[i] = i < step->row_count ? step->positions[i] : 0;
+        output_rows[i] = i;
+    }
+    padded.row_count = padded.output_count = rows;
+    padded.tokens = tokens;
+    padded.positions = positions;
+    padded.output_rows = output_rows;
+    return padded;
+}
+
+static void begin(struct model *model, const struct model_step *step)
+{
     model->backend->ops->step_begin(model->backend,
                                     &(struct step_args){.row_count = step->row_count,
                                                         .tokens = step->tokens,
@@ -322,7 +372,34 @@ int model_run(struct model *model, const struct model_step *step, const struct d
                                                         .block_tables = step->block_tables,
                                                         .output_count = step->output_count,
                                                         .output_rows = step->output_rows});
-    float *logits = model->arch->forward(model->network, step);
+}
+
+/* Enqueues the step; the device's logits. */
+static float *enqueue(struct model *model, const struct model_step *step)
+{
+    const struct backend_ops *ops = model->backend->ops;
+    if (model->padded == NULL || !decodes_alone(step)) {
+        begin(model, step);
+        return model->arch->forward(model->network, step);
+    }
+    const struct model_step padded = pad(model, step);
+    begin(model, &padded);
+    if (ops->step_repeat(model->backend, model->network)) {
+        arch_layer_done(step);
+        return model->device_logits;
+    }
+    model->device_logits = model->arch->forward(model->network, &padded);
+    if (!ops->step_learn(model->backend))
+        (void)model->arch->forward(model->network, &padded);
+    return model->device_logits;
+}
+
+int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
+              struct model_results *ret, struct error *err)
+{
+    struct model_results results;
+    assert_step(model, step);
+    float *logits = enqueue(model, step);
     results.drawn = draw(model, logits, step->output_count, draws);
     results.logits = fetch(model, logits, step->output_count, results.drawn);
     int code = model->backend->ops->synchronize(model->backend, err);

@@ -15,6 +15,7 @@
 #include "kernels/cuda/draws.h"
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/step_graphs.h"
 #include "kernels/cuda/step_inputs.h"
 
 #include <assert.h>
@@ -43,6 +44,8 @@ struct cuda_backend {
     void *inputs_device, *linear_scratch, *draws_device;
     float *partials;
     struct draws *draws;
+    struct step_graphs graphs;
+    bool no_graphs;
 
     cudaError_t failure; /* the first; cudaSuccess: the device works as far as we know */
     const char *failed_in;
@@ -64,6 +67,10 @@ static void note(struct cuda_backend *cuda, const char *op, cudaError_t code)
 {
     if (code == cudaSuccess || !works(cuda))
         return;
+    if (cuda->graphs.captured != NULL) { /* nothing has run; the op is called again */
+        cuda->graphs.spoilt = true;
+        return;
+    }
     cuda->failure = code;
     cuda->failed_in = op;
 }
@@ -93,6 +100,7 @@ static void *memory_alloc(struct backend *backend, size_t bytes, struct error *e
 
 static void memory_free(struct backend *backend, void *device)
 {
+    step_graphs_clear(&cuda_of(backend)->graphs);
     cuda_memory_give(&cuda_of(backend)->memory, device);
 }
 
@@ -215,6 +223,7 @@ static void weight_free(struct backend *backend, struct weight *weight)
     while (i < cuda->weight_count && cuda->weights[i].weight != weight)
         i++;
     assert(i < cuda->weight_count);
+    step_graphs_clear(&cuda->graphs);
     cuda_weight_free(weight);
     cuda_memory_give(&cuda->memory, cuda->weights[i].device);
     cuda->weights[i] = cuda->weights[--cuda->weight_count];
@@ -273,6 +282,7 @@ static int reserve_bytes(const struct reserve_args *args, uint64_t *ret, struct 
 
 static void release_reserved(struct cuda_backend *cuda)
 {
+    step_graphs_clear(&cuda->graphs);
     step_inputs_free(cuda->inputs);
     draws_free(cuda->draws);
     cuda_memory_give(&cuda->memory, cuda->inputs_device);
@@ -323,6 +333,44 @@ static void step_begin(struct backend *backend, const struct step_args *args)
     struct cuda_backend *cuda = cuda_of(backend);
     if (works(cuda))
         note(cuda, "step_begin", step_inputs_begin(cuda->inputs, args));
+}
+
+static bool step_repeat(struct backend *backend, const void *caller)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    struct step_shape shape;
+    enum step_graph_found found = STEP_GRAPH_NONE;
+    cudaError_t code;
+    if (!works(cuda) || cuda->no_graphs)
+        return false;
+    if (step_inputs_shape(cuda->inputs, &shape, &code))
+        code = step_graphs_launch(&cuda->graphs, caller, &shape, cuda->stream, &found);
+    note(cuda, "step_repeat", code);
+    if (found == STEP_GRAPH_CAPTURES)
+        step_inputs_freeze(cuda->inputs, &shape);
+    return found == STEP_GRAPH_LAUNCHED;
+}
+
+static bool step_learn(struct backend *backend)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    bool enqueued;
+    if (cuda->graphs.captured == NULL)
+        return true;
+    if (!step_inputs_thaw(cuda->inputs))
+        cuda->graphs.spoilt = true;
+    note(cuda, "step_learn", step_graphs_captured(&cuda->graphs, cuda->stream, &enqueued));
+    return enqueued;
+}
+
+static void repeat_steps(struct backend *backend, bool repeat)
+{
+    cuda_of(backend)->no_graphs = !repeat;
+}
+
+uint64_t cuda_backend_graphs_launched(const struct backend *backend)
+{
+    return ((const struct cuda_backend *)backend)->graphs.launches;
 }
 
 static void embed(struct backend *backend, const struct embed_args *args)
@@ -382,14 +430,13 @@ static void kv_write(struct backend *backend, const struct kv_write_args *args)
     struct cuda_backend *cuda = cuda_of(backend);
     const struct step_spans spans = {args->spans, args->span_count, args->block_tables};
     struct attention_step step;
+    uint32_t rows;
     assert(args->format == backend->kv_format);
     if (!works(cuda) || args->span_count == 0)
         return;
-    const struct attention_span *last = &args->spans[args->span_count - 1];
-    note(cuda, "kv_write", step_inputs_spans(cuda->inputs, &spans, &step));
+    note(cuda, "kv_write", step_inputs_spans(cuda->inputs, &spans, &step, &rows));
     if (works(cuda))
-        note(cuda, "kv_write",
-             cuda_kv_write(args, &step, last->first_row + last->row_count, cuda->stream));
+        note(cuda, "kv_write", cuda_kv_write(args, &step, rows, cuda->stream));
 }
 
 static void attention(struct backend *backend, const struct attention_args *args)
@@ -483,6 +530,9 @@ static const struct backend_ops table = {
     .reserve_bytes = reserve_bytes,
     .memory_together = memory_together,
     .step_begin = step_begin,
+    .step_repeat = step_repeat,
+    .step_learn = step_learn,
+    .repeat_steps = repeat_steps,
     .embed = embed,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

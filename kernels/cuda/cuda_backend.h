@@ -11,6 +11,8 @@ extern "C" {
 
 /* GPU 0 ($CUDA_VISIBLE_DEVICES picks which that is). NULL and err, with the remedy. */
 struct backend *cuda_backend_open(struct error *err);
+/* Steps that were one launch. For tests. */
+uint64_t cuda_backend_graphs_launched(const struct backend *backend);
 
 #ifdef __cplusplus
 }

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLANS 2u /* windows of one step that keep their plans: full and sliding */
+#define PLANS STEP_WINDOWS_MAX /* windows of one step that keep their plans: full and sliding */
 
 enum section {
     TOKENS,
@@ -69,6 +69,11 @@ struct step_inputs {
     struct step_args step; /* the pointers name what is on the device; all NULL: nothing is */
     struct step_plan plans[PLANS];
     uint32_t next_plan;
+    /* for steps that are captured */
+    uint32_t windows[PLANS]; /* that attention was ever asked for */
+    uint32_t window_count;   /* beyond PLANS: too many */
+    bool frozen, missed;     /* an array that was not there */
+    struct step_shape shape; /* while frozen */
 };
 
 static uint32_t blocks_of(uint32_t tokens)
@@ -195,28 +200,39 @@ static uint32_t span_rows(const struct attention_span *spans, uint32_t count)
     return count == 0 ? 0 : spans[count - 1].first_row + spans[count - 1].row_count;
 }
 
-/* Spans, which row is whose, and the blocks that they read, packed. */
-static cudaError_t send_spans(struct step_inputs *inputs, const struct attention_span *spans,
-                              uint32_t count, const uint32_t *block_tables)
+/* Of row_spans: padding counts. */
+static uint32_t rows_of(const struct step_args *step)
 {
+    const uint32_t rows = span_rows(step->spans, step->span_count);
+    return rows == 0 || rows > step->row_count ? rows : step->row_count;
+}
+
+/* Spans, which row is whose, and the blocks that they read, packed. Rows behind the last span are
+ * padding. */
+static cudaError_t send_spans(struct step_inputs *inputs, const struct step_args *step)
+{
+    const struct attention_span *spans = step->spans;
+    const uint32_t count = step->span_count, rows = rows_of(step);
     struct attention_span *packed = pinned_at(inputs, SPANS);
     uint32_t *row_spans = pinned_at(inputs, ROW_SPANS), *tables = pinned_at(inputs, TABLES);
     uint32_t used = 0;
     assert(count <= inputs->limits.spans_max);
-    assert(span_rows(spans, count) <= inputs->limits.rows_max);
+    assert(rows <= inputs->limits.rows_max);
+    for (uint32_t i = span_rows(spans, count); i < rows; i++)
+        row_spans[i] = ATTENTION_NO_SPAN;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t blocks = blocks_of(spans[i].position + spans[i].row_count);
         assert(blocks <= inputs->layout.tables_max - used);
         packed[i] = spans[i];
         packed[i].block_offset = used;
-        memcpy(tables + used, block_tables + spans[i].block_offset, blocks * sizeof *tables);
+        memcpy(tables + used, step->block_tables + spans[i].block_offset, blocks * sizeof *tables);
         used += blocks;
         for (uint32_t j = 0; j < spans[i].row_count; j++)
             row_spans[spans[i].first_row + j] = i;
     }
     cudaError_t code = send(inputs, SPANS, count * sizeof *packed);
     if (code == cudaSuccess)
-        code = send(inputs, ROW_SPANS, span_rows(spans, count) * sizeof *row_spans);
+        code = send(inputs, ROW_SPANS, rows * sizeof *row_spans);
     return code == cudaSuccess ? send(inputs, TABLES, used * sizeof *tables) : code;
 }
 
@@ -252,8 +268,7 @@ cudaError_t step_inputs_begin(struct step_inputs *inputs, const struct step_args
         (code = send_array(inputs, POSITIONS, args->positions, args->row_count)) != cudaSuccess ||
         (code = send_array(inputs, OUTPUT_ROWS, args->output_rows, args->output_count)) !=
             cudaSuccess ||
-        (code = send_spans(inputs, args->spans, args->span_count, args->block_tables)) !=
-            cudaSuccess ||
+        (code = send_spans(inputs, args)) != cudaSuccess ||
         (code = mark_sent(inputs)) != cudaSuccess)
         return code;
     inputs->step = *args;
@@ -264,6 +279,10 @@ cudaError_t step_inputs_begin(struct step_inputs *inputs, const struct step_args
  * and is forgotten. */
 static cudaError_t send_alone(struct step_inputs *inputs, const struct step_args *args)
 {
+    if (inputs->frozen) {
+        inputs->missed = true;
+        return cudaSuccess;
+    }
     cudaError_t code = step_inputs_begin(inputs, args);
     step_inputs_end(inputs);
     return code;
@@ -319,16 +338,27 @@ static void name_spans(const struct step_inputs *inputs, struct attention_step *
 }
 
 cudaError_t step_inputs_spans(struct step_inputs *inputs, const struct step_spans *spans,
-                              struct attention_step *ret)
+                              struct attention_step *ret, uint32_t *ret_rows)
 {
-    name_spans(inputs, ret);
-    if (same_spans(inputs, spans))
-        return cudaSuccess;
     const struct step_args args = alone(spans);
-    return send_alone(inputs, &args);
+    const bool shared = same_spans(inputs, spans);
+    name_spans(inputs, ret);
+    *ret_rows = rows_of(shared ? &inputs->step : &args);
+    return shared ? cudaSuccess : send_alone(inputs, &args);
 }
 
 /* -- plans -- */
+
+static void learn_window(struct step_inputs *inputs, uint32_t window)
+{
+    for (uint32_t i = 0; i < inputs->window_count && i < PLANS; i++)
+        if (inputs->windows[i] == window)
+            return;
+    if (inputs->window_count < PLANS)
+        inputs->windows[inputs->window_count] = window;
+    if (inputs->window_count <= PLANS)
+        inputs->window_count++;
+}
 
 static cudaError_t make_plan(struct step_inputs *inputs, uint32_t index, uint32_t window,
                              const struct step_spans *spans)
@@ -361,6 +391,20 @@ static cudaError_t make_plan(struct step_inputs *inputs, uint32_t index, uint32_
     return cudaSuccess;
 }
 
+static void name_plan(const struct step_inputs *inputs, uint32_t index, struct attention_step *ret)
+{
+    const struct attention_counts *counts = &inputs->plans[index].counts;
+    const uint32_t section = PLAN + 4 * index;
+    name_spans(inputs, ret);
+    ret->counts = device_at(inputs, section);
+    ret->decodes = device_at(inputs, section + 1);
+    ret->prefills = device_at(inputs, section + 2);
+    ret->joins = device_at(inputs, section + 3);
+    ret->decode_grid = inputs->frozen ? inputs->shape.decode_grids[index] : counts->decodes;
+    ret->prefill_grid = counts->prefills;
+    ret->join_grid = inputs->frozen ? inputs->shape.join_grids[index] : counts->joins;
+}
+
 cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_spans *spans,
                                   uint32_t window, struct attention_step *ret)
 {
@@ -373,26 +417,79 @@ cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_
     uint32_t index = 0;
     while (index < PLANS && !(inputs->plans[index].made && inputs->plans[index].window == window))
         index++;
+    if (inputs->frozen && (!shared || index == PLANS)) {
+        inputs->missed = true;
+        *ret = (struct attention_step){0}; /* nothing is launched */
+        return cudaSuccess;
+    }
     if (index == PLANS) {
         index = inputs->next_plan++ % PLANS;
+        learn_window(inputs, window);
         if (code == cudaSuccess)
             code = make_plan(inputs, index, window, spans);
     }
     if (code != cudaSuccess)
         return code;
-    const struct step_plan *plan = &inputs->plans[index];
-    const uint32_t section = PLAN + 4 * index;
-    name_spans(inputs, ret);
-    ret->counts = device_at(inputs, section);
-    ret->decodes = device_at(inputs, section + 1);
-    ret->prefills = device_at(inputs, section + 2);
-    ret->joins = device_at(inputs, section + 3);
-    ret->decode_grid = plan->counts.decodes;
-    ret->prefill_grid = plan->counts.prefills;
-    ret->join_grid = plan->counts.joins;
+    name_plan(inputs, index, ret);
     if (!shared)
         step_inputs_end(inputs);
     return cudaSuccess;
+}
+
+/* -- steps that are like others -- */
+
+static bool decodes_alone(const struct step_inputs *inputs)
+{
+    const struct step_args *step = &inputs->step;
+    if (step->tokens == NULL || step->positions == NULL || step->output_rows == NULL ||
+        step->span_count == 0 || step->output_count != step->row_count)
+        return false;
+    for (uint32_t i = 0; i < step->span_count; i++)
+        if (step->spans[i].row_count != 1)
+            return false;
+    return true;
+}
+
+static uint32_t padded_pieces(uint32_t pieces, uint32_t rows, uint32_t most)
+{
+    uint32_t padded = rows;
+    while (padded < pieces)
+        padded *= 2;
+    return padded < most ? padded : most;
+}
+
+bool step_inputs_shape(struct step_inputs *inputs, struct step_shape *ret, cudaError_t *ret_code)
+{
+    const struct step_args *step = &inputs->step;
+    const struct step_spans spans = {step->spans, step->span_count, step->block_tables};
+    *ret_code = cudaSuccess;
+    if (inputs->window_count == 0 || inputs->window_count > PLANS || !decodes_alone(inputs))
+        return false;
+    memset(ret, 0, sizeof *ret);
+    ret->rows = step->row_count;
+    ret->windows = inputs->window_count;
+    for (uint32_t i = 0; i < inputs->window_count; i++) {
+        if ((*ret_code = make_plan(inputs, i, inputs->windows[i], &spans)) != cudaSuccess)
+            return false;
+        const struct attention_counts *counts = &inputs->plans[i].counts;
+        ret->decode_grids[i] =
+            padded_pieces(counts->decodes, step->row_count, inputs->layout.pieces_max);
+        ret->join_grids[i] = counts->joins > 0 ? step->row_count : 0;
+    }
+    return true;
+}
+
+void step_inputs_freeze(struct step_inputs *inputs, const struct step_shape *shape)
+{
+    inputs->frozen = true;
+    inputs->missed = false;
+    inputs->shape = *shape;
+}
+
+bool step_inputs_thaw(struct step_inputs *inputs)
+{
+    inputs->frozen = false;
+    return !inputs->missed;
 }
 
 /* -- draws -- */

@@ -28,6 +28,21 @@ cudaError_t step_inputs_begin(struct step_inputs *inputs, const struct step_args
 /* The step is over: its host arrays may change. */
 void step_inputs_end(struct step_inputs *inputs);
 
+/* Launches of a step of decodes; how large they are is all that a captured graph of them knows. */
+#define STEP_WINDOWS_MAX 2u
+struct step_shape {
+    uint32_t rows, windows;
+    uint32_t decode_grids[STEP_WINDOWS_MAX]; /* powers of two, or rows */
+    uint32_t join_grids[STEP_WINDOWS_MAX];   /* 0 or rows */
+};
+/* False where the step is none of decodes alone, or its windows are not known from a step before.
+ * Else its plans are on their way too. */
+bool step_inputs_shape(struct step_inputs *inputs, struct step_shape *ret, cudaError_t *ret_code);
+/* While frozen nothing is sent, and launches have the step's shape. Thawing tells whether that
+ * was enough: false if an op asked for an array that is not there. */
+void step_inputs_freeze(struct step_inputs *inputs, const struct step_shape *shape);
+bool step_inputs_thaw(struct step_inputs *inputs);
+
 cudaError_t step_inputs_tokens(struct step_inputs *inputs, const uint32_t *tokens, uint32_t count,
                                const uint32_t **ret);
 cudaError_t step_inputs_positions(struct step_inputs *inputs, const uint32_t *positions,
@@ -40,9 +55,9 @@ struct step_spans {
     uint32_t count;
     const uint32_t *block_tables; /* host */
 };
-/* All but plan and partial sums; for kv_write. */
+/* All but plan and partial sums; for kv_write. ret_rows: of row_spans. */
 cudaError_t step_inputs_spans(struct step_inputs *inputs, const struct step_spans *spans,
-                              struct attention_step *ret);
+                              struct attention_step *ret, uint32_t *ret_rows);
 /* The plan too, made once a step for each window; partials are the caller's to set. */
 cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_spans *spans,
                                   uint32_t window, struct attention_step *ret);

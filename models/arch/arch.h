@@ -43,7 +43,8 @@ struct arch {
     int (*read_needs)(const struct arch *arch, const struct gguf *gguf,
                       const struct backend *backend, struct model_needs *ret, struct error *err);
     uint32_t (*columns_max)(const struct arch_network *network); /* widest input of a linear */
-    /* Enqueues a step; returns device logits [output_count, vocabulary]. */
+    /* Enqueues a step; returns device logits [output_count, vocabulary], in the same place each
+     * time. Of a step of decodes alone the ops follow from row_count (backend.h, step_repeat). */
     float *(*forward)(struct arch_network *network, const struct model_step *step);
 };
 

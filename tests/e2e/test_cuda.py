@@ -106,6 +106,15 @@ def test_the_device_draws_what_the_host_would(gpu, settings):
     assert [b - a for a, b in zip(drawn, drawn[1:])] == [12, 12, 0]
 
 
+def test_graphs_do_not_show_in_a_bit(gpu, start, model, tmp_path):
+    config = tmp_path / "weir.yaml"
+    config.write_text("engine:\n  gpu_graphs: false\n")
+    plain = start("--config", config, *flags_of(model, "--device", "cuda"), model=False,
+                  env=machine())
+    for prompt in PROMPTS[:2]:
+        assert ask(plain, prompt) == ask(gpu, prompt)
+
+
 def test_a_stream_says_what_a_whole_answer_says(gpu):
     connection = http.client.HTTPConnection("127.0.0.1", gpu.port, timeout=300)
     connection.request("POST", "/v1/completions", json.dumps({
