@@ -181,6 +181,33 @@ __device__ __forceinline__ float sub_scale_of(const uint2 &raw, uint32_t block, 
         return 1;
 }
 
+/* Slabs of `each` rows that there are, or may be. */
+__host__ __device__ __forceinline__ uint32_t count_slabs(const struct linear_batch &batch,
+                                                         uint32_t each)
+{
+    return batch.groups.slabs ? batch.groups.slab_count : (batch.rows + each - 1) / each;
+}
+
+/* The rows of slab `number` of `each` rows: as planned, or in order. */
+__device__ __forceinline__ struct linear_slab find_slab(const struct linear_batch &batch,
+                                                        uint32_t number, uint32_t each)
+{
+    if (batch.groups.slabs) {
+        const uint4 slab = reinterpret_cast<const uint4 *>(batch.groups.slabs)[number];
+        return {slab.x, slab.y, slab.z, slab.w};
+    }
+    uint32_t first = number * each;
+    return {0, first, min(each, batch.rows - first), first / ACTIVATION_ROWS};
+}
+
+/* Where a target's matrix for this slab begins. */
+__device__ __forceinline__ const uint8_t *tiles_of(const struct linear_batch &batch,
+                                                   const struct linear_target &target,
+                                                   const struct linear_slab &slab)
+{
+    return target.tiles + static_cast<uint64_t>(slab.matrix) * target.tile_count * batch.tile_bytes;
+}
+
 /* Which matrix, and which of its stretches of `tiles` tiles, a block of threads serves, counted
  * over all targets. Written without an index, so that the parameters stay where they are. */
 __device__ __forceinline__ struct linear_target find_target(const struct linear_batch &batch,

@@ -42,6 +42,8 @@ struct cuda_backend {
     /* of reserve() */
     struct step_inputs *inputs;
     void *inputs_device, *linear_scratch, *draws_device;
+    void *moe_plan; /* of the last moe_route(), which wrote planned_begins */
+    const uint32_t *planned_begins;
     float *partials;
     struct draws *draws;
     struct step_graphs graphs;
@@ -233,7 +235,7 @@ static void weight_free(struct backend *backend, struct weight *weight)
 
 /* What reserve() takes, by purpose. */
 struct reserve_plan {
-    size_t inputs, linear, partials, draws;
+    size_t inputs, linear, partials, moe_plan, draws;
 };
 
 static struct reserve_plan plan_reserve(const struct reserve_args *args)
@@ -242,10 +244,15 @@ static struct reserve_plan plan_reserve(const struct reserve_args *args)
                                 ? 0
                                 : attention_partials_max(args->rows_max, args->context_max) *
                                       attention_partial_bytes(args->heads, args->head_dim);
+    const uint64_t entries = (uint64_t)args->rows_max * args->top_k;
+    const size_t linear = cuda_linear_scratch_bytes(args->rows_max, args->columns_max);
+    const size_t by_expert =
+        cuda_moe_linear_scratch_bytes(entries, args->experts, args->expert_columns_max);
     return (struct reserve_plan){
         .inputs = step_inputs_bytes(args),
-        .linear = cuda_linear_scratch_bytes(args->rows_max, args->columns_max),
+        .linear = linear > by_expert ? linear : by_expert,
         .partials = partials,
+        .moe_plan = cuda_moe_plan_bytes(entries, args->experts),
         .draws = draws_bytes(args),
     };
 }
@@ -276,7 +283,8 @@ static int reserve_bytes(const struct reserve_args *args, uint64_t *ret, struct 
         return ERROR_UNSUPPORTED;
     const struct reserve_plan plan = plan_reserve(args);
     *ret = cuda_memory_rounded(plan.inputs) + cuda_memory_rounded(plan.linear) +
-           cuda_memory_rounded(plan.partials) + cuda_memory_rounded(plan.draws);
+           cuda_memory_rounded(plan.partials) + cuda_memory_rounded(plan.moe_plan) +
+           cuda_memory_rounded(plan.draws);
     return 0;
 }
 
@@ -288,10 +296,11 @@ static void release_reserved(struct cuda_backend *cuda)
     cuda_memory_give(&cuda->memory, cuda->inputs_device);
     cuda_memory_give(&cuda->memory, cuda->linear_scratch);
     cuda_memory_give(&cuda->memory, cuda->partials);
+    cuda_memory_give(&cuda->memory, cuda->moe_plan);
     cuda_memory_give(&cuda->memory, cuda->draws_device);
     cuda->inputs = NULL;
     cuda->draws = NULL;
-    cuda->inputs_device = cuda->linear_scratch = cuda->draws_device = NULL;
+    cuda->inputs_device = cuda->linear_scratch = cuda->moe_plan = cuda->draws_device = NULL;
     cuda->partials = NULL;
 }
 
@@ -314,15 +323,18 @@ static int reserve(struct backend *backend, const struct reserve_args *args, str
     if (cuda->linear_scratch != NULL)
         cuda->partials = cuda_memory_take(&cuda->memory, plan.partials, err);
     if (cuda->partials != NULL)
+        cuda->moe_plan = cuda_memory_take(&cuda->memory, plan.moe_plan, err);
+    if (cuda->moe_plan != NULL)
         cuda->draws_device = cuda_memory_take(&cuda->memory, plan.draws, err);
     if (cuda->draws_device != NULL)
         cuda->draws = draws_new(args, cuda->draws_device, err);
     if (cuda->draws != NULL)
         return 0;
     release_reserved(cuda);
-    (void)error_wrap(err, "scratch of %zu MiB for steps of %u rows",
-                     ((plan.inputs + plan.linear + plan.partials + plan.draws) >> 20) + 1,
-                     args->rows_max);
+    (void)error_wrap(
+        err, "scratch of %zu MiB for steps of %u rows",
+        ((plan.inputs + plan.linear + plan.partials + plan.moe_plan + plan.draws) >> 20) + 1,
+        args->rows_max);
     return ERROR_NO_MEMORY;
 }
 
@@ -466,6 +478,25 @@ static void moe_route(struct backend *backend, const struct moe_route_args *args
     struct cuda_backend *cuda = cuda_of(backend);
     if (works(cuda))
         note(cuda, "moe_route", cuda_moe_route(args, cuda->stream));
+    if (works(cuda))
+        note(cuda, "moe_route", cuda_moe_plan(args, cuda->moe_plan, cuda->stream));
+    cuda->planned_begins = args->expert_begins;
+}
+
+static void moe_linear(struct backend *backend, const struct moe_linear_args *args)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    assert(args->expert_begins == cuda->planned_begins);
+    if (works(cuda))
+        note(cuda, "moe_linear",
+             cuda_moe_linear(args, cuda->moe_plan, cuda->linear_scratch, cuda->stream));
+}
+
+static void moe_combine(struct backend *backend, const struct moe_combine_args *args)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    if (works(cuda))
+        note(cuda, "moe_combine", cuda_moe_combine(args, cuda->stream));
 }
 
 static void gather(struct backend *backend, const struct gather_args *args)
@@ -543,6 +574,8 @@ static const struct backend_ops table = {
     .attention = attention,
     .gated = gated,
     .moe_route = moe_route,
+    .moe_linear = moe_linear,
+    .moe_combine = moe_combine,
     .gather = gather,
     .draw = draw,
     .drawn = drawn,

@@ -50,24 +50,29 @@ size_t cuda_linear_scratch_bytes(uint32_t rows_max, uint32_t columns_max)
     return (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
 }
 
-/* Fills what a batch has of x. */
+/* Fills what a batch, which knows its groups, has of x. */
 static cudaError_t prepare(const struct linear_args *args, enum preparation preparation,
                            void *scratch, struct linear_batch *batch, cudaStream_t stream)
 {
     uint32_t columns = args->weights[0]->columns;
+    uint32_t prepared_rows =
+        batch->groups.slabs ? batch->groups.x_tiles * ACTIVATION_ROWS : args->rows;
     batch->x = scratch;
     if (preparation == AS_FLOATS) {
         batch->x = (const uint8_t *)args->x;
         return cudaSuccess;
     }
     if (preparation == AS_CODES)
-        return cuda_quantize(args->x, args->rows, columns, scratch, stream);
-    float *factors = (float *)((uint8_t *)scratch + halves_bytes(args->rows, columns));
+        return cuda_quantize(
+            &(struct quantize_args){args->x, prepared_rows, columns, batch->groups, scratch},
+            stream);
+    float *factors = (float *)((uint8_t *)scratch + halves_bytes(prepared_rows, columns));
     batch->factors = factors;
     struct round_args round = {
         .x = args->x,
-        .rows = args->rows,
+        .rows = prepared_rows,
         .columns = columns,
+        .groups = batch->groups,
         .type = preparation == AS_F16 ? WEIGHT_F16 : WEIGHT_BF16,
         .halves = scratch,
         .factors = factors,
@@ -77,10 +82,11 @@ static cudaError_t prepare(const struct linear_args *args, enum preparation prep
 
 static cudaError_t launch(const struct linear_batch *batch, cudaStream_t stream)
 {
-    bool few = batch->rows <= FEW_ROWS_MAX;
+    bool few = batch->groups.slabs ? batch->groups.slab_rows == ACTIVATION_ROWS
+                                   : batch->rows <= FEW_ROWS_MAX;
     switch (preparation_of(batch->type)) {
     case AS_FLOATS:
-        return cuda_linear_float(batch, stream);
+        return few ? cuda_linear_float_few(batch, stream) : cuda_linear_float_many(batch, stream);
     case AS_CODES:
         return few ? cuda_linear_few(batch, stream) : cuda_linear_many(batch, stream);
     default:
@@ -118,13 +124,22 @@ static bool is_first_of_type(const struct linear_args *args, uint32_t index)
 
 cudaError_t cuda_linear(const struct linear_args *args, void *scratch, cudaStream_t stream)
 {
+    for (uint32_t i = 0; i < args->weight_count; i++)
+        assert(args->weights[i]->matrices == 1);
+    return cuda_linear_groups(args, &(struct linear_groups){0}, scratch, stream);
+}
+
+cudaError_t cuda_linear_groups(const struct linear_args *args, const struct linear_groups *groups,
+                               void *scratch, cudaStream_t stream)
+{
     assert(args->weight_count >= 1 && args->weight_count <= LINEAR_WEIGHTS_MAX);
     assert(((uintptr_t)scratch & (SCRATCH_ALIGNMENT - 1)) == 0);
     for (uint32_t i = 1; i < args->weight_count; i++)
         assert(args->weights[i]->columns == args->weights[0]->columns);
     cudaError_t error = cudaSuccess;
     for (int preparation = 0; args->rows && preparation < PREPARATIONS; preparation++) {
-        struct linear_batch batch = {.rows = args->rows, .columns = args->weights[0]->columns};
+        struct linear_batch batch = {
+            .rows = args->rows, .columns = args->weights[0]->columns, .groups = *groups};
         bool prepared = false;
         for (uint32_t i = 0; !error && i < args->weight_count; i++) {
             if ((int)preparation_of(args->weights[i]->format->type) != preparation ||

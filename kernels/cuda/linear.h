@@ -43,6 +43,12 @@ size_t cuda_linear_scratch_bytes(uint32_t rows_max, uint32_t columns_max);
  * weight's type (under F16 after scaling the row by a power of two, so that none overflows), sums
  * are floats. A row's bits depend on that row alone, at any number of rows. */
 cudaError_t cuda_linear(const struct linear_args *args, void *scratch, cudaStream_t stream);
+/* The same by expert: rows are grouped as cuda_moe_plan(), after the routing, has it in `plan`. */
+size_t cuda_moe_plan_bytes(uint64_t entries_max, uint32_t experts);
+size_t cuda_moe_linear_scratch_bytes(uint64_t entries_max, uint32_t experts, uint32_t columns_max);
+cudaError_t cuda_moe_plan(const struct moe_route_args *args, void *plan, cudaStream_t stream);
+cudaError_t cuda_moe_linear(const struct moe_linear_args *args, void *plan, void *scratch,
+                            cudaStream_t stream);
 /* Dequantises the named rows; exact as quant_dequantize_row(). */
 cudaError_t cuda_embed(const struct embed_args *args, cudaStream_t stream);
 

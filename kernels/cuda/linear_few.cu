@@ -269,12 +269,14 @@ template <enum weight_type TYPE, uint32_t ROWS>
 __global__ void __launch_bounds__(FEW_THREADS) linear_few(struct linear_batch batch)
 {
     SHARED_DYNAMIC(uint8_t, shared);
-    uint32_t slabs = (batch.rows + ROWS - 1) / ROWS, slab = blockIdx.x % slabs;
-    uint32_t index = blockIdx.x / slabs;
+    uint32_t slabs = count_slabs(batch, ROWS), index = blockIdx.x / slabs;
+    struct linear_slab slab = find_slab(batch, blockIdx.x % slabs, ROWS);
+    if (slab.rows == 0)
+        return;
     struct linear_target target = find_target(batch, 1, &index);
-    const uint8_t *tile = target.tiles + index * batch.tile_bytes;
+    const uint8_t *tile = tiles_of(batch, target, slab) + index * batch.tile_bytes;
     struct few_columns columns = {tile, tile + batch.superscales_offset,
-                                  batch.x + static_cast<uint64_t>(slab) * batch.block_count *
+                                  batch.x + static_cast<uint64_t>(slab.x_tile) * batch.block_count *
                                                 ACTIVATION_BLOCK,
                                   batch.unit_count, batch.block_count};
     uint32_t output = FEW_THREADS - 1 - threadIdx.x;
@@ -282,9 +284,9 @@ __global__ void __launch_bounds__(FEW_THREADS) linear_few(struct linear_batch ba
         few_chains<TYPE, ROWS>(columns, output, shared + 2 * sums_count<ROWS> * sizeof(float2),
                                reinterpret_cast<float2 *>(shared));
     uint32_t row = index * TILE_ROWS + output % TILE_ROWS;
-    uint32_t x_row = slab * ROWS + output / TILE_ROWS;
-    if (output < TILE_ROWS * ROWS && row < target.rows && x_row < batch.rows)
-        target.out[static_cast<uint64_t>(x_row) * target.rows + row] =
+    uint32_t x_row = output / TILE_ROWS; /* of the slab, which has ROWS at most */
+    if (row < target.rows && x_row < slab.rows)
+        target.out[static_cast<uint64_t>(slab.first + x_row) * target.rows + row] =
             target.bias ? acc + target.bias[row] : acc;
 }
 
@@ -303,12 +305,13 @@ static cudaError_t launch_rows(const struct linear_batch *batch, cudaStream_t st
         if (error)
             return error;
     }
-    uint32_t slabs = (batch->rows + ROWS - 1) / ROWS;
+    uint32_t slabs = count_slabs(*batch, ROWS);
     LAUNCH((linear_few<TYPE, ROWS>), count_stretches(batch, 1) * slabs, FEW_THREADS, bytes, stream,
            *batch);
     return cudaPeekAtLastError();
 }
 
+/* An expert has each row once at most, so a slab is no larger than the batch. */
 template <enum weight_type TYPE>
 static cudaError_t launch(const struct linear_batch *batch, cudaStream_t stream)
 {

@@ -7,6 +7,7 @@
  * read by 16 lanes at once from the first cache. The chain is 4 cycles a column, and a file in
  * which large matrices are F32 is rare. */
 #include "kernels/cuda/codes.cuh"
+#include "kernels/cuda/groups.cuh"
 
 #define FLOAT_THREADS 128u
 #define FLOAT_SLOTS   (FLOAT_THREADS / TILE_ROWS)
@@ -55,17 +56,20 @@ __global__ void __launch_bounds__(FLOAT_THREADS) linear_float(struct linear_batc
 {
     SHARED_ARRAY(uint8_t, shared, [STAGES][STAGE_BYTES]);
     constexpr uint32_t ROWS = FLOAT_SLOTS * EACH;
-    uint32_t slabs = (batch.rows + ROWS - 1) / ROWS, slab = blockIdx.x % slabs;
-    uint32_t index = blockIdx.x / slabs, within = threadIdx.x % TILE_ROWS;
+    uint32_t slabs = count_slabs(batch, ROWS), index = blockIdx.x / slabs;
+    struct linear_slab slab = find_slab(batch, blockIdx.x % slabs, ROWS);
+    if (slab.rows == 0)
+        return;
     struct linear_target target = find_target(batch, 1, &index);
-    const uint8_t *tile = target.tiles + index * batch.tile_bytes;
-    uint32_t x_row = slab * ROWS + threadIdx.x / TILE_ROWS * EACH;
+    const uint8_t *tile = tiles_of(batch, target, slab) + index * batch.tile_bytes;
+    uint32_t x_row = threadIdx.x / TILE_ROWS * EACH, within = threadIdx.x % TILE_ROWS;
     const float *x[EACH];
     float acc[EACH];
 #pragma unroll
     for (uint32_t i = 0; i < EACH; i++) { /* past the last: computed twice, stored once */
+        uint32_t place = slab.first + min(x_row + i, slab.rows - 1);
         x[i] = reinterpret_cast<const float *>(batch.x) +
-               static_cast<uint64_t>(min(x_row + i, batch.rows - 1)) * batch.columns;
+               static_cast<uint64_t>(row_of_place(batch.groups, place)) * batch.columns;
         acc[i] = 0;
     }
     uint32_t stages = (batch.unit_count + STAGE_QUADS - 1) / STAGE_QUADS;
@@ -88,20 +92,27 @@ __global__ void __launch_bounds__(FLOAT_THREADS) linear_float(struct linear_batc
     uint32_t row = index * TILE_ROWS + within;
 #pragma unroll
     for (uint32_t i = 0; i < EACH; i++)
-        if (x_row + i < batch.rows && row < target.rows)
-            target.out[static_cast<uint64_t>(x_row + i) * target.rows + row] =
+        if (x_row + i < slab.rows && row < target.rows)
+            target.out[static_cast<uint64_t>(slab.first + x_row + i) * target.rows + row] =
                 target.bias ? acc[i] + target.bias[row] : acc[i];
 }
 
-cudaError_t cuda_linear_float(const struct linear_batch *batch, cudaStream_t stream)
+template <uint32_t EACH>
+static cudaError_t launch(const struct linear_batch *batch, cudaStream_t stream)
 {
-    constexpr uint32_t EACH = 4;
-    uint32_t tiles = count_stretches(batch, 1);
-    if (batch->rows <= FLOAT_SLOTS)
-        LAUNCH((linear_float<1>), tiles, FLOAT_THREADS, 0, stream, *batch);
-    else
-        LAUNCH((linear_float<EACH>),
-               tiles * ((batch->rows + FLOAT_SLOTS * EACH - 1) / (FLOAT_SLOTS * EACH)),
-               FLOAT_THREADS, 0, stream, *batch);
+    uint32_t slabs = count_slabs(*batch, FLOAT_SLOTS * EACH);
+    LAUNCH((linear_float<EACH>), count_stretches(batch, 1) * slabs, FLOAT_THREADS, 0, stream,
+           *batch);
     return cudaPeekAtLastError();
+}
+
+cudaError_t cuda_linear_float_few(const struct linear_batch *batch, cudaStream_t stream)
+{
+    static_assert(FLOAT_SLOTS == ACTIVATION_ROWS, "a slab of few rows");
+    return launch<1>(batch, stream);
+}
+
+cudaError_t cuda_linear_float_many(const struct linear_batch *batch, cudaStream_t stream)
+{
+    return launch<SLAB_ROWS_MANY / FLOAT_SLOTS>(batch, stream);
 }

@@ -79,30 +79,33 @@ template <class T>
 __global__ void __launch_bounds__(FEW_THREADS) linear_half_few(struct linear_batch batch)
 {
     SHARED_ARRAY(float, parts, [FEW_WARPS][ACTIVATION_ROWS][TILE_ROWS + 1]);
-    uint32_t slabs = (batch.rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS;
-    uint32_t slab = blockIdx.x % slabs, index = blockIdx.x / slabs;
+    uint32_t slabs = count_slabs(batch, ACTIVATION_ROWS), index = blockIdx.x / slabs;
+    struct linear_slab slab = find_slab(batch, blockIdx.x % slabs, ACTIVATION_ROWS);
+    if (slab.rows == 0)
+        return;
     struct linear_target target = find_target(batch, 1, &index);
     uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
     uint32_t each = steps_a_part(batch.unit_count), first = min(warp * each, batch.unit_count);
-    const uint4 *weights = reinterpret_cast<const uint4 *>(target.tiles + index * batch.tile_bytes);
+    const uint4 *weights =
+        reinterpret_cast<const uint4 *>(tiles_of(batch, target, slab) + index * batch.tile_bytes);
     const uint2 *x = reinterpret_cast<const uint2 *>(
-        batch.x + static_cast<uint64_t>(slab) * batch.unit_count * ACTIVATION_STEP);
+        batch.x + static_cast<uint64_t>(slab.x_tile) * batch.unit_count * ACTIVATION_STEP);
     float sums[4] = {0, 0, 0, 0};
     sum_part<T>(weights + first * WARP + lane, x + first * WARP + lane,
-                min(each, batch.unit_count - first), slab * ACTIVATION_ROWS + g < batch.rows, sums);
+                min(each, batch.unit_count - first), g < slab.rows, sums);
 #pragma unroll
     for (uint32_t e = 0; e < 4; e++)
         parts[warp][2 * t + e % 2][g + e / 2 * 8] = sums[e];
     __syncthreads();
     uint32_t within = threadIdx.x % TILE_ROWS, row = index * TILE_ROWS + within;
-    uint32_t x_within = threadIdx.x / TILE_ROWS, x_row = slab * ACTIVATION_ROWS + x_within;
-    if (x_within >= ACTIVATION_ROWS || x_row >= batch.rows || row >= target.rows)
+    uint32_t x_row = threadIdx.x / TILE_ROWS;
+    if (x_row >= slab.rows || row >= target.rows)
         return;
     float total = 0;
     for (uint32_t part = 0; part * each < batch.unit_count; part++)
-        total += parts[part][x_within][within];
-    total *= batch.factors[x_row];
-    target.out[static_cast<uint64_t>(x_row) * target.rows + row] =
+        total += parts[part][x_row][within];
+    total *= batch.factors[slab.x_tile * ACTIVATION_ROWS + x_row];
+    target.out[static_cast<uint64_t>(slab.first + x_row) * target.rows + row] =
         target.bias ? total + target.bias[row] : total;
 }
 
@@ -194,34 +197,37 @@ __global__ void __launch_bounds__(MANY_THREADS) linear_half_many(struct linear_b
 {
     SHARED_DYNAMIC(uint8_t, shared);
     constexpr uint32_t ROWS = TILES * ACTIVATION_ROWS, TILES_A_BLOCK = 4 * MANY_TILES;
-    uint32_t slabs = (batch.rows + ROWS - 1) / ROWS, slab = blockIdx.x % slabs;
-    uint32_t index = blockIdx.x / slabs, lane = threadIdx.x % WARP;
+    uint32_t slabs = count_slabs(batch, ROWS), index = blockIdx.x / slabs;
+    struct linear_slab slab = find_slab(batch, blockIdx.x % slabs, ROWS);
+    if (slab.rows == 0)
+        return;
+    uint32_t lane = threadIdx.x % WARP;
     struct linear_target target = find_target(batch, TILES_A_BLOCK, &index);
     uint32_t tile = index * TILES_A_BLOCK + threadIdx.x / WARP * MANY_TILES;
+    const uint8_t *tiles = tiles_of(batch, target, slab);
     struct half_work work;
 #pragma unroll
     for (uint32_t i = 0; i < MANY_TILES; i++) /* past the last: computed twice, stored once */
-        work.tiles[i] =
-            reinterpret_cast<const uint4 *>(target.tiles + min(tile + i, target.tile_count - 1) *
-                                                               batch.tile_bytes) +
-            lane;
-    work.x = batch.x + static_cast<uint64_t>(slab * TILES) * batch.unit_count * ACTIVATION_STEP;
+        work.tiles[i] = reinterpret_cast<const uint4 *>(
+                            tiles + min(tile + i, target.tile_count - 1) * batch.tile_bytes) +
+                        lane;
+    work.x = batch.x + static_cast<uint64_t>(slab.x_tile) * batch.unit_count * ACTIVATION_STEP;
     work.steps = batch.unit_count;
-    work.x_tiles = (batch.rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS - slab * TILES;
+    work.x_tiles = (slab.rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS;
     half_sums<TILES> total = {};
     multiply_columns<T, TILES>(work, shared, total);
 #pragma unroll
     for (uint32_t e = 0; e < 2 * TILES; e++) {
-        uint32_t x_row = slab * ROWS + e / 2 * ACTIVATION_ROWS + lane % 4 * 2 + e % 2;
-        if (x_row >= batch.rows)
+        uint32_t x_row = e / 2 * ACTIVATION_ROWS + lane % 4 * 2 + e % 2;
+        if (x_row >= slab.rows)
             continue;
-        float factor = batch.factors[x_row];
+        float factor = batch.factors[slab.x_tile * ACTIVATION_ROWS + x_row];
 #pragma unroll
         for (uint32_t i = 0; i < MANY_TILES * 2; i++) {
             uint32_t row = (tile + i / 2) * TILE_ROWS + lane / 4 + i % 2 * 8;
             float sum = total.at[i / 2][e / 2][i % 2 * 2 + e % 2] * factor;
             if (row < target.rows)
-                target.out[static_cast<uint64_t>(x_row) * target.rows + row] =
+                target.out[static_cast<uint64_t>(slab.first + x_row) * target.rows + row] =
                     target.bias ? sum + target.bias[row] : sum;
         }
     }
@@ -229,8 +235,7 @@ __global__ void __launch_bounds__(MANY_THREADS) linear_half_many(struct linear_b
 
 cudaError_t cuda_linear_half_few(const struct linear_batch *batch, cudaStream_t stream)
 {
-    uint32_t slabs = (batch->rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS;
-    uint32_t blocks = count_stretches(batch, 1) * slabs;
+    uint32_t blocks = count_stretches(batch, 1) * count_slabs(*batch, ACTIVATION_ROWS);
     if (batch->type == WEIGHT_F16)
         LAUNCH((linear_half_few<half>), blocks, FEW_THREADS, 0, stream, *batch);
     else
@@ -238,14 +243,21 @@ cudaError_t cuda_linear_half_few(const struct linear_batch *batch, cudaStream_t 
     return cudaPeekAtLastError();
 }
 
-template <class T>
-static cudaError_t launch_many(const struct linear_batch *batch, cudaStream_t stream)
+template <class T, uint32_t TILES>
+static cudaError_t launch_tiles(const struct linear_batch *batch, cudaStream_t stream)
 {
-    constexpr uint32_t TILES = 8, ROWS = TILES * ACTIVATION_ROWS;
-    uint32_t slabs = (batch->rows + ROWS - 1) / ROWS;
+    uint32_t slabs = count_slabs(*batch, TILES * ACTIVATION_ROWS);
     LAUNCH((linear_half_many<T, TILES>), count_stretches(batch, 4 * MANY_TILES) * slabs,
            MANY_THREADS, STAGES * TILES * STAGE_BYTES, stream, *batch);
     return cudaPeekAtLastError();
+}
+
+template <class T>
+static cudaError_t launch_many(const struct linear_batch *batch, cudaStream_t stream)
+{
+    if (batch->groups.slabs)
+        return launch_tiles<T, SLAB_ROWS_MANY / ACTIVATION_ROWS>(batch, stream);
+    return launch_tiles<T, 8>(batch, stream);
 }
 
 cudaError_t cuda_linear_half_many(const struct linear_batch *batch, cudaStream_t stream)

@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-#define LINEAR_PARTS 8u /* of a 16-bit sum over the columns, joined in ascending order */
+#define SLAB_ROWS_MANY 32u /* of one expert, beyond FEW_ROWS_MAX */
+#define LINEAR_PARTS   8u  /* of a 16-bit sum over the columns, joined in ascending order */
 
 /* One matrix to multiply with. */
 struct linear_target {
@@ -22,6 +23,24 @@ struct linear_target {
     float *out;
     uint32_t rows, tile_count;
 };
+
+/* Rows of one matrix of many that a block of threads takes; of none where it has nothing to do. */
+struct linear_slab {
+    uint32_t matrix;
+    uint32_t first, rows; /* of the result */
+    uint32_t x_tile;      /* of prepared rows; the slab's follow each other */
+};
+
+/* Which rows meet which of a weight's matrices (moe_linear.c). */
+struct linear_groups {
+    struct linear_slab *slabs; /* device [slab_count]; NULL: all rows in order, one matrix */
+    uint32_t *places;          /* device [x_tiles * ACTIVATION_ROWS]: prepared row -> its place */
+    const uint32_t *order; /* device: place -> entry, row * top_k + rank of x; NULL: x by place */
+    uint32_t top_k;
+    uint32_t slab_rows; /* at most: ACTIVATION_ROWS or SLAB_ROWS_MANY */
+    uint32_t slab_count, x_tiles;
+};
+#define NO_PLACE UINT32_MAX /* where there is no row */
 
 /* Matrices of one type and width that multiply the same activations: one launch. */
 struct linear_batch {
@@ -33,15 +52,29 @@ struct linear_batch {
     uint32_t unit_count;  /* of a tile: pairs, steps or quads */
     uint32_t target_count;
     uint64_t superscales_offset, tile_bytes;
+    struct linear_groups groups;
     struct linear_target targets[LINEAR_WEIGHTS_MAX];
 };
 
-cudaError_t cuda_quantize(const float *x, uint32_t rows, uint32_t columns, uint8_t *codes,
-                          cudaStream_t stream);
+/* Fills slabs and places, given where each expert's places begin. */
+cudaError_t cuda_group_rows(const struct linear_groups *groups, const uint32_t *begins,
+                            uint32_t experts, cudaStream_t stream);
+/* cuda_linear(), of rows and matrices as `groups` has them. */
+cudaError_t cuda_linear_groups(const struct linear_args *args, const struct linear_groups *groups,
+                               void *scratch, cudaStream_t stream);
+
+struct quantize_args {
+    const float *x;
+    uint32_t rows, columns;
+    struct linear_groups groups;
+    uint8_t *codes;
+};
+cudaError_t cuda_quantize(const struct quantize_args *args, cudaStream_t stream);
 struct round_args {
     const float *x;
     uint32_t rows, columns;
     enum weight_type type; /* WEIGHT_F16 or WEIGHT_BF16 */
+    struct linear_groups groups;
     uint8_t *halves;
     float *factors;
 };
@@ -52,7 +85,8 @@ cudaError_t cuda_linear_few(const struct linear_batch *batch, cudaStream_t strea
 cudaError_t cuda_linear_many(const struct linear_batch *batch, cudaStream_t stream);
 cudaError_t cuda_linear_half_few(const struct linear_batch *batch, cudaStream_t stream);
 cudaError_t cuda_linear_half_many(const struct linear_batch *batch, cudaStream_t stream);
-cudaError_t cuda_linear_float(const struct linear_batch *batch, cudaStream_t stream);
+cudaError_t cuda_linear_float_few(const struct linear_batch *batch, cudaStream_t stream);
+cudaError_t cuda_linear_float_many(const struct linear_batch *batch, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

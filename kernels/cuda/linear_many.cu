@@ -179,19 +179,23 @@ __global__ void __launch_bounds__(MANY_THREADS, 2) linear_many(struct linear_bat
 {
     SHARED_DYNAMIC(uint8_t, shared);
     constexpr uint32_t ROWS = TILES * ACTIVATION_ROWS;
-    uint32_t slabs = (batch.rows + ROWS - 1) / ROWS, slab = blockIdx.x % slabs;
-    uint32_t index = blockIdx.x / slabs, tiles_a_block = blockDim.x / WARP * MANY_TILES;
+    uint32_t slabs = count_slabs(batch, ROWS), index = blockIdx.x / slabs;
+    struct linear_slab slab = find_slab(batch, blockIdx.x % slabs, ROWS);
+    if (slab.rows == 0)
+        return;
+    uint32_t tiles_a_block = blockDim.x / WARP * MANY_TILES;
     struct linear_target target = find_target(batch, tiles_a_block, &index);
     uint32_t tile = index * tiles_a_block + threadIdx.x / WARP * MANY_TILES;
+    const uint8_t *tiles = tiles_of(batch, target, slab);
     struct many_work work;
 #pragma unroll
     for (uint32_t i = 0; i < MANY_TILES; i++) /* past the last: computed twice, stored once */
-        work.tiles[i] = target.tiles + min(tile + i, target.tile_count - 1) * batch.tile_bytes;
-    work.x = batch.x + static_cast<uint64_t>(slab * TILES) * batch.block_count * ACTIVATION_BLOCK;
+        work.tiles[i] = tiles + min(tile + i, target.tile_count - 1) * batch.tile_bytes;
+    work.x = batch.x + static_cast<uint64_t>(slab.x_tile) * batch.block_count * ACTIVATION_BLOCK;
     work.superscales_offset = batch.superscales_offset;
     work.pair_count = batch.unit_count;
     work.block_count = batch.block_count;
-    work.x_tiles = (batch.rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS - slab * TILES;
+    work.x_tiles = (slab.rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS;
     many_sums<TILES> sums = {};
     multiply_columns<TYPE, TILES>(work, shared, sums);
     uint32_t lane = threadIdx.x % WARP;
@@ -205,10 +209,10 @@ __global__ void __launch_bounds__(MANY_THREADS, 2) linear_many(struct linear_bat
             float bias = target.bias ? target.bias[row] : 0;
 #pragma unroll
             for (uint32_t e = 0; e < 2 * TILES; e++) {
-                uint32_t x_row = slab * ROWS + e / 2 * ACTIVATION_ROWS + lane % 4 * 2 + e % 2;
+                uint32_t x_row = e / 2 * ACTIVATION_ROWS + lane % 4 * 2 + e % 2;
                 float sum = sums.at[i][e / 2][2 * upper + e % 2];
-                if (x_row < batch.rows)
-                    target.out[static_cast<uint64_t>(x_row) * target.rows + row] =
+                if (x_row < slab.rows)
+                    target.out[static_cast<uint64_t>(slab.first + x_row) * target.rows + row] =
                         target.bias ? sum + bias : sum;
             }
         }
@@ -219,7 +223,7 @@ template <enum weight_type TYPE, uint32_t TILES>
 static cudaError_t launch_tiles(const struct linear_batch *batch, uint32_t warps,
                                 cudaStream_t stream)
 {
-    uint32_t rows = TILES * ACTIVATION_ROWS, slabs = (batch->rows + rows - 1) / rows;
+    uint32_t slabs = count_slabs(*batch, TILES * ACTIVATION_ROWS);
     LAUNCH((linear_many<TYPE, TILES>), count_stretches(batch, warps * MANY_TILES) * slabs,
            warps * WARP, STAGES * TILES * STAGE_BYTES, stream, *batch);
     return cudaPeekAtLastError();
@@ -231,8 +235,10 @@ static cudaError_t launch_tiles(const struct linear_batch *batch, uint32_t warps
 template <enum weight_type TYPE>
 static cudaError_t launch(const struct linear_batch *batch, cudaStream_t stream)
 {
-    uint32_t slabs = (batch->rows + 8 * ACTIVATION_ROWS - 1) / (8 * ACTIVATION_ROWS);
-    if (count_stretches(batch, 4 * MANY_TILES) * slabs >= MANY_BLOCKS_WANTED)
+    static_assert(SLAB_ROWS_MANY == 4 * ACTIVATION_ROWS, "what is launched for groups");
+    uint32_t slabs = count_slabs(*batch, 8 * ACTIVATION_ROWS);
+    if (!batch->groups.slabs &&
+        count_stretches(batch, 4 * MANY_TILES) * slabs >= MANY_BLOCKS_WANTED)
         return launch_tiles<TYPE, 8>(batch, 4, stream);
     return launch_tiles<TYPE, 4>(batch, 2, stream);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moe.cu -- each row's experts, and each expert's rows.
+/* moe.cu -- each row's experts, each expert's rows, and the sum of what experts say.
  *
  * Routing: a warp a row. Scores stay where they are (a row of 256 is a kilobyte, in L1 after the
  * first look); a round finds the highest key below the last one's, top_k rounds of some two hundred
@@ -8,11 +8,17 @@
  * Grouping: a stable counting sort without atomics, a block of threads an expert. Each counts the
  * entries of the experts before its own, which is where it begins, and then places its own in order
  * by prefix sums. All blocks read all entries: 256 experts times 8,192 rows of 8 are 64 MiB out of
- * L2, some 20 us of a prefill that then multiplies for milliseconds; a decode's are one tile. */
+ * L2, some 20 us of a prefill that then multiplies for milliseconds; a decode's are one tile.
+ * Then products' slabs (moe_linear.c), a block of threads an expert again: where its own begin it
+ * learns from where all places begin.
+ *
+ * The sum: a thread four columns of a row, its experts in order of rank as on the CPU. */
 #include "kernels/cuda/ops.h"
 
 #include "kernels/cuda/block_math.cuh"
 #include "kernels/cuda/lane_math.cuh"
+#include "kernels/cuda/linear_kernels.h"
+#include "kernels/cuda/vector_move.cuh"
 
 #define DRAW_FUNCTION static __device__ __forceinline__
 #include "kernels/cpu/moe.h"
@@ -108,5 +114,83 @@ extern "C" cudaError_t cuda_moe_route(const struct moe_route_args *args, cudaStr
     const dim3 rows((args->rows + ROUTE_WARPS - 1) / ROUTE_WARPS), warps(WARP, ROUTE_WARPS);
     LAUNCH((route_rows), rows, warps, 0, stream, *args);
     LAUNCH((group_entries), dim3(args->experts), dim3(BLOCK_THREADS), 0, stream, *args);
+    return cudaGetLastError();
+}
+
+__device__ __forceinline__ uint32_t parts_of(uint32_t rows, uint32_t each)
+{
+    return (rows + each - 1) / each;
+}
+
+/* Slabs and prepared rows past the last expert's are marked as none by the last block. */
+static __global__ void __launch_bounds__(BLOCK_THREADS)
+    group_rows(struct linear_groups groups, const uint32_t *begins)
+{
+    const uint32_t expert = blockIdx.x, begin = begins[expert], rows = begins[expert + 1] - begin;
+    uint32_t slab = 0, tile = 0;
+    for (uint32_t e = threadIdx.x; e < expert; e += BLOCK_THREADS) {
+        const uint32_t before = begins[e + 1] - begins[e];
+        slab += parts_of(before, groups.slab_rows);
+        tile += parts_of(before, ACTIVATION_ROWS);
+    }
+    slab = block_sum(slab);
+    tile = block_sum(tile);
+    const bool last = expert == gridDim.x - 1;
+    const uint32_t slab_end = last ? groups.slab_count : slab + parts_of(rows, groups.slab_rows);
+    for (uint32_t i = threadIdx.x; i < slab_end - slab; i += BLOCK_THREADS) {
+        const uint32_t first = min(i * groups.slab_rows, rows);
+        groups.slabs[slab + i] = {expert, begin + first, min(groups.slab_rows, rows - first),
+                                  tile + first / ACTIVATION_ROWS};
+    }
+    const uint32_t tile_end = last ? groups.x_tiles : tile + parts_of(rows, ACTIVATION_ROWS);
+    for (uint32_t i = threadIdx.x; i < (tile_end - tile) * ACTIVATION_ROWS; i += BLOCK_THREADS)
+        groups.places[tile * ACTIVATION_ROWS + i] = i < rows ? begin + i : NO_PLACE;
+}
+
+cudaError_t cuda_group_rows(const struct linear_groups *groups, const uint32_t *begins,
+                            uint32_t experts, cudaStream_t stream)
+{
+    LAUNCH((group_rows), dim3(experts), dim3(BLOCK_THREADS), 0, stream, *groups, begins);
+    return cudaGetLastError();
+}
+
+__device__ __forceinline__ float4 all4(float value)
+{
+    return make_float4(value, value, value, value);
+}
+
+template <bool VECTOR>
+static __global__ void __launch_bounds__(BLOCK_THREADS) combine_rows(struct moe_combine_args args)
+{
+    const uint32_t i = (blockIdx.y * BLOCK_THREADS + threadIdx.x) * VECTOR_FLOATS;
+    const uint32_t row = blockIdx.x;
+    if (i >= args.width)
+        return;
+    const uint32_t left = args.width - i;
+    float4 sum = make_float4(0, 0, 0, 0);
+    for (uint32_t entry = row * args.top_k; entry < (row + 1) * args.top_k; entry++) {
+        const float *x = args.x + static_cast<size_t>(args.places[entry]) * args.width + i;
+        sum = fma4(all4(args.weights[entry]), load4<VECTOR>(x, left), sum);
+    }
+    const size_t at = static_cast<size_t>(row) * args.width + i;
+    if (args.shared) {
+        const float share =
+            args.shared_scores ? lanes_logistic({args.shared_scores[row]}).lane : 1.0f;
+        sum = fma4(all4(share), load4<VECTOR>(args.shared + at, left), sum);
+    }
+    store4<VECTOR>(args.out + at, sum, left);
+}
+
+extern "C" cudaError_t cuda_moe_combine(const struct moe_combine_args *args, cudaStream_t stream)
+{
+    if (args->rows == 0)
+        return cudaSuccess;
+    const dim3 grid(args->rows, (args->width - 1) / (BLOCK_THREADS * VECTOR_FLOATS) + 1);
+    const dim3 block(BLOCK_THREADS);
+    if (args->width % VECTOR_FLOATS == 0 && vector_aligned(args->x) && vector_aligned(args->out) &&
+        (!args->shared || vector_aligned(args->shared)))
+        LAUNCH((combine_rows<true>), grid, block, 0, stream, *args);
+    else
+        LAUNCH((combine_rows<false>), grid, block, 0, stream, *args);
     return cudaGetLastError();
 }

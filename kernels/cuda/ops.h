@@ -23,6 +23,7 @@ cudaError_t cuda_add(const struct add_args *args, cudaStream_t stream);
 cudaError_t cuda_rope(const struct rope_args *args, cudaStream_t stream);
 cudaError_t cuda_gated(const struct gated_args *args, cudaStream_t stream);
 cudaError_t cuda_moe_route(const struct moe_route_args *args, cudaStream_t stream);
+cudaError_t cuda_moe_combine(const struct moe_combine_args *args, cudaStream_t stream);
 cudaError_t cuda_gather(const struct gather_args *args, cudaStream_t stream);
 
 #ifdef __cplusplus

@@ -10,9 +10,7 @@
  * activations pass, and the largest float rounds to a bfloat16 infinity. So a row is scaled by the
  * power of two that puts its largest in 2^14..2^15, and its results are scaled back: exact both
  * ways. */
-#include "kernels/cuda/port.cuh"
-
-#include "kernels/cuda/linear_kernels.h"
+#include "kernels/cuda/groups.cuh"
 
 #define QUANTIZE_THREADS 128u
 #define ROUND_THREADS    256u
@@ -53,17 +51,31 @@ __device__ __forceinline__ float choose_steps(float low, float high, float large
     return best;
 }
 
+/* What row of x a prepared one is; false where it is none. */
+__device__ __forceinline__ bool find_row(const struct linear_groups &groups, uint32_t rows,
+                                         uint32_t prepared, uint32_t *ret)
+{
+    *ret = prepared;
+    if (prepared >= rows || !groups.slabs)
+        return prepared < rows;
+    uint32_t place = groups.places[prepared];
+    if (place == NO_PLACE)
+        return false;
+    *ret = row_of_place(groups, place);
+    return true;
+}
+
 __global__ void __launch_bounds__(QUANTIZE_THREADS)
-    quantize(const float *x, uint32_t rows, uint32_t block_count, uint32_t blocks, uint8_t *to)
+    quantize(struct quantize_args args, uint32_t block_count, uint32_t blocks)
 {
     uint32_t index = blockIdx.x * BLOCKS_A_BLOCK + threadIdx.x / BLOCK_LANES;
     uint32_t lane = threadIdx.x % BLOCK_LANES, stretch = lane / STRETCH_LANES;
     uint32_t column = lane % STRETCH_LANES;
-    uint32_t row = index / block_count, block = index % block_count;
+    uint32_t row = index / block_count, block = index % block_count, x_row;
     float low = 0, high = 0;
-    if (row < rows) {
-        const float *from =
-            x + (static_cast<uint64_t>(index) * BLOCK_COLUMNS + stretch * 16 + column);
+    if (find_row(args.groups, args.rows, row, &x_row)) {
+        const float *from = args.x + (static_cast<uint64_t>(x_row) * args.columns +
+                                      block * BLOCK_COLUMNS + stretch * 16 + column);
         low = from[0];
         high = from[STRETCH_LANES];
     }
@@ -88,8 +100,9 @@ __global__ void __launch_bounds__(QUANTIZE_THREADS)
     if (index >= blocks)
         return;
     uint32_t within = row % ACTIVATION_ROWS;
-    uint8_t *out = to + (static_cast<uint64_t>(row / ACTIVATION_ROWS) * block_count + block) *
-                            ACTIVATION_BLOCK;
+    uint8_t *out =
+        args.codes +
+        (static_cast<uint64_t>(row / ACTIVATION_ROWS) * block_count + block) * ACTIVATION_BLOCK;
     uint8_t *codes = out + within * BLOCK_COLUMNS + stretch * 4 + column / 4 * 8 + column % 4;
     codes[0] = static_cast<uint8_t>(low_code);
     codes[16] = static_cast<uint8_t>(high_code);
@@ -135,8 +148,9 @@ template <class T>
 __global__ void __launch_bounds__(ROUND_THREADS) round_rows(struct round_args args)
 {
     uint32_t row = blockIdx.x, steps = (args.columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
-    const float *from = args.x + static_cast<uint64_t>(row) * args.columns;
-    bool there = row < args.rows;
+    uint32_t x_row;
+    bool there = find_row(args.groups, args.rows, row, &x_row);
+    const float *from = args.x + static_cast<uint64_t>(x_row) * args.columns;
     float scale = there ? row_scale(from, args.columns) : 1.0f;
     uint8_t *tile = args.halves +
                     static_cast<uint64_t>(row / ACTIVATION_ROWS) * steps * ACTIVATION_STEP +
@@ -160,15 +174,14 @@ static uint32_t whole_tiles(uint32_t rows)
     return (rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS * ACTIVATION_ROWS;
 }
 
-cudaError_t cuda_quantize(const float *x, uint32_t rows, uint32_t columns, uint8_t *codes,
-                          cudaStream_t stream)
+cudaError_t cuda_quantize(const struct quantize_args *args, cudaStream_t stream)
 {
-    uint32_t block_count = columns / BLOCK_COLUMNS;
-    uint64_t blocks = static_cast<uint64_t>(whole_tiles(rows)) * block_count;
+    uint32_t block_count = args->columns / BLOCK_COLUMNS;
+    uint64_t blocks = static_cast<uint64_t>(whole_tiles(args->rows)) * block_count;
     if (blocks > UINT32_MAX - BLOCKS_A_BLOCK) /* 190 GB of codes */
         return cudaErrorInvalidValue;
     LAUNCH((quantize), static_cast<unsigned>((blocks - 1) / BLOCKS_A_BLOCK + 1), QUANTIZE_THREADS,
-           0, stream, x, rows, block_count, static_cast<uint32_t>(blocks), codes);
+           0, stream, *args, block_count, static_cast<uint32_t>(blocks));
     return cudaPeekAtLastError();
 }
 

@@ -191,9 +191,10 @@ static void put_tiles(const struct weight *weight, const struct weight_source *s
     size_t row_bytes = quant_row_bytes(weight->format, weight->columns);
     memset(to, 0, (tile_end - tile_first) * weight->tile_bytes);
     for (uint32_t tile = tile_first; tile < tile_end; tile++, to += weight->tile_bytes) {
-        uint32_t first = tile * TILE_ROWS, left = weight->rows - first;
+        uint32_t first = tile % weight->tile_count * TILE_ROWS, left = weight->rows - first;
+        size_t before = (size_t)(tile / weight->tile_count) * weight->rows + first;
         for (uint32_t row = 0; row < (left < TILE_ROWS ? left : TILE_ROWS); row++)
-            put_any_row(weight, (const uint8_t *)source->bytes + (first + row) * row_bytes, row,
+            put_any_row(weight, (const uint8_t *)source->bytes + (before + row) * row_bytes, row,
                         to);
     }
 }
@@ -204,10 +205,10 @@ static cudaError_t upload(const struct weight *weight, const struct weight_sourc
     size_t fit = place->staging_bytes / weight->tile_bytes;
     uint32_t halves = fit >= 2 ? 2 : 1, half = 0;
     size_t most = fit / halves;
-    uint32_t each = most < weight->tile_count ? (uint32_t)most : weight->tile_count;
-    for (uint32_t tile = 0, end; tile < weight->tile_count;
-         tile = end, half = (half + 1) % halves) {
-        end = weight->tile_count - tile < each ? weight->tile_count : tile + each;
+    uint32_t tiles = weight->matrices * weight->tile_count;
+    uint32_t each = most < tiles ? (uint32_t)most : tiles;
+    for (uint32_t tile = 0, end; tile < tiles; tile = end, half = (half + 1) % halves) {
+        end = tiles - tile < each ? tiles : tile + each;
         uint8_t *staging = (uint8_t *)place->staging + half * each * weight->tile_bytes;
         put_tiles(weight, source, tile, end, staging);
         /* What the other half holds has travelled while this one was laid out. */
@@ -263,5 +264,5 @@ void cuda_weight_free(struct weight *weight)
 
 size_t cuda_weight_bytes(const struct weight *weight)
 {
-    return weight->tile_count * weight->tile_bytes;
+    return (size_t)weight->matrices * weight->tile_count * weight->tile_bytes;
 }

@@ -36,7 +36,11 @@ bool weight_describe(const struct weight_source *source, struct weight *ret)
     const struct quant_format *format = quant_format_find(source->type);
     if (!format || !source->rows || !quant_row_bytes(format, source->columns))
         return false;
-    *ret = (struct weight){.format = format, .rows = source->rows, .columns = source->columns};
+    *ret = (struct weight){.format = format,
+                           .matrices = source->matrices > 0 ? source->matrices : 1,
+                           .rows = source->rows,
+                           .columns = source->columns};
     lay_out(ret);
-    return ret->tile_bytes <= SIZE_MAX / ret->tile_count;
+    return ret->matrices <= UINT32_MAX / ret->tile_count &&
+           ret->tile_bytes <= SIZE_MAX / ((size_t)ret->matrices * ret->tile_count);
 }

@@ -59,6 +59,7 @@ extern "C" {
 /* Fixed once prepared. */
 struct weight {
     const struct quant_format *format;
+    uint32_t matrices; /* one after another; what follows is each one's */
     uint32_t rows, columns;
     uint32_t block_count; /* of a row; 0 where columns are not cut into blocks */
     uint32_t unit_count;  /* of a tile: pairs, steps or quads */
@@ -66,7 +67,7 @@ struct weight {
     uint32_t unit_bytes;
     size_t superscales_offset; /* into a tile */
     size_t tile_bytes;
-    uint8_t *tiles; /* device memory; borrowed: struct cuda_weight_place's lender */
+    uint8_t *tiles; /* device, of all matrices; borrowed: struct cuda_weight_place's lender */
 };
 
 /* All of *ret but where it lies; false where the matrix cannot be one. */

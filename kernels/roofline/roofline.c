@@ -129,7 +129,7 @@ static void weight_free(struct backend *backend, struct weight *weight)
 
 static size_t weight_bytes(const struct weight *weight)
 {
-    return weight->tile_count * weight->tile_bytes;
+    return (size_t)weight->matrices * weight->tile_count * weight->tile_bytes;
 }
 
 static void release_reserved(struct roofline *roofline)

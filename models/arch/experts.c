@@ -206,13 +206,6 @@ int experts_read(const struct arch_loader *loader, const struct experts_family *
 
 bool experts_load(struct experts *experts, struct arch_loader *loader, struct error *err)
 {
-    if (loader->backend->ops->moe_linear == NULL) {
-        error_set(err, ERROR_UNSUPPORTED,
-                  "key '%s.expert_count' is %u: mixtures of experts are not served on a GPU; "
-                  "engine.device 'cpu' does",
-                  loader->prefix, experts->count);
-        return false;
-    }
     experts->begins = (uint32_t *)arch_activations(loader->backend, 1, experts->count + 1, err);
     return experts->begins != NULL;
 }

@@ -542,13 +542,15 @@ static void llama_free(struct arch_network *net)
 static bool load_weights(struct arch_network *net, struct arch_loader *loader, struct error *err)
 {
     const struct backend *backend = net->backend;
+    if (load_frequencies(net, loader, err) != 0 ||
+        (net->experts.count > 0 && !experts_load(&net->experts, loader, err)))
+        return false;
+    /* From here on tensors alone: the piece has no room for more. */
     if (backend->ops->memory_together != NULL &&
         arch_memory_together(net->backend, arch_weight_bytes_wanted(loader->gguf, backend), err) !=
             0)
         return false;
-    if (load_frequencies(net, loader, err) != 0 || !load_ends(net, loader, err))
-        return false;
-    if (net->experts.count > 0 && !experts_load(&net->experts, loader, err))
+    if (!load_ends(net, loader, err))
         return false;
     for (uint32_t i = 0; i < net->shape.layers; i++)
         if (!load_layer(net, loader, i, err))

@@ -74,6 +74,30 @@ def test_tokens_are_those_of_the_cpu(start, tmp_path):
         assert on_gpu[1] == pytest.approx(on_cpu[1], abs=.1)
 
 
+def test_a_mixture_of_experts_says_what_it_says_on_the_cpu(start, tmp_path):
+    """Scores that all but tie could choose another expert; none of these do."""
+    mixture = tiny_gguf.write(tmp_path / "mixture.gguf", kinds=(tiny_gguf.F32, tiny_gguf.F16), experts=5)
+    cpu = start(*flags_of(mixture, "--device", "cpu"), model=False)
+    gpu = start(*flags_of(mixture, "--device", "cuda"), model=False, env=machine())
+    gpu.wait_for(r"event=model_loaded.*device=cuda", 1)
+    for prompt in PROMPTS:
+        on_cpu, on_gpu = ask(cpu, prompt), ask(gpu, prompt)
+        assert on_gpu[0] == on_cpu[0]
+        assert on_gpu[1] == pytest.approx(on_cpu[1], abs=.1)
+
+
+def test_whose_experts_others_choose_does_not_show_in_a_bit(start, tmp_path):
+    mixture = tiny_gguf.write(tmp_path / "mixture.gguf", experts=5)
+    gpu = start(*flags_of(mixture, "--device", "cuda"), model=False, env=machine())
+    alone = [ask(gpu, prompt, cache_salt="alone") for prompt in PROMPTS]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, gpu, PROMPTS[i % 4], cache_salt=f"company {i}")
+                 for i in range(6)]
+    for i, each in enumerate(asked):
+        assert each.result() == alone[i % 4]
+    gpu.assert_nothing_leaked()
+
+
 def test_quantised_weights_say_the_same_up_to_a_tie(gpu, start, model):
     """Activations are 8-bit there: attention's other rounding moves a code now and then, and with
     it the logits by a hundredth. So the first token that differs was a near tie for the CPU."""

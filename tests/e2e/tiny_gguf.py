@@ -60,8 +60,9 @@ def _spelled():
             moved += 1
 
 
-def _keys():
-    return {"general.architecture": "llama", "general.license": "apache-2.0",
+def _keys(experts):
+    mixture = {"llama.expert_count": experts, "llama.expert_used_count": 2} if experts else {}
+    return {**mixture, "general.architecture": "llama", "general.license": "apache-2.0",
             "llama.context_length": CONTEXT, "llama.block_count": LAYERS,
             "llama.embedding_length": WIDTH, "llama.feed_forward_length": HIDDEN,
             "llama.attention.head_count": HEADS, "llama.attention.head_count_kv": KV_HEADS,
@@ -74,30 +75,41 @@ def _keys():
             "tokenizer.ggml.bos_token_id": 256, "tokenizer.ggml.eos_token_id": 257}
 
 
-def write(path, kinds=MIXED, spoiled=False):
-    """kinds: of the matrices, in turn. spoiled: a weight that is no number, so that nothing that comes of it is one."""
+def _feed_forward(experts):
+    """(stem, columns, rows, matrices)"""
+    if experts:
+        yield "ffn_gate_inp", WIDTH, experts, 1
+    suffix, count = ("_exps", experts) if experts else ("", 1)
+    yield f"ffn_gate{suffix}", WIDTH, HIDDEN, count
+    yield f"ffn_up{suffix}", WIDTH, HIDDEN, count
+    yield f"ffn_down{suffix}", HIDDEN, WIDTH, count
+
+
+def write(path, kinds=MIXED, spoiled=False, experts=0):
+    """kinds: of the matrices, in turn. spoiled: a weight that is no number, so that nothing that comes of it is one.
+    experts: a Mixtral of so many, two a row."""
     rng = random.Random(1)
-    tensors = {"token_embd.weight": (kinds[0], WIDTH, VOCABULARY), "output_norm.weight": (F32, WIDTH, 1),
-               "output.weight": (kinds[-1], WIDTH, VOCABULARY)}
+    tensors = {"token_embd.weight": (kinds[0], WIDTH, VOCABULARY, 1),
+               "output_norm.weight": (F32, WIDTH, 1, 1), "output.weight": (kinds[-1], WIDTH, VOCABULARY, 1)}
     q, kv = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
     for layer in range(LAYERS):
-        for stem, columns, rows in (
-                ("attn_norm", WIDTH, 1), ("attn_q", WIDTH, q), ("attn_k", WIDTH, kv),
-                ("attn_v", WIDTH, kv), ("attn_output", q, WIDTH), ("ffn_norm", WIDTH, 1),
-                ("ffn_gate", WIDTH, HIDDEN), ("ffn_up", WIDTH, HIDDEN),
-                ("ffn_down", HIDDEN, WIDTH)):
-            kind = F32 if rows == 1 else kinds[len(tensors) % len(kinds)]
-            tensors[f"blk.{layer}.{stem}.weight"] = (kind, columns, rows)
+        for stem, columns, rows, count in (
+                ("attn_norm", WIDTH, 1, 1), ("attn_q", WIDTH, q, 1), ("attn_k", WIDTH, kv, 1),
+                ("attn_v", WIDTH, kv, 1), ("attn_output", q, WIDTH, 1), ("ffn_norm", WIDTH, 1, 1),
+                *_feed_forward(experts)):
+            kind = F32 if rows == 1 or stem == "ffn_gate_inp" else kinds[len(tensors) % len(kinds)]
+            tensors[f"blk.{layer}.{stem}.weight"] = (kind, columns, rows, count)
     heads, body = b"", b""
-    for name, (kind, columns, rows) in tensors.items():
+    for name, (kind, *shape) in tensors.items():
+        columns, rows, count = shape
         body += b"\0" * (-len(body) % 32)
-        heads += _string(name) + struct.pack("<IQQIQ", 2, columns, rows, kind, len(body)) \
-            if rows > 1 else _string(name) + struct.pack("<IQIQ", 1, columns, kind, len(body))
-        raw = _tensor(rng, kind, columns * rows, 1.0 if rows == 1 else 0.0)
+        dimensions = 3 if count > 1 else 2 if rows > 1 else 1
+        heads += _string(name) + struct.pack(f"<I{dimensions}QIQ", dimensions, *shape[:dimensions], kind, len(body))
+        raw = _tensor(rng, kind, columns * rows * count, 1.0 if rows == 1 else 0.0)
         if spoiled and name == "output_norm.weight":
             raw = struct.pack("<f", float("nan")) * columns
         body += raw
-    keys = b"".join(_key(*each) for each in _keys().items())
-    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(_keys())) + keys + heads
+    keys = b"".join(_key(*each) for each in _keys(experts).items())
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(_keys(experts))) + keys + heads
     path.write_bytes(head + b"\0" * (-len(head) % 32) + body)
     return path

@@ -230,26 +230,50 @@ static void run_all(struct model *model, float *logits)
         fail_msg("%s", err.text);
 }
 
-/* Attention alone is not the CPU's arithmetic: its products are of halves, in another order. A
- * probability rounded to half is off by 2^-11 of itself; two layers of it stay below 2e-3 of the
- * logits. With 8-bit activations a last bit may move a code, by 1/127 of a block's largest. */
-static void expect_the_cpus_logits(const struct tiny_model *tiny, double tolerance)
+/* The same step on both; the caller frees. */
+static void run_on_both(const struct tiny_model *tiny, float **ret_cpu, float **ret_gpu)
 {
     struct error err = {0};
     struct backend *cpu =
         backend_open(&(struct backend_config){.device = "cpu", .threads = 1}, &err);
     struct backend *gpu = open_gpu();
     struct model *on_cpu = load_reserved(tiny, cpu), *on_gpu = load_reserved(tiny, gpu);
-    float *want = logits_new(SEQUENCES * TOKENS), *got = logits_new(SEQUENCES * TOKENS);
-    run_all(on_cpu, want);
-    run_all(on_gpu, got);
-    double off = difference(got, want, (size_t)SEQUENCES * TOKENS * TINY_VOCABULARY);
-    if (!(off < tolerance))
-        fail_msg("type %d: off by %g of the logits' size", (int)tiny->type, off);
-    free(want), free(got);
+    *ret_cpu = logits_new(SEQUENCES * TOKENS);
+    *ret_gpu = logits_new(SEQUENCES * TOKENS);
+    run_all(on_cpu, *ret_cpu);
+    run_all(on_gpu, *ret_gpu);
     model_free(on_cpu), model_free(on_gpu);
     backend_close(cpu), backend_close(gpu);
     assert_int_equal(emulator_device_bytes(), 0);
+}
+
+/* Attention alone is not the CPU's arithmetic: its products are of halves, in another order. A
+ * probability rounded to half is off by 2^-11 of itself; two layers of it stay below 2e-3 of the
+ * logits. With 8-bit activations a last bit may move a code, by 1/127 of a block's largest. */
+static void expect_the_cpus_logits(const struct tiny_model *tiny, double tolerance)
+{
+    float *want, *got;
+    run_on_both(tiny, &want, &got);
+    double off = difference(got, want, (size_t)SEQUENCES * TOKENS * TINY_VOCABULARY);
+    free(want), free(got);
+    if (!(off < tolerance))
+        fail_msg("type %d: off by %g of the logits' size", (int)tiny->type, off);
+}
+
+/* The same of each row; but where two experts' scores all but tie, that rounding may choose the
+ * other, and the row's logits are then others: one row in fifty may be such. */
+static void expect_the_cpus_rows(const struct tiny_model *tiny, double tolerance)
+{
+    float *want, *got;
+    uint32_t strays = 0;
+    run_on_both(tiny, &want, &got);
+    for (size_t row = 0; row < SEQUENCES * TOKENS; row++)
+        strays += !(difference(got + row * TINY_VOCABULARY, want + row * TINY_VOCABULARY,
+                               TINY_VOCABULARY) < tolerance);
+    free(want), free(got);
+    if (strays > SEQUENCES * TOKENS / 50)
+        fail_msg("%s: %u rows are off by more than %g of their logits' size", tiny->architecture,
+                 strays, tolerance);
 }
 
 static struct tiny_model model_of(enum weight_type type, uint32_t heads, uint32_t kv_heads,
@@ -276,6 +300,19 @@ static void a_models_logits_are_the_cpus(void **state)
     expect_the_cpus_logits(&tiny, 1e-2);
     tiny = model_of(WEIGHT_Q4_0, 2, 1, 128);
     expect_the_cpus_logits(&tiny, 1e-2);
+}
+
+static void a_mixtures_logits_are_the_cpus(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model_mixtral();
+    expect_the_cpus_rows(&tiny, 2e-3);
+    tiny = tiny_model_qwen2moe();
+    tiny.type = WEIGHT_F16;
+    expect_the_cpus_rows(&tiny, 2e-3);
+    tiny = tiny_model_qwen3moe();
+    tiny.type = WEIGHT_Q8_0;
+    expect_the_cpus_rows(&tiny, 3e-2);
 }
 
 static void check_invariance(struct tiny_model tiny, uint32_t chunk)
@@ -417,6 +454,57 @@ static void tokens_drawn_on_the_device_are_the_samplers(void **state)
     model_free(model);
     backend_close(backend);
     assert_int_equal(emulator_device_bytes(), 0);
+}
+
+static void a_mixture_gives_the_same_bits_alone_chunked_and_in_company(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model_mixtral();
+    tiny.type = WEIGHT_Q4_0;
+    check_invariance(tiny, 33);
+    tiny = tiny_model_qwen2moe();
+    tiny.type = WEIGHT_F16;
+    check_invariance(tiny, 5);
+    tiny = tiny_model_qwen3moe();
+    tiny.type = WEIGHT_Q8_0;
+    check_invariance(tiny, 1);
+}
+
+/* Weights to the byte, but for two small arrays that no tensor is; steps and the cache exactly. */
+static void expect_needs_as_told(const struct tiny_model *tiny)
+{
+    enum { OTHER_BYTES = 2 * DEVICE_MEMORY_UNIT };
+    char path[TINY_PATH_BYTES];
+    struct model_needs needs;
+    uint64_t step_bytes = 0;
+    struct backend *backend = open_gpu();
+    tiny_model_write(tiny, path);
+    assert_int_equal(model_read_needs(path, backend, &needs, NULL), 0);
+    struct model *model = model_load(path, backend, NULL);
+    unlink(path);
+    assert_non_null(model);
+    const uint64_t loaded = emulator_device_bytes();
+    assert_true(loaded >= needs.weight_bytes && loaded <= needs.weight_bytes + OTHER_BYTES);
+    const struct model_limits limits = {SEQUENCES * BLOCKS_EACH, TOKENS, SEQUENCES, TOKENS, TOKENS};
+    assert_int_equal(model_step_bytes(&needs, &limits, backend, &step_bytes, NULL), 0);
+    assert_int_equal(model_reserve(model, &limits, NULL), 0);
+    const uint64_t cache = (uint64_t)limits.blocks * needs.shape.kv_block_bytes;
+    const uint64_t taken = emulator_device_bytes() - loaded - cache;
+    assert_true(taken >= step_bytes && taken < step_bytes + 32 * DEVICE_MEMORY_UNIT);
+    model_free(model);
+    backend_close(backend);
+}
+
+static void a_model_takes_what_it_was_told_to(void **state)
+{
+    (void)state;
+    struct tiny_model models[] = {tiny_model_default(), tiny_model_mixtral(), tiny_model_qwen2moe(),
+                                  tiny_model_qwen3moe()};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        expect_needs_as_told(&models[i]);
+        models[i].type = WEIGHT_Q8_0;
+        expect_needs_as_told(&models[i]);
+    }
 }
 
 /* -- host arrays -- */
@@ -597,6 +685,9 @@ int main(void)
         ON_A_PLAIN_MACHINE(a_models_logits_are_the_cpus),
         ON_A_PLAIN_MACHINE(a_sequence_gets_the_same_bits_alone_chunked_and_in_company),
         ON_A_PLAIN_MACHINE(tokens_drawn_on_the_device_are_the_samplers),
+        ON_A_PLAIN_MACHINE(a_mixtures_logits_are_the_cpus),
+        ON_A_PLAIN_MACHINE(a_mixture_gives_the_same_bits_alone_chunked_and_in_company),
+        ON_A_PLAIN_MACHINE(a_model_takes_what_it_was_told_to),
         ON_A_PLAIN_MACHINE(arrays_told_at_once_and_one_by_one_are_the_same),
         ON_A_PLAIN_MACHINE(what_attention_cannot_serve_is_refused),
         ON_A_PLAIN_MACHINE(every_allocation_that_fails_is_an_error_and_leaves_nothing),

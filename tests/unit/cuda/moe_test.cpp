@@ -91,10 +91,68 @@ static void routes_have_the_bits_of_the_cpu(void **state)
         check(of);
 }
 
+struct combine_case {
+    uint32_t rows, top_k, width;
+    bool shared, scores;
+    size_t shift; /* of device memory, in floats */
+};
+
+static void check_combined(const struct combine_case &of)
+{
+    const uint32_t entries = of.rows * of.top_k;
+    std::vector<float> x = random_values((size_t)entries * of.width, 3.0f, 1);
+    std::vector<float> weights = random_values(entries, 1.0f, 2),
+                       scores = random_values(of.rows, 9.0f, 3);
+    std::vector<float> shared = random_values((size_t)of.rows * of.width, 2.0f, 4);
+    std::vector<float> want((size_t)of.rows * of.width + 1, 77.0f);
+    std::vector<uint32_t> places(entries);
+    for (uint32_t i = 0; i < entries; i++)
+        places[i] = entries - 1 - i;
+    device_copy<float> on_x = device_put(x, of.shift), on_shared = device_put(shared, of.shift);
+    device_copy<float> on_weights = device_put(weights), on_scores = device_put(scores);
+    device_copy<float> out = device_put(want, of.shift);
+    device_copy<uint32_t> on_places = device_put(places);
+    struct moe_combine_args cpu = {};
+    cpu.rows = of.rows;
+    cpu.top_k = of.top_k;
+    cpu.width = of.width;
+    struct moe_combine_args gpu = cpu;
+    cpu.x = x.data();
+    cpu.places = places.data();
+    cpu.weights = weights.data();
+    cpu.shared = of.shared ? shared.data() : NULL;
+    cpu.shared_scores = of.scores ? scores.data() : NULL;
+    cpu.out = want.data();
+    gpu.x = on_x.at;
+    gpu.places = on_places.at;
+    gpu.weights = on_weights.at;
+    gpu.shared = of.shared ? on_shared.at : NULL;
+    gpu.shared_scores = of.scores ? on_scores.at : NULL;
+    gpu.out = out.at;
+    cpu_ops_scalar.moe_combine(&cpu, 0, of.rows);
+    assert_int_equal(cuda_moe_combine(&gpu, NULL), cudaSuccess);
+    assert_same_floats(device_get(out), want);
+    device_release(&on_x), device_release(&on_shared), device_release(&on_weights);
+    device_release(&on_scores), device_release(&out), device_release(&on_places);
+}
+
+static void sums_of_what_experts_say_have_the_bits_of_the_cpu(void **state)
+{
+    (void)state;
+    static const struct combine_case cases[] = {
+        {0, 2, 64, false, false, 0}, {1, 1, 1, false, false, 0}, {3, 2, 64, true, false, 0},
+        {5, 3, 1100, true, true, 0}, {4, 8, 67, true, true, 0},  {2, 32, 128, false, false, 1},
+        {7, 2, 1028, true, true, 1},
+    };
+    for (const struct combine_case &of : cases)
+        check_combined(of);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_have_the_bits_of_the_cpu),
+        cmocka_unit_test(sums_of_what_experts_say_have_the_bits_of_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
