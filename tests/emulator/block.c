@@ -5,9 +5,13 @@
  * next one that can run does, and when none can while some live, the block hangs for ever on a
  * device: that is reported, with the places where they wait. Orders:
  *
- *     forward   ascending from the thread that stopped
- *     reverse   descending: who reads what a higher thread writes later has it written first
- *     random    seeded, other for every block
+ *     forward   the lowest warp runs as far as it can, then the next one: from barrier to barrier
+ *               each is as far ahead of those above it as a device allows
+ *     reverse   the highest warp first: who reads what a higher thread writes later has it written
+ *     random    seeded, other for every block; warps advance side by side
+ *
+ * So where a barrier is missing between two warps, one of the first two has the one that should
+ * have waited go first.
  *
  * Under TSan a barrier is a release by each who comes and an acquire by each who leaves. Two
  * objects take turns: with one, a thread that runs ahead to the next barrier would release there
@@ -80,13 +84,14 @@ static struct fiber *fiber_of(struct block *block, unsigned warp, unsigned lane)
     return block->fibers[warp * WARP_LANES + lane];
 }
 
-/* The ready thread after `from`, which may be itself where it is the only one; NULL: none. */
-static struct fiber *next_forward(struct block *block, unsigned from)
+/* The ready thread after `from`, which may be itself where it is the only one; NULL: none. Where
+ * `stays`, threads of its own warp come before all others. */
+static struct fiber *next_forward(struct block *block, unsigned from, bool stays)
 {
     unsigned warp = from / WARP_LANES, lane = from % WARP_LANES;
-    uint32_t above = lane == 31 ? 0 : block->warps[warp].ready & ~0u << (lane + 1);
-    if (above != 0)
-        return fiber_of(block, warp, lowest(above));
+    uint32_t ready = block->warps[warp].ready, above = lane == 31 ? 0 : ready & ~0u << (lane + 1);
+    if (above != 0 || (stays && ready != 0))
+        return fiber_of(block, warp, lowest(above != 0 ? above : ready));
     for (unsigned i = 1; i <= block->warp_count; i++) {
         unsigned other = (warp + i) % block->warp_count;
         if (block->warps[other].ready != 0)
@@ -95,12 +100,12 @@ static struct fiber *next_forward(struct block *block, unsigned from)
     return NULL;
 }
 
-static struct fiber *next_reverse(struct block *block, unsigned from)
+static struct fiber *next_reverse(struct block *block, unsigned from, bool stays)
 {
     unsigned warp = from / WARP_LANES, lane = from % WARP_LANES;
-    uint32_t below = block->warps[warp].ready & ((1u << lane) - 1);
-    if (below != 0)
-        return fiber_of(block, warp, highest(below));
+    uint32_t ready = block->warps[warp].ready, below = ready & ((1u << lane) - 1);
+    if (below != 0 || (stays && ready != 0))
+        return fiber_of(block, warp, highest(below != 0 ? below : ready));
     for (unsigned i = 1; i <= block->warp_count; i++) {
         unsigned other = (warp + block->warp_count - i) % block->warp_count;
         if (block->warps[other].ready != 0)
@@ -112,19 +117,26 @@ static struct fiber *next_reverse(struct block *block, unsigned from)
 static struct fiber *next_random(struct block *block)
 {
     uint32_t draw = random_next(block);
-    return next_forward(block, draw % block->thread_count);
+    return next_forward(block, draw % block->thread_count, false);
 }
 
-static struct fiber *next_ready(struct block *block, unsigned from)
+static struct fiber *next_ready(struct block *block, unsigned from, bool stays)
 {
     switch (settings()->order) {
     case ORDER_FORWARD:
-        return next_forward(block, from);
+        return next_forward(block, from, stays);
     case ORDER_REVERSE:
-        return next_reverse(block, from);
+        return next_reverse(block, from, stays);
     default:
         return next_random(block);
     }
+}
+
+/* Who begins, where nobody is ahead: at the start, and when a barrier has opened. */
+static struct fiber *first_ready(struct block *block)
+{
+    return next_ready(block, settings()->order == ORDER_REVERSE ? 0 : block->thread_count - 1,
+                      false);
 }
 
 static bool is_same_wait(const struct fiber *a, const struct fiber *b)
@@ -172,9 +184,8 @@ static void run(struct fiber *fiber)
 }
 
 /* Another's turn; returns when it is this one's again. */
-static void turn(struct block *block, struct fiber *fiber)
+static void turn(struct block *block, struct fiber *fiber, struct fiber *next)
 {
-    struct fiber *next = next_ready(block, fiber->index);
     if (next == fiber)
         return;
     if (next == NULL)
@@ -186,14 +197,14 @@ static void turn(struct block *block, struct fiber *fiber)
 void emulator_yield(void)
 {
     if (running != NULL)
-        turn(running, current);
+        turn(running, current, next_ready(running, current->index, false));
 }
 
 void block_wait(struct fiber *fiber, enum fiber_state state)
 {
     fiber->state = state;
     running->warps[fiber->index / WARP_LANES].ready &= ~(1u << fiber->index % WARP_LANES);
-    turn(running, fiber);
+    turn(running, fiber, next_ready(running, fiber->index, true));
 }
 
 void block_wake(struct fiber *fiber)
@@ -257,7 +268,7 @@ int emulator_barrier(enum emulator_barrier kind, bool predicate, struct emulator
     } else {
         fiber->barrier_result = barrier->result;
         barrier_open(block);
-        turn(block, fiber);
+        turn(block, fiber, first_ready(block));
     }
     tsan_acquire(order);
     return fiber->barrier_result;
@@ -291,7 +302,7 @@ static void fiber_main(void)
         tsan_acquire(&block->begin_order);
         kernel->call(kernel->function, block->launch->arguments);
         fiber_end(block, fiber);
-        struct fiber *next = next_ready(block, fiber->index);
+        struct fiber *next = next_ready(block, fiber->index, true);
         if (next != NULL) {
             run(next);
             fiber_switch(&fiber->context, &next->context);
@@ -344,10 +355,7 @@ void block_run(struct block *block, const struct launch *launch, uint3 block_ind
     blockDim = launch->block;
     gridDim = launch->grid;
     emulator_dynamic = shared_begin(&block->shared, launch);
-    struct fiber *first =
-        settings()->order == ORDER_FORWARD
-            ? block->fibers[0]
-            : next_ready(block, settings()->order == ORDER_REVERSE ? 0 : block->thread_count - 1);
+    struct fiber *first = first_ready(block);
     run(first);
     fiber_switch(&block->worker, &first->context);
     current = NULL;

@@ -57,6 +57,8 @@ static const struct expectation expectations[] = {
     {"no_barrier", NULL, {POISON, NULL, NULL, RACE}},
     {"warp_barrier_across_warps", NULL, {POISON, NULL, NULL, RACE}},
     {"no_barrier_before_overwrite", NULL, {UNNOTICED, NULL, NULL, RACE}},
+    {"overwritten_by_a_warp_ahead", NULL, {POISON, NULL, NULL, RACE}},
+    {"overwritten_by_a_warp_ahead", "WEIR_EMULATOR_ORDER=reverse", {POISON, NULL, NULL, RACE}},
     {"blocks_write_one_place", NULL, {UNNOTICED, NULL, NULL, RACE}},
     {"same_threads_write_one_place", NULL, {UNNOTICED, NULL, NULL, RACE}},
     {"shared_not_written", NULL, {POISON}},

@@ -144,6 +144,21 @@ __global__ void no_barrier_before_overwrite(float *out)
     out[threadIdx.x] = sum;
 }
 
+/* A warp that has read meets itself a few times, and writes what the other has yet to read. */
+__global__ void overwritten_by_a_warp_ahead(float *out)
+{
+    SHARED_ARRAY(float, values, [2]);
+    if (threadIdx.x % 32 == 0)
+        values[threadIdx.x / 32] = 1.0f;
+    __syncthreads();
+    float sum = values[0] + values[1];
+    for (int width = 16; width > 0; width /= 2)
+        sum += __shfl_xor_sync(~0u, sum, width);
+    if (threadIdx.x % 32 == 0)
+        values[threadIdx.x / 32] = NAN;
+    out[threadIdx.x] = sum;
+}
+
 __global__ void blocks_write_one_place(float *out)
 {
     if (threadIdx.x == blockIdx.x)
@@ -334,6 +349,7 @@ const struct fault kernel_faults[] = {
     ONE_BLOCK(no_barrier, 0),
     ONE_BLOCK(warp_barrier_across_warps, 0),
     ONE_BLOCK(no_barrier_before_overwrite, 0),
+    ONE_BLOCK(overwritten_by_a_warp_ahead, 0),
     FOUR_BLOCKS(blocks_write_one_place),
     FOUR_BLOCKS(same_threads_write_one_place),
     ONE_BLOCK(shared_not_written, 0),
