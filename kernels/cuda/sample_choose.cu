@@ -358,8 +358,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_WANTED) sample_pick(stru
     uint32_t count = compact(step, row, list.keys);
     if (count <= SHARED_KEYS) {
         for (uint32_t i = threadIdx.x; i < count; i += BLOCK_THREADS)
-            shared_keys[0][i] = list.keys[i];
-        __syncthreads();
+            shared_keys[0][i] = list.keys[i]; /* its own till sums_are_exact() has met */
         list.keys = shared_keys[0], list.other = shared_keys[1], list.ranks = shared_ranks;
     }
     list.exact = sums_are_exact(list, count);
