@@ -27,14 +27,16 @@ static const char usage[] =
     "  --context LIST    tokens that each of them has; 1024,4096\n"
     "  --prompt LIST     tokens of a prompt; 1024\n"
     "  --step-tokens N   of a prompt in one step, as engine.max_step_tokens; 512\n"
-    "  --launch-us N     what each kernel costs besides what it does; 2\n"
+    "  --launch-us N     what each kernel costs besides what it does, in a decode's graph half; 2\n"
     "  --json            the figures as JSON\n"
     "\n"
     "A kernel takes the longest of its bytes at the memory's full rate and its operations at each\n"
     "pipe's, by the maker's data sheet: nothing is as fast as that. Weights are read once a step;\n"
     "what one kernel leaves in the second cache for the next is counted as if it came from "
     "memory;\n"
-    "kernels run one after the other. Not counted: sampling, the host's work, clocks that fall.\n"
+    "kernels run one after the other, and tokens are drawn at a temperature of 1. Not counted: "
+    "the\n"
+    "host's work, waiting for sums in order, clocks that fall.\n"
     "\n"
     "Exit status: 0, 64 wrong command line, 65 no model that a GPU can serve, 66 no such file, 71\n"
     "no memory.\n";
@@ -134,7 +136,7 @@ static int read_request(const struct bench_command *command, struct roofline_req
     if (ret->gpu == NULL)
         return fail_usage("--gpu: h100, h200, a100, l40s and 4090 are known, not ", command->gpu);
     if (!read_list(command->batch, ROOFLINE_BATCH_MAX, &ret->batches))
-        return fail_usage("--batch: expected up to 8 numbers from 1 to 4096, got ", command->batch);
+        return fail_usage("--batch: expected up to 8 numbers from 1 to 1024, got ", command->batch);
     if (!read_list(command->context, ROOFLINE_CONTEXT_MAX, &ret->contexts))
         return fail_usage("--context: expected up to 8 numbers from 1 to 16777216, got ",
                           command->context);

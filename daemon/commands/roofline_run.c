@@ -10,11 +10,13 @@
 #include <stdlib.h>
 
 #define TOKEN_STRIDE 16u /* rows of a tile of the embedding */
+#define GRAPH_SHARE  0.5 /* of what a launch costs, in a graph */
 
 /* The arrays of a step. */
 struct arrays {
     uint32_t *tokens, *positions, *outputs, *table;
     struct attention_span *spans;
+    struct draw_row *draws;
 };
 
 static uint32_t largest_of(const struct roofline_list *list)
@@ -56,8 +58,12 @@ static bool arrays_init(struct arrays *arrays, const struct model_limits *limits
     arrays->outputs = calloc(limits->rows_max, sizeof *arrays->outputs);
     arrays->table = calloc(limits->blocks, sizeof *arrays->table);
     arrays->spans = calloc(limits->spans_max, sizeof *arrays->spans);
-    return arrays->tokens != NULL && arrays->positions != NULL && arrays->outputs != NULL &&
-           arrays->table != NULL && arrays->spans != NULL;
+    arrays->draws = calloc(limits->outputs_max, sizeof *arrays->draws);
+    for (uint32_t i = 0; arrays->draws != NULL && i < limits->outputs_max; i++)
+        arrays->draws[i] =
+            (struct draw_row){.temperature = 1.0f, .top_p = 1.0f, .repetition_penalty = 1.0f};
+    return arrays->draws != NULL && arrays->tokens != NULL && arrays->positions != NULL &&
+           arrays->outputs != NULL && arrays->table != NULL && arrays->spans != NULL;
 }
 
 static void arrays_destroy(struct arrays *arrays)
@@ -67,9 +73,10 @@ static void arrays_destroy(struct arrays *arrays)
     free(arrays->outputs);
     free(arrays->table);
     free(arrays->spans);
+    free(arrays->draws);
 }
 
-/* `spans` sequences of `rows` rows each from a position on; logits of the last one, if any. */
+/* `spans` sequences of as many rows each; a token is drawn at the end of each, or none. */
 static int forward(struct model *model, struct arrays *arrays, uint32_t spans,
                    struct attention_span each, bool wants_logits, struct error *err)
 {
@@ -93,8 +100,8 @@ static int forward(struct model *model, struct arrays *arrays, uint32_t spans,
         .output_count = wants_logits ? spans : 0,
         .output_rows = arrays->outputs,
     };
-    struct model_results results; /* which this backend does not write */
-    return model_run(model, &step, NULL, &results, err);
+    struct model_results results;
+    return model_run(model, &step, arrays->draws, &results, err);
 }
 
 static int run_case(const struct roofline_request *request, struct model *model,
@@ -114,12 +121,13 @@ static int run_case(const struct roofline_request *request, struct model *model,
     return code;
 }
 
-double roofline_us(const struct roofline_request *request, const struct roofline_kernel *kernel,
-                   const char **ret_bound)
+double roofline_us(const struct roofline_request *request, const struct roofline_case *of,
+                   const struct roofline_kernel *kernel, const char **ret_bound)
 {
     enum gpu_bound bound;
     const double running = gpu_kernel_us(request->gpu, kernel, &bound);
-    const double launching = (double)kernel->launches * request->launch_us;
+    const double launching =
+        (double)kernel->launches * request->launch_us * (of->prefill ? 1 : GRAPH_SHARE);
     *ret_bound = launching > running ? "launching" : gpu_bound_name(bound);
     return running + launching;
 }
@@ -130,7 +138,7 @@ static void finish_case(const struct roofline_request *request,
     const char *bound;
     of->us = 0;
     for (uint32_t i = 0; i < of->kernel_count; i++)
-        of->us += roofline_us(request, &of->kernels[i], &bound);
+        of->us += roofline_us(request, of, &of->kernels[i], &bound);
     of->tokens_per_second = (of->prefill ? of->tokens : of->sequences) / of->us * 1e6;
     of->memory_bytes = answer->weight_bytes + (uint64_t)of->sequences * blocks_of(of->tokens) *
                                                   answer->shape.kv_block_bytes;

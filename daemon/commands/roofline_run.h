@@ -10,7 +10,7 @@
 #include "models/model.h"
 
 #define ROOFLINE_LIST_MAX     8u
-#define ROOFLINE_BATCH_MAX    4096u
+#define ROOFLINE_BATCH_MAX    1024u
 #define ROOFLINE_CONTEXT_MAX  (1u << 24)
 #define ROOFLINE_STEP_MAX     65536u
 #define ROOFLINE_CASES_MAX    (ROOFLINE_LIST_MAX * (ROOFLINE_LIST_MAX + 1))
@@ -30,7 +30,7 @@ struct roofline_request {
     const struct gpu *gpu;
     struct roofline_list batches, contexts, prompts;
     uint32_t step_tokens; /* of a prompt in one step */
-    double launch_us;     /* of each kernel */
+    double launch_us;     /* of each kernel of a prefill; half of it in a graph, as decodes are */
 };
 
 /* One decode of `sequences` rows, each with `tokens` in its cache, or the whole prefill of a prompt
@@ -59,8 +59,8 @@ struct roofline_answer {
 int roofline_run(const struct roofline_request *request, struct roofline_answer *ret,
                  struct error *err);
 /* Microseconds of one kernel's launches, launching included, and what most of them are for. */
-double roofline_us(const struct roofline_request *request, const struct roofline_kernel *kernel,
-                   const char **ret_bound);
+double roofline_us(const struct roofline_request *request, const struct roofline_case *of,
+                   const struct roofline_kernel *kernel, const char **ret_bound);
 
 /* roofline_table.c */
 void roofline_write_table(const struct roofline_request *request,

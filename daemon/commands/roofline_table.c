@@ -49,7 +49,7 @@ static void write_kernel(const struct roofline_request *request, const struct ro
                          const struct roofline_kernel *kernel, struct text *out)
 {
     const char *bound;
-    const double us = roofline_us(request, kernel, &bound);
+    const double us = roofline_us(request, of, kernel, &bound);
     text_append_format(out, "  %-18s %8" PRIu64 " %11.2f %11.2f %12.1f %12.1f %11.1f %5.1f%%  %s\n",
                        kernel->name, kernel->launches, (double)kernel->read_bytes / MEGA,
                        (double)(kernel->written_bytes + kernel->bus_bytes) / MEGA,
@@ -82,10 +82,11 @@ static void write_summary(const struct roofline_request *request,
                            of->us / 1e3, of->tokens_per_second, memory,
                            of->fits ? "" : ": more than the GPU has");
     }
-    text_append_format(out,
-                       "\nNo GPU was asked. %g us a launch are added; what is assumed besides: "
-                       "weir bench --help\n",
-                       request->launch_us);
+    text_append_format(
+        out,
+        "\nNo GPU was asked. %g us a launch are added, in a graph half; what is assumed "
+        "besides: weir bench --help\n",
+        request->launch_us);
 }
 
 void roofline_write_table(const struct roofline_request *request,
@@ -126,11 +127,11 @@ static void put_double(struct text *out, const char *key, double value)
     text_append_string(out, ", ");
 }
 
-static void put_kernel(const struct roofline_request *request, const struct roofline_kernel *kernel,
-                       struct text *out)
+static void put_kernel(const struct roofline_request *request, const struct roofline_case *of,
+                       const struct roofline_kernel *kernel, struct text *out)
 {
     const char *bound;
-    const double us = roofline_us(request, kernel, &bound);
+    const double us = roofline_us(request, of, kernel, &bound);
     text_append_char(out, '{');
     put_string(out, "name", kernel->name);
     put_u64(out, "launches", kernel->launches);
@@ -150,7 +151,7 @@ static void put_case(const struct roofline_request *request, const struct roofli
     text_append_string(out, "{\"kernels\": [");
     for (uint32_t i = 0; i < of->kernel_count; i++) {
         text_append_string(out, i == 0 ? "" : ", ");
-        put_kernel(request, &of->kernels[i], out);
+        put_kernel(request, of, &of->kernels[i], out);
     }
     text_append_string(out, "], ");
     put_string(out, "kind", of->prefill ? "prefill" : "decode");

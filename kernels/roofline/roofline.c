@@ -16,6 +16,7 @@
 #include "kernels/cuda/weight_layout.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,6 +172,7 @@ static int reserve(struct backend *backend, const struct reserve_args *args, str
     plan->decodes = calloc(plan->piece_max, sizeof *plan->decodes);
     plan->prefills = calloc(plan->piece_max, sizeof *plan->prefills);
     plan->joins = calloc(plan->row_max, sizeof *plan->joins);
+    roofline->draws_max = args->spans_max < args->outputs_max ? args->spans_max : args->outputs_max;
     roofline->keys = calloc(args->rows_max, sizeof *roofline->keys);
     if (plan->decodes != NULL && plan->prefills != NULL && plan->joins != NULL &&
         roofline->keys != NULL)
@@ -185,6 +187,26 @@ static void step_begin(struct backend *backend, const struct step_args *args)
 {
     (void)backend; /* its arrays are a few kilobytes, and travel while the last step runs */
     (void)args;
+}
+
+/* Steps that the GPU repeats are padded for it; what is in them is counted each time. */
+static bool step_repeat(struct backend *backend, const void *caller)
+{
+    (void)backend;
+    (void)caller;
+    return false;
+}
+
+static bool step_learn(struct backend *backend)
+{
+    (void)backend;
+    return true;
+}
+
+static void repeat_steps(struct backend *backend, bool repeat)
+{
+    (void)backend;
+    (void)repeat;
 }
 
 static void embed(struct backend *backend, const struct embed_args *args)
@@ -296,6 +318,19 @@ static void gather(struct backend *backend, const struct gather_args *args)
     kernel->written_bytes += bytes;
 }
 
+static void draw(struct backend *backend, const struct draw_args *args)
+{
+    if (args->row_count > 0)
+        roofline_draw(roofline_of(backend), args);
+}
+
+static void drawn(struct backend *backend, struct drawn *ret, uint32_t row_count)
+{
+    for (uint32_t i = 0; i < row_count; i++)
+        ret[i] = (struct drawn){.outcome = roofline_of(backend)->keys[i] ? DRAW_LEFT : DRAW_DONE,
+                                .logprob = NAN};
+}
+
 /* -- opening and closing -- */
 
 static void roofline_close(struct backend *backend)
@@ -316,6 +351,9 @@ static const struct backend_ops table = {
     .weight_bytes = weight_bytes,
     .reserve = reserve,
     .step_begin = step_begin,
+    .step_repeat = step_repeat,
+    .step_learn = step_learn,
+    .repeat_steps = repeat_steps,
     .embed = embed,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
@@ -327,6 +365,8 @@ static const struct backend_ops table = {
     .gated = gated,
     .moe_route = moe_route,
     .gather = gather,
+    .draw = draw,
+    .drawn = drawn,
     .close = roofline_close,
 };
 

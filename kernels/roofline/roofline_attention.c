@@ -10,7 +10,6 @@
 
 #define QUERIES     16u /* rows of an mma */
 #define SCORE_OPS   25u /* instructions a score: mask, maximum, e^x, rounding */
-#define CACHE_BYTES 2u  /* of a number in the cache */
 #define CONVERT_OPS 2u  /* instructions a number written */
 
 static uint32_t blocks_of(uint32_t tokens)
@@ -26,6 +25,12 @@ static uint32_t least_of(uint32_t a, uint32_t b)
 static uint32_t most_of(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
+}
+
+/* Of one KV head's K or V of a token, in the cache. */
+static uint64_t token_bytes(enum kv_format format, uint32_t head_dim)
+{
+    return kv_slice_bytes(format, head_dim) / KV_BLOCK_TOKENS;
 }
 
 /* -- Block tables: those of a step lie packed, one span's after the other's -- */
@@ -71,7 +76,7 @@ void roofline_kv_write(struct roofline *roofline, const struct kv_write_args *ar
     const uint64_t numbers = rows * args->kv_heads * args->head_dim;
     kernel->read_bytes += 2 * roofline_floats(numbers) + roofline_floats(rows) + tables.bytes +
                           roofline_sectors(args->span_count * sizeof *args->spans);
-    kernel->written_bytes += 2 * numbers * CACHE_BYTES;
+    kernel->written_bytes += 2 * rows * args->kv_heads * token_bytes(args->format, args->head_dim);
     kernel->float_ops += CONVERT_OPS * 2 * numbers;
 }
 
@@ -133,8 +138,9 @@ static uint64_t rows_of_kind(const struct attention_args *args, bool prefill,
         rows += span->row_count;
         spans++;
     }
-    kernel->read_bytes += 2 * keys * args->kv_heads * args->head_dim * CACHE_BYTES + tables.bytes +
-                          roofline_sectors(spans * sizeof *args->spans) + ROOFLINE_SECTOR_BYTES;
+    kernel->read_bytes += 2 * keys * args->kv_heads * token_bytes(args->format, args->head_dim) +
+                          tables.bytes + roofline_sectors(spans * sizeof *args->spans) +
+                          ROOFLINE_SECTOR_BYTES;
     return rows;
 }
 

@@ -14,8 +14,8 @@ struct roofline {
     uint32_t kernel_count;
     /* of reserve() */
     struct attention_plan plan;
-    uint32_t *keys; /* [rows_max] */
-    uint32_t rows_max;
+    uint32_t *keys; /* [rows_max] of one op; after draw(): which rows are the host's */
+    uint32_t rows_max, draws_max;
 };
 
 /* The kernel's entry, one launch counted. */
@@ -36,5 +36,6 @@ void roofline_embed(struct roofline *roofline, const struct embed_args *args);
 void roofline_linear(struct roofline *roofline, const struct linear_args *args);
 void roofline_kv_write(struct roofline *roofline, const struct kv_write_args *args);
 void roofline_attention(struct roofline *roofline, const struct attention_args *args);
+void roofline_draw(struct roofline *roofline, const struct draw_args *args);
 
 #endif

@@ -39,7 +39,8 @@ def test_a_step_is_the_sum_of_its_kernels():
         tokens = each["tokens"] if each["kind"] == "prefill" else each["sequences"]
         assert each["us"] == pytest.approx(sum(kernel["us"] for kernel in each["kernels"]))
         assert each["tokens_per_second"] == pytest.approx(tokens / each["us"] * 1e6)
-        assert all(kernel["us"] >= 3.5 * kernel["launches"] for kernel in each["kernels"])
+        launch = 3.5 if each["kind"] == "prefill" else 1.75  # of a graph's kernel
+        assert all(kernel["us"] >= launch * kernel["launches"] for kernel in each["kernels"])
         assert each["fits"] and each["memory_bytes"] > answer["weight_bytes"]
 
 
@@ -71,7 +72,7 @@ def test_more_bandwidth_takes_less_time():
 
 
 def test_what_is_beyond_the_gpu_is_said():
-    answer = roofline("--batch", "4096", "--context", "8192", gpu="4090")
+    answer = roofline("--batch", "1024", "--context", "8192", gpu="4090")
     assert not answer["cases"][0]["fits"]
 
 

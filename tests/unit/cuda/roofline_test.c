@@ -26,6 +26,7 @@
 #define SPANS_MAX    12u
 #define CONTEXT_MAX  1536u
 #define TABLE_BLOCKS (CONTEXT_MAX / KV_BLOCK_TOKENS)
+#define VOCABULARY   49984u /* of draws: whole blocks */
 
 /* -- two counts of one run -- */
 
@@ -266,7 +267,8 @@ static struct weight *matrix(const struct bench *bench, enum weight_type type, u
 {
     struct error err = {0};
     void *bytes = calloc(rows, quant_row_bytes(quant_format_find(type), columns));
-    const struct weight_source source = {bytes, type, rows, columns};
+    const struct weight_source source = {
+        .bytes = bytes, .type = type, .rows = rows, .columns = columns};
     struct weight *weight = bench->backend->ops->weight_prepare(bench->backend, &source, &err);
     if (weight == NULL)
         fail_msg("%s", err.text);
@@ -282,7 +284,9 @@ static void reserve(const struct bench *bench, uint32_t columns, uint32_t head_d
                                       .context_max = CONTEXT_MAX,
                                       .heads = 8,
                                       .kv_heads = 2,
-                                      .head_dim = head_dim};
+                                      .head_dim = head_dim,
+                                      .outputs_max = SPANS_MAX,
+                                      .vocabulary = VOCABULARY};
     assert_int_equal(bench->backend->ops->reserve(bench->backend, &args, NULL), 0);
 }
 
@@ -433,14 +437,14 @@ static void attend_to(struct bench *bench, const void *details)
     batch_add(&batch, 4, 1020);
     const size_t kv = (size_t)2 * of->head_dim, row = (size_t)8 * of->head_dim;
     void *cache = floats(bench, SPANS_MAX * TABLE_BLOCKS * KV_BLOCK_TOKENS * kv);
-    const struct kv_write_args write = {floats(bench, ROWS_MAX * kv),
-                                        floats(bench, ROWS_MAX * kv),
-                                        cache,
-                                        2,
-                                        of->head_dim,
-                                        batch.span,
-                                        batch.spans,
-                                        batch.tables};
+    const struct kv_write_args write = {.k = floats(bench, ROWS_MAX * kv),
+                                        .v = floats(bench, ROWS_MAX * kv),
+                                        .cache = cache,
+                                        .kv_heads = 2,
+                                        .head_dim = of->head_dim,
+                                        .spans = batch.span,
+                                        .span_count = batch.spans,
+                                        .block_tables = batch.tables};
     const struct attention_args args = {.q = floats(bench, ROWS_MAX * row),
                                         .cache = cache,
                                         .heads = 8,
@@ -469,6 +473,58 @@ static void attention_moves_what_is_told(void **state)
         run_on_both("attention", attend_to, &each[i]);
 }
 
+struct drawing {
+    const char *name;
+    struct draw_row rows[3];
+    uint32_t candidates; /* high logits, far apart; 0: all are different */
+};
+
+/* High ones stand at the end, so that a draw looks at all blocks before it. */
+static void draw(struct bench *bench, const void *details)
+{
+    const struct drawing *drawing = details;
+    const struct backend_ops *ops = bench->backend->ops;
+    struct drawn drawn[3];
+    float *host = calloc((size_t)3 * VOCABULARY, sizeof *host);
+    for (uint32_t i = 0; i < 3 * VOCABULARY; i++) {
+        const uint32_t token = i % VOCABULARY, left = VOCABULARY - 1 - token;
+        if (drawing->candidates == 0)
+            host[i] = (float)(token * 7919u % 10007u) / 1000.0f;
+        else
+            host[i] = left % 70 == 0 && left / 70 < drawing->candidates ? 100.0f : 0.0f;
+    }
+    float *logits = floats(bench, (size_t)3 * VOCABULARY);
+    ops->copy_to_device(bench->backend, logits, host, (size_t)3 * VOCABULARY * sizeof *host);
+    free(host);
+    reserve(bench, 64, 64);
+    count_from_here(bench);
+    ops->draw(bench->backend, &(struct draw_args){logits, 3, VOCABULARY, drawing->rows});
+    ops->drawn(bench->backend, drawn, 3);
+    assert_int_equal(drawn[0].outcome, DRAW_DONE);
+}
+
+static void draws_move_what_is_told(void **state)
+{
+    (void)state;
+#define ROW(share, ...)                                                                            \
+    {                                                                                              \
+        .top_p = share, .repetition_penalty = 1.0f, __VA_ARGS__                                    \
+    }
+    static const struct drawing each[] = {
+        {"greedy", {ROW(1), ROW(1), ROW(1)}, 1},
+        {"drawn", {ROW(1, .temperature = 1), ROW(1), ROW(1, .temperature = 1, .logprob = true)}, 1},
+        {"bent",
+         {ROW(1, .presence_penalty = 1, .temperature = 1), ROW(1, .frequency_penalty = 1),
+          ROW(1, .presence_penalty = 1, .temperature = 1, .logprob = true)},
+         1},
+        {"top_p", {ROW(1, .temperature = 1), ROW(.9f, .temperature = 1), ROW(1)}, 256},
+        {"top_k", {ROW(1, .temperature = 1, .top_k = 40), ROW(1), ROW(1)}, 0},
+    };
+#undef ROW
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+        run_on_both(each[i].name, draw, &each[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +533,7 @@ int main(void)
         cmocka_unit_test(rows_of_each_type_move_what_is_told),
         cmocka_unit_test(ops_over_elements_move_what_is_told),
         cmocka_unit_test(attention_moves_what_is_told),
+        cmocka_unit_test(draws_move_what_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
