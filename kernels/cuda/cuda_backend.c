@@ -43,6 +43,7 @@ struct cuda_backend {
     struct step_inputs *inputs;
     void *inputs_device, *linear_scratch, *draws_device;
     void *moe_plan; /* of the last moe_route(), which wrote planned_begins */
+    size_t moe_plan_bytes;
     const uint32_t *planned_begins;
     float *partials;
     struct draws *draws;
@@ -324,6 +325,7 @@ static int reserve(struct backend *backend, const struct reserve_args *args, str
         cuda->partials = cuda_memory_take(&cuda->memory, plan.partials, err);
     if (cuda->partials != NULL)
         cuda->moe_plan = cuda_memory_take(&cuda->memory, plan.moe_plan, err);
+    cuda->moe_plan_bytes = plan.moe_plan;
     if (cuda->moe_plan != NULL)
         cuda->draws_device = cuda_memory_take(&cuda->memory, plan.draws, err);
     if (cuda->draws_device != NULL)
@@ -478,6 +480,8 @@ static void moe_route(struct backend *backend, const struct moe_route_args *args
     struct cuda_backend *cuda = cuda_of(backend);
     if (works(cuda))
         note(cuda, "moe_route", cuda_moe_route(args, cuda->stream));
+    assert(cuda_moe_plan_bytes((uint64_t)args->rows * args->top_k, args->experts) <=
+           cuda->moe_plan_bytes);
     if (works(cuda))
         note(cuda, "moe_route", cuda_moe_plan(args, cuda->moe_plan, cuda->stream));
     cuda->planned_begins = args->expert_begins;

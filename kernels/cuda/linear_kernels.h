@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/activation_layout.h"
+#include "kernels/cuda/moe_layout.h"
 #include "kernels/cuda/weight_layout.h"
 
 #include <cuda_runtime_api.h>
@@ -13,8 +14,7 @@
 extern "C" {
 #endif
 
-#define SLAB_ROWS_MANY 32u /* of one expert, beyond FEW_ROWS_MAX */
-#define LINEAR_PARTS   8u  /* of a 16-bit sum over the columns, joined in ascending order */
+#define LINEAR_PARTS 8u /* of a 16-bit sum over the columns, joined in ascending order */
 
 /* One matrix to multiply with. */
 struct linear_target {
@@ -22,13 +22,6 @@ struct linear_target {
     const float *bias; /* or NULL */
     float *out;
     uint32_t rows, tile_count;
-};
-
-/* Rows of one matrix of many that a block of threads takes; of none where it has nothing to do. */
-struct linear_slab {
-    uint32_t matrix;
-    uint32_t first, rows; /* of the result */
-    uint32_t x_tile;      /* of prepared rows; the slab's follow each other */
 };
 
 /* Which rows meet which of a weight's matrices (moe_linear.c). */

@@ -17,47 +17,36 @@
 
 #include <assert.h>
 
-#define SCRATCH_ALIGNMENT 256u
-/* Rows of an expert, on the average, up to which kernels for few rows serve. */
-#define FEW_ROWS_EACH 16u
-
-/* Slabs of `each` rows that entries of these experts can fill, whoever has chosen whom. */
-static uint32_t slabs_at_most(uint64_t entries, uint32_t experts, uint32_t each)
-{
-    const uint64_t active = entries < experts ? entries : experts;
-    return (uint32_t)((entries + (each - 1) * active) / each);
-}
-
-/* Slabs, then the places of prepared rows. */
+/* Slabs, then the places of prepared rows, from a sector of memory of their own on. */
 static size_t slabs_bytes(uint64_t entries, uint32_t experts)
 {
-    return slabs_at_most(entries, experts, ACTIVATION_ROWS) * sizeof(struct linear_slab);
+    size_t bytes = moe_slabs_max(entries, experts, ACTIVATION_ROWS) * sizeof(struct linear_slab);
+    return (bytes + TILE_ALIGNMENT - 1) / TILE_ALIGNMENT * TILE_ALIGNMENT;
 }
 
 size_t cuda_moe_plan_bytes(uint64_t entries_max, uint32_t experts)
 {
-    const size_t tiles = slabs_at_most(entries_max, experts, ACTIVATION_ROWS);
+    const size_t tiles = moe_slabs_max(entries_max, experts, ACTIVATION_ROWS);
     return slabs_bytes(entries_max, experts) + tiles * ACTIVATION_ROWS * sizeof(uint32_t);
 }
 
 size_t cuda_moe_linear_scratch_bytes(uint64_t entries_max, uint32_t experts, uint32_t columns_max)
 {
-    const uint32_t tiles = slabs_at_most(entries_max, experts, ACTIVATION_ROWS);
+    const uint32_t tiles = moe_slabs_max(entries_max, experts, ACTIVATION_ROWS);
     return cuda_linear_scratch_bytes(tiles * ACTIVATION_ROWS, columns_max);
 }
 
 static struct linear_groups groups_of(uint32_t rows, uint32_t top_k, uint32_t experts, void *plan)
 {
     const uint64_t entries = (uint64_t)rows * top_k;
-    const bool few = rows <= FEW_ROWS_MAX || entries <= (uint64_t)experts * FEW_ROWS_EACH;
-    const uint32_t slab_rows = few ? ACTIVATION_ROWS : SLAB_ROWS_MANY;
+    const uint32_t slab_rows = moe_slab_rows(rows, top_k, experts);
     return (struct linear_groups){
         .slabs = plan,
         .places = (uint32_t *)((uint8_t *)plan + slabs_bytes(entries, experts)),
         .top_k = top_k,
         .slab_rows = slab_rows,
-        .slab_count = slabs_at_most(entries, experts, slab_rows),
-        .x_tiles = slabs_at_most(entries, experts, ACTIVATION_ROWS),
+        .slab_count = moe_slabs_max(entries, experts, slab_rows),
+        .x_tiles = moe_slabs_max(entries, experts, ACTIVATION_ROWS),
     };
 }
 

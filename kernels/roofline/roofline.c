@@ -13,6 +13,7 @@
 #include "kernels/roofline/roofline_inner.h"
 
 #include "kernels/cpu/ops.h"
+#include "kernels/cuda/moe_layout.h"
 #include "kernels/cuda/weight_layout.h"
 
 #include <assert.h>
@@ -306,6 +307,33 @@ static void moe_route(struct backend *backend, const struct moe_route_args *args
     group->read_bytes += roofline_floats(entries);
     group->written_bytes += 2 * roofline_floats(entries) + roofline_floats(args->experts + 1ull);
     group->float_ops += 2 * entries * args->experts;
+    struct roofline_kernel *rows = roofline_launch(roofline, "group_rows");
+    const uint32_t slab_rows = moe_slab_rows(args->rows, args->top_k, args->experts);
+    rows->read_bytes += roofline_floats(args->experts + 1ull);
+    rows->written_bytes +=
+        moe_slabs_max(entries, args->experts, slab_rows) * sizeof(struct linear_slab) +
+        roofline_floats((uint64_t)ACTIVATION_ROWS *
+                        moe_slabs_max(entries, args->experts, ACTIVATION_ROWS));
+}
+
+static void moe_linear(struct backend *backend, const struct moe_linear_args *args)
+{
+    if (args->rows > 0)
+        roofline_moe_linear(roofline_of(backend), args);
+}
+
+static void moe_combine(struct backend *backend, const struct moe_combine_args *args)
+{
+    if (args->rows == 0)
+        return;
+    struct roofline_kernel *kernel = roofline_launch(roofline_of(backend), "combine_rows");
+    const uint64_t entries = (uint64_t)args->rows * args->top_k;
+    const uint64_t out = roofline_floats((uint64_t)args->rows * args->width);
+    kernel->read_bytes += roofline_floats(entries * args->width) + 2 * roofline_floats(entries) +
+                          (args->shared == NULL ? 0 : out) +
+                          (args->shared_scores == NULL ? 0 : roofline_floats(args->rows));
+    kernel->written_bytes += out;
+    kernel->float_ops += entries * args->width;
 }
 
 static void gather(struct backend *backend, const struct gather_args *args)
@@ -364,6 +392,8 @@ static const struct backend_ops table = {
     .attention = attention,
     .gated = gated,
     .moe_route = moe_route,
+    .moe_linear = moe_linear,
+    .moe_combine = moe_combine,
     .gather = gather,
     .draw = draw,
     .drawn = drawn,

@@ -34,6 +34,7 @@ static inline uint64_t roofline_floats(uint64_t count)
 
 void roofline_embed(struct roofline *roofline, const struct embed_args *args);
 void roofline_linear(struct roofline *roofline, const struct linear_args *args);
+void roofline_moe_linear(struct roofline *roofline, const struct moe_linear_args *args);
 void roofline_kv_write(struct roofline *roofline, const struct kv_write_args *args);
 void roofline_attention(struct roofline *roofline, const struct attention_args *args);
 void roofline_draw(struct roofline *roofline, const struct draw_args *args);

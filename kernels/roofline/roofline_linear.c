@@ -16,9 +16,11 @@
 #include "kernels/roofline/roofline_inner.h"
 
 #include "kernels/cuda/activation_layout.h"
+#include "kernels/cuda/moe_layout.h"
 #include "kernels/cuda/weight_layout.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 #define MMA_OPS      4096u /* 16 x 8 outputs of 16 columns */
@@ -27,6 +29,17 @@
 #define EMBED_OPS    4u
 #define CHAIN_OPS    5u /* an output and block: two of conversion, three of the chain */
 #define OFFSET_OPS   1u /* besides, where a type has minima */
+
+/* What is launched at once. */
+struct product {
+    const struct linear_args *args;
+    uint32_t tokens;     /* rows of x that may meet one matrix */
+    uint32_t groups;     /* matrices of each weight that are met */
+    uint32_t group_rows; /* by so many rows each */
+    uint64_t x_rows;     /* distinct ones */
+    uint64_t results;    /* rows of an output */
+    bool few;            /* which of the kernels */
+};
 
 enum preparation { AS_CODES, AS_F16, AS_BF16, AS_FLOATS, PREPARATIONS };
 
@@ -43,6 +56,14 @@ static uint64_t tiles_of(uint32_t rows)
     return ((uint64_t)rows + ACTIVATION_ROWS - 1) / ACTIVATION_ROWS;
 }
 
+static uint64_t prepared_bytes(uint64_t tiles, uint64_t columns, enum preparation preparation)
+{
+    if (preparation == AS_CODES)
+        return tiles * (columns / BLOCK_COLUMNS) * ACTIVATION_BLOCK;
+    return tiles * ((columns + STEP_COLUMNS - 1) / STEP_COLUMNS) * ACTIVATION_STEP +
+           roofline_floats(tiles * ACTIVATION_ROWS);
+}
+
 static void prepare(struct roofline *roofline, const struct linear_args *args,
                     enum preparation preparation)
 {
@@ -53,40 +74,37 @@ static void prepare(struct roofline *roofline, const struct linear_args *args,
     struct roofline_kernel *kernel =
         roofline_launch(roofline, preparation == AS_CODES ? "quantize" : "round_rows");
     kernel->read_bytes += roofline_floats(count);
-    kernel->written_bytes +=
-        preparation == AS_CODES
-            ? tiles * (columns / BLOCK_COLUMNS) * ACTIVATION_BLOCK
-            : tiles * ((columns + STEP_COLUMNS - 1) / STEP_COLUMNS) * ACTIVATION_STEP +
-                  roofline_floats(tiles * ACTIVATION_ROWS);
+    kernel->written_bytes += prepared_bytes(tiles, columns, preparation);
     kernel->float_ops += (preparation == AS_CODES ? QUANTIZE_OPS : ROUND_OPS) * count;
 }
 
 /* What of a block of 32 columns a slab of few rows reads: codes, scales, sums. */
-static uint32_t slab_block_bytes(uint32_t rows)
+static uint32_t slab_block_bytes(uint32_t tokens)
 {
-    if (rows == 1)
+    if (tokens == 1)
         return BLOCK_COLUMNS + 2 * ROOFLINE_SECTOR_BYTES;
-    return rows <= 4 ? 4 * BLOCK_COLUMNS + 2 * ROOFLINE_SECTOR_BYTES : ACTIVATION_BLOCK;
+    return tokens <= 4 ? 4 * BLOCK_COLUMNS + 2 * ROOFLINE_SECTOR_BYTES : ACTIVATION_BLOCK;
 }
 
-static uint64_t activation_bytes(const struct weight *weight, uint32_t rows)
+static uint64_t activation_bytes(const struct weight *weight, const struct product *product)
 {
-    const bool few = rows <= FEW_ROWS_MAX;
+    const uint32_t rows = product->group_rows;
     switch (preparation_of(weight->format->type)) {
     case AS_FLOATS:
-        return roofline_floats((uint64_t)rows * weight->columns);
+        return roofline_floats(product->x_rows * weight->columns);
     case AS_CODES:
-        return tiles_of(rows) * weight->block_count * slab_block_bytes(rows);
+        return product->groups * tiles_of(rows) * weight->block_count *
+               slab_block_bytes(product->tokens);
     default:
-        return (uint64_t)weight->unit_count * (ACTIVATION_STEP / ACTIVATION_ROWS) *
-                   (few ? rows : tiles_of(rows) * ACTIVATION_ROWS) +
-               roofline_floats(rows);
+        return product->groups *
+               ((uint64_t)weight->unit_count * (ACTIVATION_STEP / ACTIVATION_ROWS) *
+                    (product->few ? rows : tiles_of(rows) * ACTIVATION_ROWS) +
+                roofline_floats(rows));
     }
 }
 
-static const char *kernel_name(enum weight_type type, uint32_t rows)
+static const char *kernel_name(enum weight_type type, bool few)
 {
-    const bool few = rows <= FEW_ROWS_MAX;
     switch (preparation_of(type)) {
     case AS_FLOATS:
         return "linear_float";
@@ -103,36 +121,39 @@ static bool has_offsets(enum weight_type type)
     return scaling == QUANT_SCALING_MINIMUM || scaling == QUANT_SCALING_NESTED;
 }
 
-static void count_operations(const struct weight *weight, uint32_t rows,
+static void count_operations(const struct weight *weight, const struct product *product,
                              struct roofline_kernel *kernel)
 {
     const enum weight_type type = weight->format->type;
-    const uint64_t outputs = (uint64_t)weight->tile_count * TILE_ROWS * rows;
+    const uint32_t rows = product->group_rows;
+    const uint64_t tiles = (uint64_t)weight->tile_count * product->groups;
+    const uint64_t outputs = tiles * TILE_ROWS * rows;
     /* Rows of x that an mma takes at once, in eighths of its columns. */
-    const uint64_t columns = rows <= 4              ? 1
-                             : rows <= FEW_ROWS_MAX ? 2 * tiles_of(rows)
-                                                    : tiles_of(rows);
+    const uint64_t columns = product->tokens <= 4 ? 1
+                             : product->few       ? 2 * tiles_of(rows)
+                                                  : tiles_of(rows);
     switch (preparation_of(type)) {
     case AS_FLOATS:
         kernel->float_ops += outputs * weight->columns;
         break;
     case AS_CODES:
-        kernel->int8_ops += 2ull * MMA_OPS * weight->tile_count * weight->block_count * columns;
+        kernel->int8_ops += 2ull * MMA_OPS * tiles * weight->block_count * columns;
         kernel->float_ops +=
             (CHAIN_OPS + has_offsets(type) * OFFSET_OPS) * outputs * weight->block_count;
         break;
     default:
-        kernel->half_ops +=
-            (uint64_t)MMA_OPS * weight->tile_count * weight->unit_count * tiles_of(rows);
+        kernel->half_ops += (uint64_t)MMA_OPS * tiles * weight->unit_count * tiles_of(rows);
     }
 }
 
 /* All weights of the type of number `first`, which is the first of its type. */
-static void multiply_type(struct roofline *roofline, const struct linear_args *args, uint32_t first)
+static struct roofline_kernel *multiply_type(struct roofline *roofline,
+                                             const struct product *product, uint32_t first)
 {
+    const struct linear_args *args = product->args;
     const enum weight_type type = args->weights[first]->format->type;
-    struct roofline_kernel *kernel = roofline_launch(roofline, kernel_name(type, args->rows));
-    kernel->read_bytes += activation_bytes(args->weights[first], args->rows);
+    struct roofline_kernel *kernel = roofline_launch(roofline, kernel_name(type, product->few));
+    kernel->read_bytes += activation_bytes(args->weights[first], product);
     for (uint32_t i = first; i < args->weight_count; i++) {
         const struct weight *weight = args->weights[i];
         if (weight->format->type != type)
@@ -140,12 +161,14 @@ static void multiply_type(struct roofline *roofline, const struct linear_args *a
         const uint64_t used = weight->superscales_offset +
                               ((uint64_t)weight->unit_count + SUPERBLOCK_PAIRS - 1) /
                                   SUPERBLOCK_PAIRS * TILE_ROWS * weight_superscales_bytes(type);
-        kernel->read_bytes += weight->tile_count * roofline_sectors(used);
+        kernel->read_bytes +=
+            (uint64_t)product->groups * weight->tile_count * roofline_sectors(used);
         if (args->biases[i] != NULL)
             kernel->read_bytes += roofline_floats(weight->rows);
-        kernel->written_bytes += roofline_floats((uint64_t)args->rows * weight->rows);
-        count_operations(weight, args->rows, kernel);
+        kernel->written_bytes += roofline_floats(product->results * weight->rows);
+        count_operations(weight, product, kernel);
     }
+    return kernel;
 }
 
 static bool is_first_of_type(const struct linear_args *args, uint32_t index)
@@ -158,6 +181,13 @@ static bool is_first_of_type(const struct linear_args *args, uint32_t index)
 
 void roofline_linear(struct roofline *roofline, const struct linear_args *args)
 {
+    const struct product product = {.args = args,
+                                    .tokens = args->rows,
+                                    .groups = 1,
+                                    .group_rows = args->rows,
+                                    .x_rows = args->rows,
+                                    .results = args->rows,
+                                    .few = args->rows <= FEW_ROWS_MAX};
     for (int preparation = 0; preparation < PREPARATIONS; preparation++) {
         bool prepared = false;
         for (uint32_t i = 0; i < args->weight_count; i++) {
@@ -167,7 +197,67 @@ void roofline_linear(struct roofline *roofline, const struct linear_args *args)
             if (!prepared)
                 prepare(roofline, args, (enum preparation)preparation);
             prepared = true;
-            multiply_type(roofline, args, i);
+            (void)multiply_type(roofline, &product, i);
+        }
+    }
+}
+
+/* -- By expert -- */
+
+/* Who chooses whom is not known, so: everybody alike, and by chance. */
+static uint32_t experts_met(const struct moe_linear_args *args)
+{
+    const double missed = 1.0 - (double)args->top_k / args->experts;
+    const uint64_t entries = (uint64_t)args->rows * args->top_k;
+    const double met = round(args->experts * (1.0 - pow(missed, args->rows)));
+    return met < 1.0 ? 1 : met < (double)entries ? (uint32_t)met : (uint32_t)entries;
+}
+
+/* Tiles are as many as there could have to be, and written whole. */
+static void prepare_places(struct roofline *roofline, const struct moe_linear_args *args,
+                           uint64_t x_rows, enum preparation preparation)
+{
+    const uint64_t columns = args->weights[0]->columns;
+    const uint64_t entries = (uint64_t)args->rows * args->top_k;
+    const uint64_t tiles = moe_slabs_max(entries, args->experts, ACTIVATION_ROWS);
+    if (preparation == AS_FLOATS)
+        return;
+    struct roofline_kernel *kernel =
+        roofline_launch(roofline, preparation == AS_CODES ? "quantize" : "round_rows");
+    kernel->read_bytes += roofline_floats(x_rows * columns) +
+                          roofline_floats(tiles * ACTIVATION_ROWS) +
+                          (args->by_place ? 0 : roofline_floats(entries));
+    kernel->written_bytes += prepared_bytes(tiles, columns, preparation);
+    kernel->float_ops += (preparation == AS_CODES ? QUANTIZE_OPS : ROUND_OPS) * entries * columns;
+}
+
+void roofline_moe_linear(struct roofline *roofline, const struct moe_linear_args *args)
+{
+    const uint64_t entries = (uint64_t)args->rows * args->top_k;
+    const uint32_t slab_rows = moe_slab_rows(args->rows, args->top_k, args->experts);
+    const uint64_t slabs = moe_slabs_max(entries, args->experts, slab_rows);
+    struct linear_args weights = {.weight_count = args->weight_count};
+    struct product product = {.args = &weights,
+                              .tokens = args->rows,
+                              .groups = experts_met(args),
+                              .x_rows = args->by_place ? entries : args->rows,
+                              .results = entries,
+                              .few = slab_rows == ACTIVATION_ROWS};
+    product.group_rows = (uint32_t)((entries + product.groups - 1) / product.groups);
+    for (uint32_t i = 0; i < args->weight_count; i++)
+        weights.weights[i] = args->weights[i];
+    for (int preparation = 0; preparation < PREPARATIONS; preparation++) {
+        bool prepared = false;
+        for (uint32_t i = 0; i < args->weight_count; i++) {
+            const enum weight_type type = args->weights[i]->format->type;
+            if ((int)preparation_of(type) != preparation || !is_first_of_type(&weights, i))
+                continue;
+            if (!prepared)
+                prepare_places(roofline, args, product.x_rows, (enum preparation)preparation);
+            prepared = true;
+            multiply_type(roofline, &product, i)->read_bytes +=
+                slabs * sizeof(struct linear_slab) +
+                (preparation == AS_FLOATS && !args->by_place ? roofline_floats(entries) : 0);
         }
     }
 }

@@ -25,6 +25,8 @@
 #define ROWS_MAX     150u
 #define SPANS_MAX    12u
 #define CONTEXT_MAX  1536u
+#define EXPERTS_MAX  24u
+#define TOP_K_MAX    3u
 #define TABLE_BLOCKS (CONTEXT_MAX / KV_BLOCK_TOKENS)
 #define VOCABULARY   49984u /* of draws: whole blocks */
 
@@ -262,18 +264,23 @@ static float *floats(const struct bench *bench, size_t count)
     return device;
 }
 
-static struct weight *matrix(const struct bench *bench, enum weight_type type, uint32_t rows,
-                             uint32_t columns)
+static struct weight *matrices(const struct bench *bench, enum weight_type type, uint32_t rows,
+                               uint32_t columns, uint32_t count)
 {
     struct error err = {0};
-    void *bytes = calloc(rows, quant_row_bytes(quant_format_find(type), columns));
-    const struct weight_source source = {
-        .bytes = bytes, .type = type, .rows = rows, .columns = columns};
+    void *bytes = calloc((size_t)rows * count, quant_row_bytes(quant_format_find(type), columns));
+    const struct weight_source source = {bytes, type, rows, columns, count};
     struct weight *weight = bench->backend->ops->weight_prepare(bench->backend, &source, &err);
     if (weight == NULL)
         fail_msg("%s", err.text);
     free(bytes);
     return weight;
+}
+
+static struct weight *matrix(const struct bench *bench, enum weight_type type, uint32_t rows,
+                             uint32_t columns)
+{
+    return matrices(bench, type, rows, columns, 1);
 }
 
 static void reserve(const struct bench *bench, uint32_t columns, uint32_t head_dim)
@@ -286,7 +293,10 @@ static void reserve(const struct bench *bench, uint32_t columns, uint32_t head_d
                                       .kv_heads = 2,
                                       .head_dim = head_dim,
                                       .outputs_max = SPANS_MAX,
-                                      .vocabulary = VOCABULARY};
+                                      .vocabulary = VOCABULARY,
+                                      .experts = EXPERTS_MAX,
+                                      .top_k = TOP_K_MAX,
+                                      .expert_columns_max = columns};
     assert_int_equal(bench->backend->ops->reserve(bench->backend, &args, NULL), 0);
 }
 
@@ -421,6 +431,86 @@ static void ops_over_elements_move_what_is_told(void **state)
     run_on_both("elements", over_elements, NULL);
 }
 
+struct by_expert {
+    enum weight_type type;
+    uint32_t rows, experts;
+};
+
+/* Row after row takes the next two experts, so that all have as many rows. */
+static void put_scores(const struct bench *bench, const struct by_expert *of, float *scores)
+{
+    float *host = calloc((size_t)of->rows * of->experts, sizeof *host);
+    for (uint32_t entry = 0; entry < 2 * of->rows; entry++)
+        host[entry / 2 * of->experts + entry % of->experts] = 9.0f;
+    bench->backend->ops->copy_to_device(bench->backend, scores, host,
+                                        (size_t)of->rows * of->experts * sizeof *host);
+    free(host);
+}
+
+static void ask_experts(struct bench *bench, const void *details)
+{
+    enum { COLUMNS = 512, HIDDEN = 256 };
+    const struct by_expert *of = details;
+    const struct backend_ops *ops = bench->backend->ops;
+    const uint32_t entries = 2 * of->rows;
+    float *scores = floats(bench, (size_t)of->rows * of->experts), *out;
+    struct weight *up = matrices(bench, of->type, HIDDEN, COLUMNS, of->experts);
+    struct weight *down = matrices(bench, of->type, COLUMNS, HIDDEN, of->experts);
+    const struct moe_route_args route = {.scores = scores,
+                                         .rows = of->rows,
+                                         .experts = of->experts,
+                                         .top_k = 2,
+                                         .scale = 1.0f,
+                                         .chosen = (uint32_t *)floats(bench, entries),
+                                         .weights = floats(bench, entries),
+                                         .expert_begins =
+                                             (uint32_t *)floats(bench, of->experts + 1),
+                                         .order = (uint32_t *)floats(bench, entries),
+                                         .places = (uint32_t *)floats(bench, entries)};
+    struct moe_linear_args product = {.x = floats(bench, (size_t)of->rows * COLUMNS),
+                                      .rows = of->rows,
+                                      .experts = of->experts,
+                                      .top_k = 2,
+                                      .expert_begins = route.expert_begins,
+                                      .order = route.order,
+                                      .weight_count = 1,
+                                      .weights = {up},
+                                      .outs = {floats(bench, (size_t)entries * HIDDEN)}};
+    out = floats(bench, (size_t)entries * COLUMNS);
+    const struct moe_combine_args sum = {.x = out,
+                                         .places = route.places,
+                                         .weights = route.weights,
+                                         .rows = of->rows,
+                                         .top_k = 2,
+                                         .width = COLUMNS,
+                                         .shared = floats(bench, (size_t)of->rows * COLUMNS),
+                                         .shared_scores = floats(bench, of->rows),
+                                         .out = floats(bench, (size_t)of->rows * COLUMNS)};
+    reserve(bench, COLUMNS, 64);
+    put_scores(bench, of, scores);
+    count_from_here(bench);
+    ops->moe_route(bench->backend, &route);
+    ops->moe_linear(bench->backend, &product);
+    product.x = product.outs[0], product.by_place = true;
+    product.weights[0] = down, product.outs[0] = out;
+    ops->moe_linear(bench->backend, &product);
+    ops->moe_combine(bench->backend, &sum);
+    assert_int_equal(ops->synchronize(bench->backend, NULL), 0);
+    ops->weight_free(bench->backend, up);
+    ops->weight_free(bench->backend, down);
+}
+
+static void experts_asked_alike_move_what_is_told(void **state)
+{
+    (void)state;
+    static const enum weight_type of[] = {WEIGHT_F32, WEIGHT_F16, WEIGHT_Q4_1, WEIGHT_Q6_K};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        run_on_both("few rows an expert", ask_experts, &(struct by_expert){of[i], 20, 8});
+        run_on_both("many rows an expert", ask_experts, &(struct by_expert){of[i], 80, 4});
+        run_on_both("a row alone", ask_experts, &(struct by_expert){of[i], 1, 2});
+    }
+}
+
 struct attending {
     uint32_t head_dim, window;
     bool sinks;
@@ -532,6 +622,7 @@ int main(void)
         cmocka_unit_test(products_of_each_type_move_what_is_told),
         cmocka_unit_test(rows_of_each_type_move_what_is_told),
         cmocka_unit_test(ops_over_elements_move_what_is_told),
+        cmocka_unit_test(experts_asked_alike_move_what_is_told),
         cmocka_unit_test(attention_moves_what_is_told),
         cmocka_unit_test(draws_move_what_is_told),
     };
