@@ -182,7 +182,7 @@ static const char *const client_auth_words[] = {"off", "optional", "required", N
 static const char *const certificate_user_words[] = {"off", "subject", "san", "spiffe", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
-static const char *const kv_format_words[] = {"f16", "bf16", NULL};
+static const char *const kv_format_words[] = {"f16", "bf16", "fp8", NULL};
 static const char *const enforce_words[] = {"alert", "attribute", "cap", "refuse", NULL};
 static const char *const view_words[] = {"lower", "best", "upper", NULL};
 static const char *const failure_words[] = {"exit", "retry", NULL};
@@ -195,7 +195,7 @@ static_assert(TLS_VERSION_1_2 == 0 && TLS_VERSION_1_3 == 1, "version_words likew
 static_assert(TLS_CLIENT_AUTH_OFF == 0 && TLS_CLIENT_AUTH_REQUIRED == 2, "likewise");
 static_assert(CERTIFICATE_USER_OFF == 0 && CERTIFICATE_USER_SPIFFE == 3, "likewise");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "level_words is in this order");
-static_assert(KV_F16 == 0 && KV_BF16 == 1, "kv_format_words is in this order");
+static_assert(KV_F16 == 0 && KV_FP8 == 2, "kv_format_words is in this order");
 static_assert(LOG_FORMAT_LOGFMT == 0 && LOG_FORMAT_JSON == 1, "format_words is in this order");
 
 static const char *const *bool_words(enum config_kind kind)

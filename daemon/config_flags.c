@@ -213,7 +213,7 @@ const char *config_usage(void)
            "  --threads COUNT        compute threads                   auto: one a core\n"
            "  --context TOKENS       of one sequence                   auto: the model's\n"
            "  --kv-memory SIZE       for keys and values, e.g. 2GiB    auto\n"
-           "  --kv-format FORMAT     of keys and values: f16 or bf16   f16\n"
+           "  --kv-format FORMAT     of keys and values: f16, bf16, fp8  f16\n"
            "  --max-sequences COUNT  running at once                   64\n"
            "  --max-step-tokens N    tokens in one forward pass        512\n"
            "  --max-queue COUNT      waiting; beyond, 429              1024\n"

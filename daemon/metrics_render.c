@@ -214,7 +214,7 @@ static void render_sleep(const struct scrape *scrape, struct text *out)
 /* As vLLM calls it. */
 static const char *cache_type_name(enum kv_format format)
 {
-    return format == KV_BF16 ? "bfloat16" : "float16";
+    return format == KV_FP8 ? "fp8_per_token_head" : format == KV_BF16 ? "bfloat16" : "float16";
 }
 
 static void render_cache_config(const struct scrape *scrape, struct text *out)

@@ -48,6 +48,8 @@ KV_INLINE void score_run(const struct attention_args *args, const struct attenti
                 dots[i] = lanes_fma(lanes_set(queries[i].q[d]), keys, dots[i]);
         }
         for (uint32_t i = 0; i < count; i++) {
+            if (format == KV_FP8)
+                dots[i] = lanes_mul(dots[i], kv_load_scales(tile->keys[block], args->head_dim));
             struct lanes score = lanes_mul(dots[i], lanes_set(scale));
             if (args->softcap != 0.0f) { /* cap tanh(s / cap), and tanh(y) = 1 - 2 / (1 + e^2y) */
                 struct lanes fall =
@@ -88,6 +90,16 @@ static inline float soften(const struct attention_tile *tile, struct attention_q
     return shrink[0];
 }
 
+/* Values that share a scale a token lend it to that token's weight, exactly. */
+KV_INLINE void scale_weights(const struct attention_tile *tile, uint32_t head_dim, float *weights)
+{
+    for (uint32_t block = tile->begin / LANES; block * LANES < tile->end; block++) {
+        float *of_block = weights + block * LANES;
+        struct lanes scales = kv_load_scales(tile->values[block], head_dim);
+        lanes_store(of_block, lanes_mul(lanes_load(of_block, LANES), scales), LANES);
+    }
+}
+
 /* out = out * shrink + weights . values */
 KV_INLINE void value_run(uint32_t head_dim, const struct attention_tile *tile,
                          const struct attention_query *queries, const struct run_weights *weights,
@@ -116,8 +128,11 @@ KV_INLINE void attend_run(const struct attention_args *args, const struct attent
 {
     struct run_weights weights;
     score_run(args, tile, queries, &weights, count, format);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         weights.shrink[i] = soften(tile, &queries[i], weights.of[i]);
+        if (format == KV_FP8)
+            scale_weights(tile, args->head_dim, weights.of[i]);
+    }
     value_run(args->head_dim, tile, queries, &weights, count, format);
 }
 
@@ -152,7 +167,9 @@ static void attend(const struct attention_args *args, const struct attention_til
 {
     for (uint32_t i = 0; i < count; i += RUN) {
         const uint32_t run = count - i < RUN ? count - i : RUN;
-        if (args->format == KV_BF16)
+        if (args->format == KV_FP8)
+            attend_few(args, tile, queries + i, run, KV_FP8);
+        else if (args->format == KV_BF16)
             attend_few(args, tile, queries + i, run, KV_BF16);
         else
             attend_few(args, tile, queries + i, run, KV_F16);

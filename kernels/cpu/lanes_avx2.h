@@ -75,6 +75,20 @@ static inline struct lanes lanes_load_bf16(const uint16_t *from, uint64_t count)
     return (struct lanes){widen_bf16_8(from), widen_bf16_8(from + 8)};
 }
 
+static inline struct lanes lanes_load_fp8(const uint8_t *from, uint64_t count)
+{
+    uint8_t part[LANES] = {0};
+    if (count < LANES) {
+        memcpy(part, from, count);
+        from = part;
+    }
+    __m256i codes = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)from));
+    __m256i halves = _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 1),
+                                      _mm256_set1_epi16((short)0xbf80));
+    return (struct lanes){_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+                          _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+}
+
 static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
     return (struct lanes){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};

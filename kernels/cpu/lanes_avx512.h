@@ -61,6 +61,16 @@ static inline struct lanes lanes_load_bf16(const uint16_t *from, uint64_t count)
     return (struct lanes){_mm512_castsi512_ps(wide)};
 }
 
+static inline struct lanes lanes_load_fp8(const uint8_t *from, uint64_t count)
+{
+    __m128i bytes = count >= LANES ? _mm_loadu_si128((const __m128i *)from)
+                                   : _mm_maskz_loadu_epi8(lanes_mask(count), from);
+    __m256i codes = _mm256_cvtepu8_epi16(bytes);
+    __m256i halves = _mm256_and_si256(_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 1),
+                                      _mm256_set1_epi16((short)0xbf80));
+    return (struct lanes){_mm512_cvtph_ps(halves)};
+}
+
 static inline struct lanes lanes_add(struct lanes a, struct lanes b)
 {
     return (struct lanes){_mm512_add_ps(a.all, b.all)};

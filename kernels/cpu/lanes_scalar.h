@@ -5,6 +5,7 @@
 #ifndef WEIR_KERNELS_CPU_LANES_H
 #define WEIR_KERNELS_CPU_LANES_H
 
+#include "kernels/kv_fp8.h"
 #include "kernels/quant.h"
 
 #include <math.h>
@@ -57,6 +58,15 @@ static inline struct lanes lanes_load_bf16(const uint16_t *from, uint64_t count)
     struct lanes out;
     for (uint32_t i = 0; i < LANES; i++)
         out.lane[i] = i < count ? quant_bf16_to_float(from[i]) : 0.0f;
+    return out;
+}
+
+/* Codes of kv_fp8.h, before their scale. */
+static inline struct lanes lanes_load_fp8(const uint8_t *from, uint64_t count)
+{
+    struct lanes out;
+    for (uint32_t i = 0; i < LANES; i++)
+        out.lane[i] = i < count ? quant_half_to_float(kv_fp8_half(from[i])) : 0.0f;
     return out;
 }
 

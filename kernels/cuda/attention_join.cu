@@ -99,6 +99,7 @@ extern "C" cudaError_t cuda_attention(const struct attention_args *args,
     attend.kv_heads = args->kv_heads;
     attend.head_dim = args->head_dim;
     attend.window = args->window;
+    attend.slice_bytes = kv_slice_bytes(args->format, args->head_dim);
     attend.softcap = args->softcap;
     attend.scale = args->softcap == 0.0f ? args->scale : 2.0f * args->scale / args->softcap;
     cudaError_t error = cudaSuccess;

@@ -30,6 +30,12 @@ static cudaError_t launch_pieces(const struct attend_args *args, uint32_t grid, 
 cudaError_t attend_prefills(const struct attend_args *args, enum kv_format format, uint32_t grid,
                             cudaStream_t stream)
 {
-    return format == KV_BF16 ? launch_pieces<KV_BF16>(args, grid, stream)
-                             : launch_pieces<KV_F16>(args, grid, stream);
+    switch (format) {
+    case KV_FP8:
+        return launch_pieces<KV_FP8>(args, grid, stream);
+    case KV_BF16:
+        return launch_pieces<KV_BF16>(args, grid, stream);
+    default:
+        return launch_pieces<KV_F16>(args, grid, stream);
+    }
 }

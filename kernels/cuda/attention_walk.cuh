@@ -37,6 +37,10 @@
  *     shared memory     q [queries][dim] | ring of stages: K [tile][dim], V [tile][dim]
  *                       | sharers' peaks [4][16]; their weights go over the tile's K
  *
+ * KV_FP8's ring holds codes and scales as the cache does, half as much; when a tile's turn comes
+ * the block makes halves of them, once for all its queries, in a place of their own before the
+ * ring. Codes times scales are halves exactly: nothing after that knows the difference.
+ *
  * Rows of shared memory are chunks of 16 bytes, stored at chunk ^ (row % 8), so that the eight rows
  * that ldmatrix reads at a time lie in different banks; with an odd multiple of four chunks two
  * rows make a turn of the banks, and chunk ^ (row / 2 % 4) does it.
@@ -73,6 +77,7 @@ struct attend_args {
     const uint32_t *count; /* of pieces */
     const struct attention_piece *pieces;
     uint32_t heads, kv_heads, head_dim, window;
+    size_t slice_bytes;
     float scale; /* of scores; with a soft cap, of the angle (scaled_score) */
     float softcap;
 };
@@ -135,25 +140,34 @@ template <enum kv_format FORMAT, uint32_t DIM, uint32_t SHARERS> struct attend_s
     static constexpr uint32_t queries = QUERIES * ATTEND_WARPS / SHARERS;
     static constexpr uint32_t score_tiles = tile / 8 / SHARERS; /* of a warp */
     static constexpr uint32_t out_tiles = DIM / 8 / SHARERS;    /* of a warp */
-    static constexpr uint32_t plane = tile * DIM; /* elements of K or of V in a stage */
-    static constexpr uint32_t shared_bytes =
-        2 * (queries * DIM + stages * 2 * plane) + (SHARERS > 1 ? 4 * ATTEND_WARPS * QUERIES : 0);
+    static constexpr uint32_t plane = tile * DIM; /* elements of K or of V in a tile */
+    static constexpr bool packed = FORMAT == KV_FP8;
+    static constexpr uint32_t tile_bytes = 2 * plane * 2;
+    static constexpr uint32_t stage_bytes = packed ? 2 * (plane + 2 * tile) : tile_bytes;
+    static constexpr uint32_t shared_bytes = 2 * queries * DIM + (packed ? tile_bytes : 0) +
+                                             stages * stage_bytes +
+                                             (SHARERS > 1 ? 4 * ATTEND_WARPS * QUERIES : 0);
     /* Blocks an SM that registers are kept few enough for; more, and ptxas would spill. */
     static constexpr uint32_t resident = DIM <= 64 || SHARERS > 2 ? 3 : 2;
     static_assert(ATTEND_WARPS % SHARERS == 0, "sharers are of one block");
     static_assert(ATTEND_WARPS / SHARERS * QUERIES <= DIM, "weights fit where keys were");
-    static_assert(tile * chunks % ATTEND_THREADS == 0, "threads copy alike");
+    static_assert(tile * chunks / 2 % ATTEND_THREADS == 0, "threads copy alike");
+    static_assert(tile / 8 <= WARP, "a warp copies the scales");
 };
 
 template <class SHAPE> struct shared_memory {
-    typename SHAPE::element *q, *ring;
-    float *peaks; /* [ATTEND_WARPS][QUERIES] */
+    typename SHAPE::element *q, *unpacked; /* where packed */
+    unsigned char *ring;                   /* [stages][stage_bytes] */
+    float *peaks;                          /* [ATTEND_WARPS][QUERIES] */
 };
 
 template <class SHAPE>
 __device__ __forceinline__ struct shared_memory<SHAPE> shared_cut(typename SHAPE::element *bytes) {
-    typename SHAPE::element *ring = bytes + SHAPE::queries * SHAPE::dim;
-    return {bytes, ring, reinterpret_cast<float *>(ring + SHAPE::stages * 2 * SHAPE::plane)};
+    typename SHAPE::element *unpacked = bytes + SHAPE::queries * SHAPE::dim;
+    unsigned char *ring =
+        reinterpret_cast<unsigned char *>(unpacked) + (SHAPE::packed ? SHAPE::tile_bytes : 0);
+    return {bytes, unpacked, ring,
+            reinterpret_cast<float *>(ring + SHAPE::stages * SHAPE::stage_bytes)};
 }
 
 /* Where a chunk of a row lies among rows of CHUNKS chunks, in elements. */
@@ -250,30 +264,101 @@ __device__ __forceinline__ void load_queries(const struct attend_args &args,
 
 /* -- A tile -- */
 
+/* The head's K in a block; its V is kv_heads slices on. */
+__device__ __forceinline__ const unsigned char *
+key_slice(const struct attend_args &args, const struct block_work &work, uint32_t block)
+{
+    return static_cast<const unsigned char *>(args.cache) +
+           (static_cast<size_t>(block) * 2 * args.kv_heads + work.kv_head) * args.slice_bytes;
+}
+
+/* 16 bytes of K to `to`, and those of V to `apart` bytes behind. */
+__device__ __forceinline__ void copy_pair(const struct attend_args &args, const unsigned char *from,
+                                          unsigned char *to, uint32_t apart, bool valid)
+{
+    const void *none = args.cache;
+    copy_async16(to, valid ? from : none, valid);
+    copy_async16(to + apart, valid ? from + args.kv_heads * args.slice_bytes : none, valid);
+}
+
+/* The scales of KV_FP8 of a tile, behind its codes, by the first warp: 8 tokens a lane. Those of
+ * tokens that nobody wrote come with them. */
+template <class SHAPE>
+__device__ __forceinline__ void copy_scales(const struct attend_args &args,
+                                            const struct block_work &work, uint32_t block,
+                                            uint32_t base, unsigned char *stage)
+{
+    constexpr uint32_t chunks = SHAPE::tile / 8;
+    const uint32_t chunk = threadIdx.x % chunks, position = base + chunk * 8;
+    const uint32_t from_block =
+        __shfl_sync(WARP_ALL, block, position / KV_BLOCK_TOKENS % SPLIT_BLOCKS);
+    if (threadIdx.x < chunks)
+        copy_pair(args,
+                  key_slice(args, work, from_block) + KV_BLOCK_TOKENS * args.head_dim +
+                      position % KV_BLOCK_TOKENS * 2,
+                  stage + 2 * SHAPE::plane + chunk * 16, 2 * SHAPE::tile,
+                  position + 8 > work.begin && position < work.end);
+}
+
 /* Starts the copy of the tile at position `base`. `block` is this lane's of the stretch. */
 template <class SHAPE>
 __device__ __forceinline__ void copy_tile(const struct attend_args &args,
                                           const struct block_work &work, uint32_t block,
-                                          uint32_t base, typename SHAPE::element *stage)
+                                          uint32_t base, unsigned char *stage)
 {
-    typedef typename SHAPE::element element;
-    const element *cache = static_cast<const element *>(args.cache);
-    const size_t slice = static_cast<size_t>(KV_BLOCK_TOKENS) * args.head_dim;
+    constexpr uint32_t chunks = SHAPE::packed ? SHAPE::chunks / 2 : SHAPE::chunks; /* a row */
+    constexpr uint32_t width = SHAPE::packed ? 16 : 8; /* dimensions a chunk */
+    if (SHAPE::packed && threadIdx.x < WARP)
+        copy_scales<SHAPE>(args, work, block, base, stage);
 #pragma unroll 2
-    for (uint32_t i = 0; i < SHAPE::tile * SHAPE::chunks / ATTEND_THREADS; i++) {
+    for (uint32_t i = 0; i < SHAPE::tile * chunks / ATTEND_THREADS; i++) {
         const uint32_t index = i * ATTEND_THREADS + threadIdx.x;
-        const uint32_t row = index / SHAPE::chunks, chunk = index % SHAPE::chunks;
+        const uint32_t row = index / chunks, chunk = index % chunks;
         const uint32_t position = base + row;
         const uint32_t from_block =
             __shfl_sync(WARP_ALL, block, position / KV_BLOCK_TOKENS % SPLIT_BLOCKS);
         const bool valid =
-            position >= work.begin && position < work.end && chunk * 8 < args.head_dim;
-        const element *key =
-            cache + (static_cast<size_t>(from_block) * 2 * args.kv_heads + work.kv_head) * slice +
-            position % KV_BLOCK_TOKENS * args.head_dim + chunk * 8;
-        element *to = stage + chunk_at<SHAPE::chunks>(row, chunk);
-        copy_async16(to, valid ? key : cache, valid);
-        copy_async16(to + SHAPE::plane, valid ? key + args.kv_heads * slice : cache, valid);
+            position >= work.begin && position < work.end && chunk * width < args.head_dim;
+        const uint32_t slot = position % KV_BLOCK_TOKENS;
+        const unsigned char *from = key_slice(args, work, from_block) +
+                                    (slot * args.head_dim + chunk * width) * (16 / width);
+        if constexpr (SHAPE::packed)
+            copy_pair(args, from, stage + index * 16, SHAPE::plane, valid);
+        else
+            copy_pair(args, from, stage + 2 * chunk_at<chunks>(row, chunk), 2 * SHAPE::plane,
+                      valid);
+    }
+}
+
+/* Codes that were copied become K and V in halves; zeros where no query looks. */
+template <class SHAPE>
+__device__ __forceinline__ void unpack_tile(const struct attend_args &args,
+                                            const struct block_work &work, uint32_t base,
+                                            const unsigned char *stage, half *to)
+{
+    constexpr uint32_t chunks = SHAPE::chunks / 2;
+    const half *scales = reinterpret_cast<const half *>(stage + 2 * SHAPE::plane);
+#pragma unroll 2
+    for (uint32_t i = 0; i < SHAPE::tile * chunks / ATTEND_THREADS; i++) {
+        const uint32_t index = i * ATTEND_THREADS + threadIdx.x;
+        const uint32_t row = index / chunks, chunk = index % chunks, position = base + row;
+        const bool valid =
+            position >= work.begin && position < work.end && chunk * 16 < args.head_dim;
+#pragma unroll
+        for (uint32_t plane = 0; plane < 2; plane++) {
+            const uint4 codes =
+                *reinterpret_cast<const uint4 *>(stage + plane * SHAPE::plane + index * 16);
+            const half2 scale = __half2half2(scales[plane * SHAPE::tile + row]);
+            const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
+#pragma unroll
+            for (uint32_t k = 0; k < 2; k++) {
+                const uint2 low = unpack_four(words[2 * k], scale);
+                const uint2 high = unpack_four(words[2 * k + 1], scale);
+                half *at = to + plane * SHAPE::plane + chunk_at<SHAPE::chunks>(row, 2 * chunk + k);
+                *reinterpret_cast<uint4 *>(at) =
+                    valid ? make_uint4(low.x, low.y, high.x, high.y) : make_uint4(0, 0, 0, 0);
+            }
+        }
     }
 }
 
@@ -448,19 +533,19 @@ __device__ __forceinline__ void multiply_values(const uint32_t (&weights)[SHAPE:
 template <class SHAPE>
 __device__ __forceinline__ void
 attend_tile(const struct attend_args &args, const struct thread_rows &rows, uint32_t base,
-            typename SHAPE::element *stage, const struct shared_memory<SHAPE> &shared,
+            typename SHAPE::element *tile, const struct shared_memory<SHAPE> &shared,
             struct stretch_sums<SHAPE> &sums)
 {
     const uint32_t warp = threadIdx.x / WARP, share = warp % SHAPE::sharers;
     const uint32_t first_key = share * SHAPE::score_tiles * 8;
     float scores[SHAPE::score_tiles][4], peaks[2];
     uint32_t weights[SHAPE::tile / 16][4];
-    multiply_keys<SHAPE>(shared.q, stage, warp / SHAPE::sharers * QUERIES, first_key, scores);
+    multiply_keys<SHAPE>(shared.q, tile, warp / SHAPE::sharers * QUERIES, first_key, scores);
     mask_scores(args, rows, base + first_key, scores);
     row_peaks<SHAPE>(scores, shared.peaks, peaks);
     soften<SHAPE>(peaks, sums, scores);
-    weights_of_tile<SHAPE>(scores, stage, weights);
-    multiply_values<SHAPE>(weights, stage + SHAPE::plane, share * SHAPE::out_tiles, sums);
+    weights_of_tile<SHAPE>(scores, tile, weights);
+    multiply_values<SHAPE>(weights, tile + SHAPE::plane, share * SHAPE::out_tiles, sums);
 }
 
 /* -- A stretch, and a row -- */
@@ -484,20 +569,27 @@ walk_stretch(const struct attend_args &args, const struct block_work &work,
     for (uint32_t i = 0; i + 1 < SHAPE::stages; i++) {
         if (i < tiles)
             copy_tile<SHAPE>(args, work, block, begin + i * SHAPE::tile,
-                             shared.ring + i * 2 * SHAPE::plane);
+                             shared.ring + i * SHAPE::stage_bytes);
         copy_async_commit();
     }
     for (uint32_t i = 0; i < tiles; i++) {
         copy_async_wait<SHAPE::stages - 2>();
         __syncthreads(); /* tile i is there for all; tile i - 1 is done with */
         const uint32_t next = i + SHAPE::stages - 1, base = begin + i * SHAPE::tile;
+        unsigned char *stage = shared.ring + i % SHAPE::stages * SHAPE::stage_bytes;
+        typename SHAPE::element *tile = shared.unpacked;
         if (next < tiles)
             copy_tile<SHAPE>(args, work, block, begin + next * SHAPE::tile,
-                             shared.ring + next % SHAPE::stages * 2 * SHAPE::plane);
+                             shared.ring + next % SHAPE::stages * SHAPE::stage_bytes);
         copy_async_commit();
+        if constexpr (SHAPE::packed) {
+            unpack_tile<SHAPE>(args, work, base, stage, tile);
+            __syncthreads(); /* all of it is there */
+        } else {
+            tile = reinterpret_cast<typename SHAPE::element *>(stage);
+        }
         if (SHAPE::sharers > 1 || (base < rows.warp_end && base + SHAPE::tile > rows.warp_begin))
-            attend_tile<SHAPE>(args, rows, base, shared.ring + i % SHAPE::stages * 2 * SHAPE::plane,
-                               shared, sums);
+            attend_tile<SHAPE>(args, rows, base, tile, shared, sums);
     }
 }
 

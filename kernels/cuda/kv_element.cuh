@@ -5,7 +5,9 @@
 
 #include "kernels/cuda/port.cuh"
 
+#define KV_FP8_FUNCTION static __device__ __forceinline__
 #include "kernels/kv_format.h"
+#include "kernels/kv_fp8.h"
 
 /* `ones`: a word of two. Queries and weights are rounded to what keys and values are. */
 template <enum kv_format FORMAT> struct kv_element {
@@ -28,6 +30,19 @@ __device__ __forceinline__ uint32_t pack_pair(float low, float high)
         half2 pair = __floats2half2_rn(low, high);
         return *reinterpret_cast<uint32_t *>(&pair);
     }
+}
+
+/* Four codes of KV_FP8 times their scale, exactly: two halves a word. */
+__device__ __forceinline__ uint2 unpack_four(uint32_t codes, half2 scale)
+{
+    uint32_t words[2] = {__byte_perm(codes, 0, 0x1404), __byte_perm(codes, 0, 0x3424)};
+#pragma unroll
+    for (uint32_t i = 0; i < 2; i++) {
+        words[i] = (words[i] & 0x80008000u) | (words[i] & 0x7f007f00u) >> 1;
+        const half2 pair = __hmul2(*reinterpret_cast<half2 *>(&words[i]), scale);
+        words[i] = *reinterpret_cast<const uint32_t *>(&pair);
+    }
+    return make_uint2(words[0], words[1]);
 }
 
 /* 16-byte aligned. */

@@ -72,7 +72,8 @@ void roofline_kv_write(struct roofline *roofline, const struct kv_write_args *ar
                     (span->position + span->row_count - 1) / KV_BLOCK_TOKENS);
         rows += span->row_count;
     }
-    struct roofline_kernel *kernel = roofline_launch(roofline, "write_rows");
+    struct roofline_kernel *kernel =
+        roofline_launch(roofline, args->format == KV_FP8 ? "write_rows_fp8" : "write_rows");
     const uint64_t numbers = rows * args->kv_heads * args->head_dim;
     kernel->read_bytes += 2 * roofline_floats(numbers) + roofline_floats(rows) + tables.bytes +
                           roofline_sectors(args->span_count * sizeof *args->spans);

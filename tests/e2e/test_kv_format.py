@@ -11,7 +11,8 @@ from test_cuda import PROMPTS, ask, complete, flags_of, machine
 
 pytestmark = pytest.mark.skipif(BUILD.name == "tsan", reason="an emulated GPU under TSan is too slow")
 
-FORMATS = {"f16": "float16", "bf16": "bfloat16"}  # and vLLM's name
+# And vLLM's names.
+FORMATS = {"f16": "float16", "bf16": "bfloat16", "fp8": "fp8_per_token_head"}
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,17 @@ def test_company_chunks_and_prefixes_do_not_show_in_a_bit(serve, device, kv_form
     server.assert_nothing_leaked()
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_fp8_holds_nearly_twice_the_tokens_in_the_same_memory(serve, device):
+    blocks = {kv_format: serve(device, kv_format, "--kv-memory", "1MiB", "--context", 128)
+              .metric("weir_kv_blocks") for kv_format in FORMATS}
+    # A token of tiny's: 2 layers, K and V, 2 heads of 128 numbers, with a scale of 2 bytes each.
+    assert blocks["f16"] == blocks["bf16"] == 2**20 // (16 * 2 * 2 * 2 * 256)
+    assert blocks["fp8"] == 2**20 // (16 * 2 * 2 * 2 * 130)
+
+
 def test_what_is_no_format_is_named_with_those_that_are(model):
     done = subprocess.run([BUILD / "weir", "serve", "--model", model, "--kv-format", "q4", "--check"],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 64
-    assert "--kv-format: expected one of f16, bf16, got 'q4'" in done.stderr, done.stderr
+    assert "--kv-format: expected one of f16, bf16, fp8, got 'q4'" in done.stderr, done.stderr

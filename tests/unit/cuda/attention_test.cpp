@@ -9,6 +9,8 @@
 
 extern "C" {
 #include <cmocka.h>
+
+#include "kernels/kv_fp8.h"
 }
 #include <math.h>
 #include <string.h>
@@ -122,7 +124,7 @@ static void what_no_kernel_has_is_refused(void **state)
 static void every_format_is_its_formula(void **state)
 {
     (void)state;
-    for (enum kv_format format : {KV_BF16}) {
+    for (enum kv_format format : {KV_BF16, KV_FP8}) {
         check_shape({4, 2, 64, 0, 0, false, format}, 0, 70, {1, 16});
         check_shape({3, 1, 96, 0, 0, true, format}, 0, 35, {1, 7});
         check_shape({16, 1, 128, 0, 5.0f, false, format}, 0, 35, {1, 16});
@@ -234,6 +236,63 @@ static void check_slots(enum kv_format format)
     world_free(&world);
 }
 
+/* One token's codes and scale in a slice, by the CPU's code; not good: K was not to be held. */
+static void put_fp8(uint8_t *slice, const float *from, uint32_t head_dim, uint32_t slot, bool good)
+{
+    uint32_t largest = 0;
+    for (uint32_t d = 0; d < head_dim; d++)
+        largest = std::max(largest, kv_fp8_size(from[d]));
+    const uint32_t exponent = good ? kv_fp8_exponent(largest) : KV_FP8_NONE;
+    const uint16_t scale = kv_fp8_scale(exponent);
+    for (uint32_t d = 0; d < head_dim; d++)
+        slice[slot * head_dim + d] = kv_fp8_code(from[d], kv_fp8_inverse(exponent));
+    memcpy(slice + KV_BLOCK_TOKENS * head_dim + 2 * slot, &scale, sizeof scale);
+}
+
+static void codes_and_scales_are_those_of_the_cpu(void **state)
+{
+    (void)state;
+    for (uint32_t dim : {48u, 256u}) {
+        const struct world_shape shape = {1, 1, dim, 0, 0, false, KV_FP8};
+        struct world world = world_new(shape, {37}, 5, 6);
+        struct sequence &sequence = world.sequences[0];
+        for (size_t i = 0; i < sequence.k.size(); i++) /* tokens of all sizes */
+            sequence.k[i] = ldexpf(sequence.k[i], (int)(i / dim) - 22);
+        sequence.v[3] = -0.0f, sequence.v[4] = 1e-9f;
+        sequence.v[5 * dim + 2] = NAN, sequence.k[8 * dim + dim - 1] = -INFINITY;
+        world_step(&world, {{0, 0, 20}}, false);
+        world_step(&world, {{0, 20, 37}}, false);
+        std::vector<uint8_t> cache(world_cache_bytes(&world)), wanted(cache.size(), 0xff);
+        assert_int_equal(
+            cudaMemcpy(cache.data(), world.cache, cache.size(), cudaMemcpyDeviceToHost),
+            cudaSuccess);
+        const size_t bytes = kv_slice_bytes(KV_FP8, dim);
+        for (uint32_t i = 0; i < 37; i++) {
+            uint8_t *keys = &wanted[sequence.table[i / KV_BLOCK_TOKENS] * 2 * bytes];
+            put_fp8(keys, &sequence.k[i * dim], dim, i % KV_BLOCK_TOKENS, true);
+            put_fp8(keys + bytes, &sequence.v[i * dim], dim, i % KV_BLOCK_TOKENS, i != 8);
+        }
+        assert_memory_equal(cache.data(), wanted.data(), cache.size());
+        world_free(&world);
+    }
+}
+
+/* Nor are the rows that see it, of its head; others are. */
+static void a_token_that_fp8_cannot_hold_is_no_number(void **state)
+{
+    (void)state;
+    const struct world_shape shape = {2, 2, 64, 0, 0, false, KV_FP8};
+    for (bool is_key : {true, false}) {
+        struct world world = world_new(shape, {20}, 5, 6);
+        struct sequence &sequence = world.sequences[0];
+        (is_key ? sequence.k : sequence.v)[(17 * 2 + 1) * 64 + 13] = -60000.0f;
+        const std::vector<float> out = run_chunks(&world, 0, 1);
+        for (size_t i = 0; i < out.size(); i++)
+            assert_int_equal(isnan(out[i]) != 0, i / 128 >= 17 && i / 64 % 2 == 1);
+        world_free(&world);
+    }
+}
+
 static void the_cache_holds_numbers_in_the_slots_of_their_positions(void **state)
 {
     (void)state;
@@ -245,6 +304,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cache_holds_numbers_in_the_slots_of_their_positions),
+        cmocka_unit_test(codes_and_scales_are_those_of_the_cpu),
+        cmocka_unit_test(a_token_that_fp8_cannot_hold_is_no_number),
         cmocka_unit_test(attention_is_its_formula_however_the_prompt_was_chunked),
         cmocka_unit_test(every_format_is_its_formula),
         cmocka_unit_test(every_width_of_heads_is_served),

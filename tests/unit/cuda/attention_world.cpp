@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+extern "C" {
+#include "kernels/kv_fp8.h"
+}
 #include "tests/unit/cuda/device_copy.cuh"
 
 #define GARBAGE 0xdeadbeefu
@@ -22,6 +25,36 @@ static void release(const void *device)
 static uint32_t blocks_of(uint32_t tokens)
 {
     return (tokens + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+}
+
+/* One number; of KV_FP8 by its scale, which the caller found. */
+static float held_number(float value, enum kv_format format, uint32_t exponent)
+{
+    if (format == KV_BF16)
+        return quant_bf16_to_float(quant_float_to_bf16(value));
+    if (format == KV_F16)
+        return quant_half_to_float(quant_float_to_half(value));
+    const uint8_t code = kv_fp8_code(value, kv_fp8_inverse(exponent));
+    return quant_half_to_float(kv_fp8_half(code)) * quant_half_to_float(kv_fp8_scale(exponent));
+}
+
+static std::vector<float> held(const std::vector<float> &numbers, const struct world_shape *shape)
+{
+    std::vector<float> out;
+    for (size_t first = 0; first < numbers.size(); first += shape->head_dim) {
+        uint32_t largest = 0;
+        for (uint32_t d = 0; d < shape->head_dim; d++)
+            largest = std::max(largest, kv_fp8_size(numbers[first + d]));
+        for (uint32_t d = 0; d < shape->head_dim; d++)
+            out.push_back(held_number(numbers[first + d], shape->format, kv_fp8_exponent(largest)));
+    }
+    return out;
+}
+
+/* As the GPU rounds queries: to what its tensor cores take keys as. */
+static double rounded_query(float value, enum kv_format format)
+{
+    return held_number(value, format == KV_BF16 ? KV_BF16 : KV_F16, 0);
 }
 
 struct world world_new(const struct world_shape &shape, const std::vector<uint32_t> &tokens,
@@ -49,6 +82,8 @@ struct world world_new(const struct world_shape &shape, const std::vector<uint32
             sequence.table.push_back(numbers.back());
             numbers.pop_back();
         }
+        sequence.held_k = held(sequence.k, &shape);
+        sequence.held_v = held(sequence.v, &shape);
         world.sequences.push_back(sequence);
     }
     world.cache =
@@ -60,12 +95,6 @@ size_t world_cache_bytes(const struct world *world)
 {
     const struct world_shape &shape = world->shape;
     return world->blocks * 2 * shape.kv_heads * kv_slice_bytes(shape.format, shape.head_dim);
-}
-
-float world_held(const struct world *world, float value)
-{
-    return world->shape.format == KV_BF16 ? quant_bf16_to_float(quant_float_to_bf16(value))
-                                          : quant_half_to_float(quant_float_to_half(value));
 }
 
 void world_free(struct world *world)
@@ -284,7 +313,7 @@ std::vector<float> world_on_cpu(const struct world *world, uint32_t index)
     return out;
 }
 
-/* Rounding to what keys, queries and weights are is within this, relative. */
+/* Rounding queries and weights is within this, relative. */
 static double epsilon_of(const struct world *world)
 {
     return world->shape.format == KV_BF16 ? 0x1p-8 : 0x1p-11;
@@ -310,10 +339,10 @@ static struct wanted_weights weights_in_double(const struct world *world,
     const double sink = shape.sinks ? sinks_of(world)[head] : -INFINITY;
     double largest = sink;
     for (uint32_t p = wanted.first; p <= row; p++) {
-        const float *k = &sequence->k[(p * shape.kv_heads + kv) * dim];
+        const float *k = &sequence->held_k[(p * shape.kv_heads + kv) * dim];
         double dot = 0, size = 0;
         for (size_t d = 0; d < dim; d++) {
-            dot += (double)world_held(world, q[d]) * world_held(world, k[d]);
+            dot += rounded_query(q[d], shape.format) * k[d];
             size += fabs(q[d] * k[d]);
         }
         dot /= sqrt(dim);
@@ -332,13 +361,13 @@ static struct wanted_weights weights_in_double(const struct world *world,
     return wanted;
 }
 
-/* The tolerance. A weight w, relative to the largest so far, is rounded as V is: to half by at most
- * E = 2^-11 of itself, or 2^-25 where that is more; to bf16 by at most E = 2^-8. The total is of
- * rounded weights too. So out moves by sum w e (v - out) with errors e that fall to either side
- * alike: a deviation of E / sqrt(3) sqrt(sum w^2 (v - out)^2), of which eight are granted; and by
- * the 2^-25, all to one side. Sums in float and e^x add 2e-5 as on the CPU. Rounding q moves each
- * score by at most E scale sum |q k|, and scores moved by x move out by at most
- * (e^2x - 1) max |v - out|. */
+/* The tolerance. A weight w, relative to the largest so far, is rounded to what tensor cores take V
+ * as: to half by at most E = 2^-11 of itself, or 2^-25 where that is more; to bf16 by at most
+ * E = 2^-8. The total is of rounded weights too. So out moves by sum w e (v - out) with errors e
+ * that fall to either side alike: a deviation of E / sqrt(3) sqrt(sum w^2 (v - out)^2), of which
+ * eight are granted; and by the 2^-25, all to one side. Sums in float and e^x add 2e-5 as on the
+ * CPU. Rounding q moves each score by at most E scale sum |q k|, and scores moved by x move out by
+ * at most (e^2x - 1) max |v - out|. KV_FP8 adds nothing: both sides are of what the cache holds. */
 struct wanted_row world_in_double(const struct world *world, const struct sequence *sequence,
                                   uint32_t row, uint32_t head)
 {
@@ -351,11 +380,11 @@ struct wanted_row world_in_double(const struct world *world, const struct sequen
     double apart_max = 0;
     for (size_t d = 0; d < dim; d++) {
         double out = 0, squares = 0, apart_sum = 0;
-        const float *v = &sequence->v[(wanted.first * shape.kv_heads + kv) * dim + d];
+        const float *v = &sequence->held_v[(wanted.first * shape.kv_heads + kv) * dim + d];
         for (size_t i = 0; i < wanted.weights.size(); i++)
-            out += wanted.weights[i] * world_held(world, v[i * shape.kv_heads * dim]);
+            out += wanted.weights[i] * v[i * shape.kv_heads * dim];
         for (size_t i = 0; i < wanted.weights.size(); i++) {
-            const double apart = fabs(world_held(world, v[i * shape.kv_heads * dim]) - out);
+            const double apart = fabs(v[i * shape.kv_heads * dim] - out);
             squares += wanted.weights[i] * wanted.weights[i] * apart * apart;
             apart_sum += apart;
             apart_max = std::max(apart_max, apart);

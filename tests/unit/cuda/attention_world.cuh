@@ -25,7 +25,8 @@ struct world_shape {
 
 struct sequence {
     uint32_t tokens;
-    std::vector<float> q, k, v; /* [tokens, heads or kv_heads, head_dim] */
+    std::vector<float> q, k, v;        /* [tokens, heads or kv_heads, head_dim] */
+    std::vector<float> held_k, held_v; /* what the cache holds of them, by the CPU's code */
     std::vector<uint32_t> table;
 };
 
@@ -57,8 +58,6 @@ std::vector<float> world_step(struct world *world, const std::vector<struct chun
 std::vector<float> world_on_cpu(const struct world *world, uint32_t sequence);
 
 size_t world_cache_bytes(const struct world *world);
-/* What the cache holds of a number. */
-float world_held(const struct world *world, float value);
 
 /* softmax(scale q K^T) V in double over the numbers that the cache holds, and how far rounding may
  * bring the GPU from it. */

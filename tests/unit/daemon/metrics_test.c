@@ -308,7 +308,8 @@ static void a_model_that_did_not_load_is_shown_until_it_does(void **state)
 static void the_cache_says_its_format_as_vllm_would(void **state)
 {
     struct fixture *fixture = *state;
-    static const char *const names[] = {[KV_F16] = "float16", [KV_BF16] = "bfloat16"};
+    static const char *const names[] = {
+        [KV_F16] = "float16", [KV_BF16] = "bfloat16", [KV_FP8] = "fp8_per_token_head"};
     for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         fixture->config.kv_format = (enum kv_format)i;
         render(fixture);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/kv_fp8.h"
 #include "tests/unit/kernels/op_levels.h"
 #include "tests/unit/kernels/random_values.h"
 
@@ -117,14 +118,36 @@ static float *run_chunks(const struct cpu_ops *ops, const struct sequence *seque
     return out;
 }
 
-/* As the cache holds a number. */
-static double held(float value, enum kv_format format)
+/* The least power of two, but 2^-7, by which none of the numbers is above 1.75. */
+static double fp8_scale(const float *numbers, uint32_t count)
 {
-    return format == KV_BF16 ? quant_bf16_to_float(quant_float_to_bf16(value))
-                             : quant_half_to_float(quant_float_to_half(value));
+    double scale = 0x1p-7;
+    for (uint32_t i = 0; i < count; i++)
+        while (fabs(numbers[i]) > 1.75 * scale)
+            scale *= 2;
+    return scale;
 }
 
-/* softmax(scale q K^T) V in double, over K and V rounded as the cache holds them. */
+/* Four bits of significand, down to a step of 2^-17. */
+static double fp8_rounded(double number)
+{
+    int exponent;
+    (void)frexp(number, &exponent);
+    const double step = ldexp(1, exponent < -13 ? -17 : exponent - 4);
+    return rint(number / step) * step;
+}
+
+/* What the cache holds of one token's numbers of one head. */
+static void hold(float *numbers, uint32_t count, enum kv_format format)
+{
+    const double scale = fp8_scale(numbers, count);
+    for (uint32_t i = 0; i < count; i++)
+        numbers[i] = format == KV_FP8    ? (float)(fp8_rounded(numbers[i] / scale) * scale)
+                     : format == KV_BF16 ? quant_bf16_to_float(quant_float_to_bf16(numbers[i]))
+                                         : quant_half_to_float(quant_float_to_half(numbers[i]));
+}
+
+/* softmax(scale q K^T) V in double. */
 static void attention_in_double(const struct sequence *sequence, const struct options *options,
                                 uint32_t row, uint32_t head, double *out)
 {
@@ -138,14 +161,14 @@ static void attention_in_double(const struct sequence *sequence, const struct op
         const size_t at = ((size_t)p * sequence->kv_heads + kv) * dim;
         double dot = 0;
         for (uint32_t d = 0; d < dim; d++)
-            dot += q[d] * held(sequence->k[at + d], options->format);
+            dot += q[d] * (double)sequence->k[at + d];
         dot /= sqrt(dim);
         if (options->softcap != 0)
             dot = options->softcap * tanh(dot / options->softcap);
         double weight = exp(dot);
         total += weight;
         for (uint32_t d = 0; d < dim; d++)
-            out[d] += weight * held(sequence->v[at + d], options->format);
+            out[d] += weight * (double)sequence->v[at + d];
     }
     for (uint32_t d = 0; d < dim; d++)
         out[d] /= total;
@@ -159,10 +182,15 @@ static void check_shape(uint32_t tokens, uint32_t heads, uint32_t kv_heads, uint
     const struct cpu_ops *ops[OP_LEVELS_MAX];
     uint32_t count = op_levels(ops);
     float *whole = run_chunks(ops[0], &sequence, tokens, &options);
+    struct sequence held = sequence_new(tokens, heads, kv_heads, head_dim, tokens + head_dim);
+    for (size_t i = 0; i < (size_t)tokens * kv_heads; i++) {
+        hold(held.k + i * head_dim, head_dim, options.format);
+        hold(held.v + i * head_dim, head_dim, options.format);
+    }
     for (uint32_t row = 0; row < tokens; row++)
         for (uint32_t head = 0; head < heads; head++) {
             double wanted[256];
-            attention_in_double(&sequence, &options, row, head, wanted);
+            attention_in_double(&held, &options, row, head, wanted);
             const float *got = whole + ((size_t)row * heads + head) * head_dim;
             for (uint32_t d = 0; d < head_dim; d++)
                 if (!(fabs(got[d] - wanted[d]) <= 2e-5 * (1 + fabs(wanted[d]))))
@@ -176,6 +204,7 @@ static void check_shape(uint32_t tokens, uint32_t heads, uint32_t kv_heads, uint
             free(parts);
         }
     free(whole);
+    sequence_destroy(&held);
     sequence_destroy(&sequence);
 }
 
@@ -218,40 +247,116 @@ static void every_format_is_its_formula(void **state)
 {
     (void)state;
     const float sinks[] = {-3.0f, 0.5f, 9.0f, -INFINITY, 1.0f, 2.0f};
-    for (enum kv_format format = KV_F16; format <= KV_BF16; format++) {
+    for (enum kv_format format = KV_F16; format <= KV_FP8; format++) {
         check_shape(70, 6, 2, 64, (struct options){.format = format});
         check_shape(70, 6, 2, 40, (struct options){.format = format, .sinks = sinks});
         check_shape(33, 8, 1, 8, (struct options){.format = format, .window = 16, .softcap = 5.0f});
     }
 }
 
+/* What a level writes of one token with one head: K, then V. The table's first block has it. */
+static uint8_t *written(const struct cpu_ops *ops, const struct sequence *sequence,
+                        enum kv_format format)
+{
+    const struct options options = {.format = format};
+    uint8_t *cache = cache_new(sequence, format);
+    float *out = malloc(sequence->head_dim * sizeof *out);
+    run_chunk(ops, sequence, (struct chunk){0, 1}, &options, cache, out);
+    const size_t bytes = 2 * kv_slice_bytes(format, sequence->head_dim);
+    memmove(cache, cache + sequence->table[0] * bytes, bytes);
+    free(out);
+    return cache;
+}
+
 /* Infinities, NaN, what is too small or too large, and ties among them. */
-static void numbers_are_rounded_as_the_format_says(void **state)
+static void numbers_of_bf16_are_rounded_as_files_have_them(void **state)
 {
     (void)state;
     enum { COUNT = 4096 };
     struct sequence sequence = sequence_new(1, 1, 1, COUNT, 3);
     const struct cpu_ops *ops[OP_LEVELS_MAX];
-    uint32_t count = op_levels(ops);
     uint64_t seed = 4;
     for (uint32_t i = 0; i < COUNT; i++) {
         uint32_t bits = (uint32_t)random_next(&seed);
         bits = i % 4 == 0 ? bits & 0xffff8000u : i % 4 == 1 ? bits | 0x7f800000u : bits;
         memcpy(&sequence.k[i], &bits, sizeof bits);
     }
-    for (uint32_t level = 0; level < count; level++) {
-        const struct options options = {.format = KV_BF16};
-        uint16_t *cache = cache_new(&sequence, KV_BF16);
-        float *out = malloc(COUNT * sizeof *out);
-        run_chunk(ops[level], &sequence, (struct chunk){0, 1}, &options, cache, out);
-        const size_t slice = (size_t)KV_BLOCK_TOKENS * COUNT, at = sequence.table[0] * 2 * slice;
+    for (uint32_t level = op_levels(ops); level-- > 0;) {
+        uint8_t *cache = written(ops[level], &sequence, KV_BF16);
+        const uint16_t *keys = (const uint16_t *)(const void *)cache;
+        const uint16_t *values = keys + (size_t)KV_BLOCK_TOKENS * COUNT;
         for (uint32_t i = 0; i < COUNT; i++) {
-            assert_int_equal(cache[at + i * KV_BLOCK_TOKENS], quant_float_to_bf16(sequence.k[i]));
-            assert_int_equal(cache[at + slice + i], quant_float_to_bf16(sequence.v[i]));
+            assert_int_equal(keys[i * KV_BLOCK_TOKENS], quant_float_to_bf16(sequence.k[i]));
+            assert_int_equal(values[i], quant_float_to_bf16(sequence.v[i]));
         }
-        free(out), free(cache);
+        free(cache);
     }
     sequence_destroy(&sequence);
+}
+
+/* Of `count` numbers of V, by all levels. */
+static void check_fp8(const struct sequence *sequence)
+{
+    const uint32_t count = sequence->head_dim;
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    const double scale = fp8_scale(sequence->v, count);
+    for (uint32_t level = op_levels(ops); level-- > 0;) {
+        uint8_t *cache = written(ops[level], sequence, KV_FP8);
+        const uint8_t *codes = cache + kv_slice_bytes(KV_FP8, count);
+        const uint16_t *scales = (const uint16_t *)(const void *)(codes + KV_BLOCK_TOKENS * count);
+        assert_true(quant_half_to_float(scales[0]) == scale);
+        for (uint32_t i = 0; i < count; i++) {
+            const double held = quant_half_to_float(kv_fp8_half(codes[i])) * scale;
+            const double off = fabs(held - sequence->v[i]);
+            assert_true(held == fp8_rounded(sequence->v[i] / scale) * scale);
+            assert_int_equal(!signbit(held), !signbit(sequence->v[i]));
+            assert_true(off <= fmax(0x1p-4 * fabs(sequence->v[i]), 0x1p-18 * scale));
+            assert_true(quant_half_to_float(quant_float_to_half((float)held)) == held);
+        }
+        free(cache);
+    }
+}
+
+/* Every code's neighbourhood, ties above all, at scales from the least to the largest. */
+static void numbers_of_fp8_are_the_nearest_by_their_scale(void **state)
+{
+    (void)state;
+    enum { COUNT = 0x7f * 3 + 1 };
+    struct sequence sequence = sequence_new(1, 1, 1, COUNT, 3);
+    for (int exponent = -20; exponent <= 15; exponent++) {
+        for (uint32_t i = 0; i + 1 < COUNT; i++) {
+            const float low = quant_half_to_float(kv_fp8_half((uint8_t)(i / 3)));
+            const float high = quant_half_to_float(kv_fp8_half((uint8_t)(i / 3 + 1)));
+            const float tie = i / 3 == 0x7e ? low : (low + high) / 2;
+            const float near = i % 3 == 0 ? tie : nextafterf(tie, i % 3 == 1 ? 0.0f : 1.75f);
+            sequence.v[i] = ldexpf(i % 2 == 0 ? near : -near, exponent);
+        }
+        sequence.v[COUNT - 1] = -0.0f;
+        check_fp8(&sequence);
+    }
+    sequence_destroy(&sequence);
+}
+
+/* Its own, and no other's. */
+static void a_token_that_fp8_cannot_hold_is_no_number(void **state)
+{
+    (void)state;
+    static const float beyond[] = {57348.0f, -57348.0f, 1e30f, INFINITY, -INFINITY, NAN};
+    const struct options options = {.format = KV_FP8};
+    const struct cpu_ops *ops[OP_LEVELS_MAX];
+    const uint32_t levels = op_levels(ops);
+    for (uint32_t i = 0; i < 2 * sizeof beyond / sizeof *beyond; i++) {
+        struct sequence sequence = sequence_new(20, 2, 2, 24, 5);
+        float *spoilt = i % 2 == 0 ? sequence.k : sequence.v;
+        spoilt[(17 * 2 + 1) * 24 + 13] = beyond[i / 2]; /* position 17, head 1 */
+        for (uint32_t level = 0; level < levels; level++) {
+            float *out = run_chunks(ops[level], &sequence, 20, &options);
+            for (uint32_t at = 0; at < 20 * 2 * 24; at++)
+                assert_int_equal(isnan(out[at]) != 0, at / 48 >= 17 && at / 24 % 2 == 1);
+            free(out);
+        }
+        sequence_destroy(&sequence);
+    }
 }
 
 /* Sequences of one step lie side by side in rows and tables; each must get what it gets alone. */
@@ -323,7 +428,9 @@ int main(void)
         cmocka_unit_test(a_soft_cap_bounds_the_scores),
         cmocka_unit_test(a_sink_takes_weight_and_brings_no_value),
         cmocka_unit_test(every_format_is_its_formula),
-        cmocka_unit_test(numbers_are_rounded_as_the_format_says),
+        cmocka_unit_test(numbers_of_bf16_are_rounded_as_files_have_them),
+        cmocka_unit_test(numbers_of_fp8_are_the_nearest_by_their_scale),
+        cmocka_unit_test(a_token_that_fp8_cannot_hold_is_no_number),
         cmocka_unit_test(a_row_in_company_equals_the_row_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

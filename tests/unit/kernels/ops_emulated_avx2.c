@@ -36,6 +36,15 @@ static inline __m256i emulated_maskz_loadu_epi16(uint16_t mask, const uint16_t *
 }
 #define _mm256_maskz_loadu_epi16 emulated_maskz_loadu_epi16
 
+static inline __m128i emulated_maskz_loadu_epi8(uint16_t mask, const uint8_t *from)
+{
+    uint8_t lanes[16];
+    for (int i = 0; i < 16; i++)
+        lanes[i] = mask >> i & 1 ? from[i] : 0;
+    return _mm_loadu_si128((const __m128i *)lanes);
+}
+#define _mm_maskz_loadu_epi8 emulated_maskz_loadu_epi8
+
 static inline void emulated_mask_storeu_epi16(uint16_t *to, uint16_t mask, __m256i v)
 {
     uint16_t lanes[16];
