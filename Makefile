@@ -150,6 +150,7 @@ help:
 	@echo 'make soak [MINUTES=60]              everything at once for so long: nothing may grow'
 	@echo 'make bench                          throughput beside llama.cpp, as ratios'
 	@echo 'make cuda | cuda-check              the plug-in for GPUs, by nvcc; its kernels held to a budget'
+	@echo 'make mutants | cuda-matrix          faults put into kernels; their tests in every build and order'
 	@echo 'make install [DESTDIR=] [PREFIX=]   binary, manual, licences, examples, systemd units'
 	@echo 'make deb                            a Debian package, in build/packages'
 	@echo 'make deploy-test                    package and image, run for real; root, minutes'

@@ -5,6 +5,8 @@
 #     make cuda         build/weir-cuda.so, where there is nvcc; one line says so where there is none
 #     make cuda-check   builds it, and holds every kernel to kernels/cuda/budget.txt
 #     make emulated     build/weir-cuda-emulated.so, the same plug-in on an emulated GPU
+#     make mutants      barriers and waits left out, faults put in: each is to fail a test; half an hour
+#     make cuda-matrix  tests/unit/cuda in every build, order of threads and moment of copies; an hour
 
 NVCC     ?= $(shell command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
 EMULATOR ?= tests/emulator
@@ -57,13 +59,24 @@ UNITS += $(patsubst tests/unit/%.cpp,$(BUILD)/unit/%,$(wildcard tests/unit/cuda/
 emulated_doubles = $(patsubst %,$(EMULATED)/%.o,$(basename $(filter-out %_test.c %_test.cpp,$(wildcard tests/unit/$(1)/*.c tests/unit/$(1)/*.cpp))))
 # The emulator's short floats are held against the toolkit's own, where it is.
 $(EMULATED)/tests/unit/emulator/toolkit.o: EMULATED_INCLUDE = $(if $(NVCC),-isystem $(CUDA_HOME)/include -DWEIR_CUDA_TOOLKIT)
-$(BUILD)/unit/cuda/%_test: $(EMULATED)/tests/unit/cuda/%_test.o $(call emulated_doubles,cuda) \
+emulated_rest = $(call emulated_doubles,cuda) \
   $(addprefix $(BUILD)/tests/unit/,kernels/random_values.o models/tiny_model.o models/gguf_builder.o) \
   $(EMULATED)/libcuda.a $(EMULATED_ENGINE) $(ARCHIVES)
+$(BUILD)/unit/cuda/%_test: $(EMULATED)/tests/unit/cuda/%_test.o $(emulated_rest)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
 $(BUILD)/unit/emulator/%_test: $(EMULATED)/tests/unit/emulator/%_test.o $(call emulated_doubles,emulator) \
   $(EMULATED_ENGINE)
 	@mkdir -p $(@D) && echo "  LINK $@" && $(CXX) $(LDFLAGS) $^ -o $@ -lcmocka -lm
+
+# -- Faulted: a test of kernels with a fault (tests/faults). FAULTED is a folder with one source whose
+# like is passed over; FAULTED_SOURCES are compiled anew, and come before the archive that has them. --
+ifneq ($(FAULTED),)
+$(FAULTED)/%.o: %.cu
+	@mkdir -p $(@D) && $(CXX) -x c++ -I$(FAULTED) $(CPPFLAGS) $(EMULATED_INCLUDE) $(CXXFLAGS) $(CUDA_SHARED) \
+	  -Wno-unknown-pragmas $(EMULATED_SANITIZE) -c $(or $(wildcard $(FAULTED)/$<),$<) -o $@
+$(FAULTED)/%_test: $(FAULTED_SOURCES:%.cu=$(FAULTED)/%.o) $(EMULATED)/tests/unit/cuda/%_test.o $(emulated_rest)
+	@$(CXX) $(LDFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+endif
 
 # -- Counted: kernels that tell what they read and write of device memory (emulator_traffic.h). --
 COUNTED        := $(BUILD)/counted
@@ -87,6 +100,21 @@ $(BUILD)/unit/cuda/roofline_test: $(EMULATED)/tests/unit/cuda/roofline_test.o \
 ifneq ($(SANITIZE),)
 UNITS := $(filter-out %/traffic_test %/roofline_test,$(UNITS))
 endif
+
+# -- What tests of kernels see, and that no way to run them fails. --
+CUDA_TESTS   := $(filter $(BUILD)/unit/cuda/%,$(UNITS))
+KERNEL_TESTS := $(filter-out %/roofline_test,$(patsubst tests/unit/%.cpp,$(BUILD)/unit/%,$(wildcard tests/unit/cuda/*_test.cpp)))
+SANITIZED     = $(MAKE) --no-print-directory OPTIMIZE='-O1 -g' cuda-tests
+.PHONY: cuda-tests mutants cuda-matrix
+cuda-tests: $(CUDA_TESTS)
+mutants: $(KERNEL_TESTS)
+	@$(SANITIZED) BUILD=build/tsan SANITIZE=thread
+	@tests/mutants build/tsan/unit/cuda $(KERNEL_TESTS)
+	@tests/faults tests/faults.txt $(BUILD)
+cuda-matrix: $(CUDA_TESTS)
+	@$(SANITIZED) BUILD=build/asan SANITIZE=address,undefined
+	@$(SANITIZED) BUILD=build/tsan SANITIZE=thread
+	@tests/cuda-matrix "$(BUILD) build/asan build/tsan" $(notdir $(CUDA_TESTS))
 
 # -- By nvcc: what runs on a GPU. The driver is found at run time, through the static runtime. --
 CUDA_OBJECTS := $(CUDA_KERNELS:%.cu=$(BUILD)/cuda/%.o) $(CUDA_HOST:%.c=$(BUILD)/cuda/%.o) \
