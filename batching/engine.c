@@ -5,7 +5,7 @@
  *      engine_submit() --> mailbox --> take mail
  *      engine_cancel() -->    "    --> take cancels      scheduler.c
  *                                      plan          --> sequences, rows, blocks
- *                                      run           --> model_run()
+ *                                      run           --> model_begin(), model_end()
  *                                      sample        --> sampler.c
  *      engine_receive() <- outbox <--- deliver, wake
  *
@@ -18,6 +18,14 @@
  * A step for whose events there is no memory is not run, and is planned again a millisecond later:
  * so nothing that was drawn is ever lost.
  *
+ * Where the device draws tokens, two steps may be under way, the second begun ahead:
+ *
+ *     device   | step n          | step n + 1      | step n + 2
+ *     host      plan n + 1, begin | end n, deliver, mail, plan n + 2, begin | end n + 1, ...
+ *
+ * A sequence that ends meanwhile leaves the plan, and what its row gives is not looked at; that its
+ * blocks may be another's by then is no harm, for the device does one thing after the other.
+ *
  * A failed step ends the sequences that were in it, with FINISH_ERROR: their cache is not to be
  * trusted. The others go on. A device that is lost ends them all, with FINISH_LOST, and the loop:
  * nothing that this process asks of it will work again. */
@@ -25,6 +33,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "batching/engine_check.h"
 #include "batching/mailbox.h"
 #include "batching/outbox.h"
 #include "batching/pace.h"
@@ -45,6 +54,16 @@
 
 #define RETRY_WITHOUT_MEMORY_MS 1
 
+/* A step under way. */
+struct flight {
+    bool up;
+    bool reserved; /* room for its events */
+    struct plan plan;
+    struct step_arrays *arrays; /* its own */
+    uint64_t begun_us;
+    uint32_t running, prefill_rows; /* when it began */
+};
+
 struct engine {
     /* Fixed at start. */
     struct engine_config config;
@@ -56,7 +75,9 @@ struct engine {
     struct scheduler *scheduler;
     struct sampler *sampler;
     struct generation **generations; /* [slots] */
-    struct step_arrays *arrays;
+    struct flight flights[2];        /* the older at `older`; the other may follow it */
+    uint32_t older;
+    uint64_t step_ended_us;
     uint32_t *event_counts;                 /* [workers] of the step being planned */
     uint64_t dequeued;                      /* that the mailbox knows of */
     struct scheduler_left left[PACE_RANKS]; /* the same by rank */
@@ -246,6 +267,8 @@ static bool reserve_events(struct engine *engine, const struct plan *plan)
     memset(engine->event_counts, 0, engine->config.workers * sizeof *engine->event_counts);
     for (uint32_t i = 0; i < plan->entry_count; i++) {
         const struct planned *entry = &plan->entries[i];
+        if (entry->sequence == NULL)
+            continue;
         const struct generation *generation = entry->sequence->generation;
         uint32_t first_told = generation->request.prompt_logprobs && generation->echoed_tokens == 0;
         engine->event_counts[generation->request.worker] +=
@@ -258,12 +281,26 @@ static bool reserve_events(struct engine *engine, const struct plan *plan)
     return true;
 }
 
-static int run(struct engine *engine, const struct plan *plan, struct model_results *ret,
-               struct error *err)
+static uint32_t count_prefill_rows(const struct plan *plan)
 {
-    struct model_step step = step_arrays_fill(engine->arrays, plan);
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < plan->entry_count; i++)
+        if (!plan->ahead && plan->entries[i].sequence->state == SEQUENCE_PREFILL)
+            rows += plan->entries[i].row_count;
+    return rows;
+}
+
+static void launch(struct engine *engine, struct flight *flight, bool reserved)
+{
+    struct model_step step = step_arrays_fill(flight->arrays, &flight->plan);
     step.progress_us = &engine->layer_us;
-    return model_run(engine->config.model, &step, step_arrays_rows(engine->arrays), ret, err);
+    flight->up = true;
+    flight->reserved = reserved;
+    flight->begun_us = clock_monotonic_us();
+    flight->running = scheduler_counts(engine->scheduler).running;
+    flight->prefill_rows = count_prefill_rows(&flight->plan);
+    model_begin(engine->config.model, &step, step_arrays_rows(flight->arrays),
+                step_arrays_sources(flight->arrays));
 }
 
 static void tell_prompt_token(struct engine *engine, struct sequence *sequence, const float *logits)
@@ -340,17 +377,20 @@ static void draw(struct engine *engine, struct sequence *sequence, const struct 
         finish(engine, sequence, event, FINISH_LENGTH, now_us);
 }
 
-static void sample(struct engine *engine, const struct plan *plan,
+static void sample(struct engine *engine, const struct flight *flight,
                    const struct model_results *results, uint64_t now_us)
 {
     uint32_t output = 0;
-    for (uint32_t i = 0; i < plan->entry_count; i++) {
-        const struct planned *entry = &plan->entries[i];
+    for (uint32_t i = 0; i < flight->plan.entry_count; i++) {
+        const struct planned *entry = &flight->plan.entries[i];
+        const float *logits = results->logits + (size_t)output * engine->shape->vocabulary;
+        output += entry->echo_count + entry->draws;
+        if (entry->sequence == NULL) /* it ended while this was under way */
+            continue;
         scheduler_computed(engine->scheduler, entry);
-        tell_prompt(engine, entry, results->logits + (size_t)output * engine->shape->vocabulary);
-        output += entry->echo_count;
+        tell_prompt(engine, entry, logits);
         if (entry->draws)
-            draw(engine, entry->sequence, step_arrays_draw(engine->arrays, i), results, output++,
+            draw(engine, entry->sequence, step_arrays_draw(flight->arrays, i), results, output - 1,
                  now_us);
     }
 }
@@ -366,67 +406,123 @@ static void lose(struct engine *engine, const struct error *err)
 static void fail(struct engine *engine, const struct plan *plan, uint64_t now_us)
 {
     for (uint32_t i = 0; i < plan->entry_count; i++)
-        finish_outside(engine, plan->entries[i].sequence, FINISH_ERROR, now_us);
+        if (plan->entries[i].sequence != NULL)
+            finish_outside(engine, plan->entries[i].sequence, FINISH_ERROR, now_us);
 }
 
-static uint32_t count_prefill_rows(const struct plan *plan)
-{
-    uint32_t rows = 0;
-    for (uint32_t i = 0; i < plan->entry_count; i++)
-        if (plan->entries[i].sequence->state == SEQUENCE_PREFILL)
-            rows += plan->entries[i].row_count;
-    return rows;
-}
-
-static void measure(struct engine *engine, struct pace_step *step)
+static void measure(struct engine *engine, const struct flight *flight, uint64_t now_us)
 {
     uint64_t cached_tokens = scheduler_counts(engine->scheduler).dequeued_cached_tokens;
-    step->prompt_tokens += (uint32_t)(cached_tokens - engine->cached_paced);
-    step->ends = engine->ended;
-    pace_note(&engine->pace, step);
+    const uint64_t ended_us = engine->step_ended_us; /* of the step before: the device was its */
+    const struct pace_step step = {
+        .begun_us = flight->begun_us > ended_us ? flight->begun_us : ended_us,
+        .ended_us = now_us,
+        .running = flight->running,
+        .prompt_tokens = flight->prefill_rows + (uint32_t)(cached_tokens - engine->cached_paced),
+        .ends = engine->ended,
+    };
+    pace_note(&engine->pace, &step);
+    engine->step_ended_us = now_us;
     engine->cached_paced = cached_tokens;
     engine->ended = 0;
     struct pace_costs costs = pace_costs(&engine->pace);
     mailbox_set_costs(engine->mailbox, &costs);
 }
 
-static void step(struct engine *engine)
+/* Before the device is waited for: an idle hour is no measure, and ends by cancellation do not wait
+ * for a step. */
+static void tell(struct engine *engine, uint64_t now_us)
 {
-    uint64_t begun_us = clock_monotonic_us();
-    struct plan plan = scheduler_plan(engine->scheduler, begun_us);
     settle_queue(engine);
-    publish(engine, true, begun_us); /* after an idle hour the last step is no measure */
-    /* Ends by cancellation do not wait for the step. */
+    publish(engine, true, now_us);
     outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
-    if (!reserve_events(engine, &plan)) {
+}
+
+/* Begins a step. Without memory for what comes of it there is none, a millisecond long. */
+static void begin_step(struct engine *engine, struct flight *flight)
+{
+    uint64_t now_us = clock_monotonic_us();
+    flight->plan = scheduler_plan(engine->scheduler, now_us);
+    tell(engine, now_us);
+    if (reserve_events(engine, &flight->plan))
+        launch(engine, flight, true);
+    else
         mailbox_wait(engine->mailbox, RETRY_WITHOUT_MEMORY_MS);
+}
+
+/* While the device works: who came in the meantime, and the step behind, if it can be known. */
+static void run_ahead(struct engine *engine, const struct flight *now, struct flight *next)
+{
+    if (step_arrays_rows(now->arrays) == NULL)
+        return; /* its steps end as they begin */
+    take_mail(engine, clock_monotonic_us());
+    if (!step_arrays_may_lead(&now->plan) ||
+        !scheduler_plan_ahead(engine->scheduler, &now->plan, &next->plan))
         return;
-    }
-    struct pace_step paced = {
-        .begun_us = begun_us,
-        .running = scheduler_counts(engine->scheduler).running,
-        .prompt_tokens = count_prefill_rows(&plan),
-    };
+    engine->stats.steps_ahead++;
+    launch(engine, next, false);
+}
+
+static void end_step(struct engine *engine, struct flight *flight)
+{
     struct error err;
     struct model_results results;
-    int code = run(engine, &plan, &results, &err);
+    int code = model_end(engine->config.model, &results, &err);
     uint64_t now_us = clock_monotonic_us();
+    flight->up = false;
     engine->stats.steps_failed += code != 0;
     if (code == 0)
-        sample(engine, &plan, &results, now_us);
+        sample(engine, flight, &results, now_us);
     else if (code == ERROR_CLOSED)
         lose(engine, &err);
     else
-        fail(engine, &plan, now_us);
-    count_step(engine, plan.row_count);
-    paced.ended_us = now_us;
-    measure(engine, &paced);
+        fail(engine, &flight->plan, now_us);
+    count_step(engine, flight->plan.row_count);
+    measure(engine, flight, now_us);
+}
+
+static void step(struct engine *engine)
+{
+    struct flight *now = &engine->flights[engine->older], *next = &engine->flights[!engine->older];
+    if (now->up)
+        tell(engine, clock_monotonic_us());
+    else
+        begin_step(engine, now);
+    if (!now->up)
+        return;
+    if (!next->up)
+        run_ahead(engine, now, next);
+    /* Of a step that was begun ahead the draws are kept until there is room for them. */
+    if (!now->reserved && !reserve_events(engine, &now->plan)) {
+        mailbox_wait(engine->mailbox, RETRY_WITHOUT_MEMORY_MS);
+        return;
+    }
+    end_step(engine, now);
+    if (next->up)
+        engine->older = !engine->older;
+}
+
+/* What is still under way is nobody's any more. */
+static void land(struct engine *engine)
+{
+    struct model_results results;
+    for (uint32_t i = 0; i < 2; i++, engine->older = !engine->older) {
+        struct flight *flight = &engine->flights[engine->older];
+        if (flight->up)
+            (void)model_end(engine->config.model, &results, NULL);
+        flight->up = false;
+    }
+}
+
+static bool has_work(const struct engine *engine)
+{
+    return scheduler_has_work(engine->scheduler) || engine->flights[engine->older].up;
 }
 
 static void deliver(struct engine *engine)
 {
     settle_queue(engine);
-    publish(engine, scheduler_has_work(engine->scheduler), clock_monotonic_us());
+    publish(engine, has_work(engine), clock_monotonic_us());
     outbox_deliver(engine->outbox, engine->config.wake, engine->config.wake_argument);
 }
 
@@ -437,13 +533,14 @@ static void *engine_main(void *argument)
         uint64_t now_us = clock_monotonic_us();
         take_mail(engine, now_us);
         take_cancels(engine, now_us);
-        bool work = scheduler_has_work(engine->scheduler);
+        bool work = has_work(engine);
         if (work)
             step(engine);
         deliver(engine);
         if (!work)
             mailbox_wait(engine->mailbox, -1);
     }
+    land(engine);
     mailbox_settle(engine->mailbox);
     take_mail(engine, clock_monotonic_us());
     finish_all(engine, atomic_load(&engine->lost) ? FINISH_LOST : FINISH_ABORT,
@@ -453,58 +550,6 @@ static void *engine_main(void *argument)
 }
 
 /* -- start and stop -- */
-
-/* Blocks of the pool, or 0 and an error that names both numbers and the way out. */
-static uint32_t pool_blocks(const struct engine_config *config, size_t block_bytes,
-                            struct error *err)
-{
-    uint64_t needed = (config->context + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
-    uint64_t blocks = config->kv_blocks;
-    if (blocks == 0)
-        blocks = config->kv_memory_bytes / (block_bytes > 0 ? block_bytes : 1);
-    if (blocks >= needed)
-        return blocks < UINT32_MAX / 4 ? (uint32_t)blocks : UINT32_MAX / 4;
-    (void)error_set(err, ERROR_INVALID,
-                    "the KV cache has %llu blocks of %u tokens, but one sequence of context %u "
-                    "needs %llu: set kv_memory_bytes to at least %llu, or context to at most %llu",
-                    (unsigned long long)blocks, KV_BLOCK_TOKENS, config->context,
-                    (unsigned long long)needed, (unsigned long long)(needed * block_bytes),
-                    (unsigned long long)(blocks * KV_BLOCK_TOKENS));
-    return 0;
-}
-
-static int check_config(const struct engine_config *config, const struct model_shape *shape,
-                        struct error *err)
-{
-    if (config->context < 2 || config->context > shape->context)
-        return error_set(err, ERROR_INVALID, "context: %u is not within 2..%u, the model's",
-                         config->context, shape->context);
-    if (config->max_sequences == 0 || config->max_step_tokens < config->max_sequences)
-        return error_set(err, ERROR_INVALID,
-                         "max_step_tokens: %u is less than max_sequences, %u: each running "
-                         "sequence needs a row in every step (and one must run)",
-                         config->max_step_tokens, config->max_sequences);
-    if (config->max_queue == 0 || config->max_queue > UINT32_MAX / 8 ||
-        config->max_sequences > UINT32_MAX / 8)
-        return error_set(err, ERROR_INVALID, "max_queue: %u with max_sequences %u: out of range",
-                         config->max_queue, config->max_sequences);
-    uint64_t blocks = (config->context + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
-    if (blocks * config->max_sequences > UINT32_MAX)
-        return error_set(err, ERROR_INVALID,
-                         "max_sequences: %u tables of %llu blocks are more than can be numbered",
-                         config->max_sequences, (unsigned long long)blocks);
-    if (config->workers == 0 || config->wake == NULL)
-        return error_set(err, ERROR_INVALID, "workers: %u, with a way to wake them, is too few",
-                         config->workers);
-    return 0;
-}
-
-/* Rows of logits of a step at most. */
-static uint32_t outputs_max(const struct engine_config *config)
-{
-    const uint32_t outputs = config->max_sequences + SCHEDULER_ECHO_ROWS_MAX;
-    return outputs < config->max_step_tokens ? outputs : config->max_step_tokens;
-}
 
 static int make_step_arrays(struct engine *engine, struct error *err)
 {
@@ -519,7 +564,7 @@ static int make_step_arrays(struct engine *engine, struct error *err)
     const struct step_arrays_limits limits = {
         .rows_max = engine->config.max_step_tokens,
         .sequences_max = engine->config.max_sequences,
-        .outputs_max = outputs_max(&engine->config),
+        .outputs_max = engine_outputs_max(&engine->config),
         .ends = ends,
         .end_count = count,
         .device_draws = model_draws(engine->config.model),
@@ -528,9 +573,11 @@ static int make_step_arrays(struct engine *engine, struct error *err)
     for (uint32_t token = 0; token < vocabulary; token++)
         if (tokenizer_ends_generation(tokenizer, token))
             ends[count++] = token;
-    engine->arrays = step_arrays_new(&limits, err);
+    for (uint32_t i = 0; i < 2; i++)
+        engine->flights[i].arrays = step_arrays_new(&limits, err);
     free(ends);
-    return engine->arrays == NULL ? ERROR_NO_MEMORY : 0;
+    return engine->flights[0].arrays == NULL || engine->flights[1].arrays == NULL ? ERROR_NO_MEMORY
+                                                                                  : 0;
 }
 
 static int make_arrays(struct engine *engine, struct error *err)
@@ -573,23 +620,12 @@ static int make_parts(struct engine *engine, uint32_t blocks, struct error *err)
     return make_arrays(engine, err);
 }
 
-struct model_limits engine_limits(const struct engine_config *config, uint32_t blocks)
-{
-    return (struct model_limits){
-        .blocks = blocks,
-        .rows_max = config->max_step_tokens,
-        .spans_max = config->max_sequences,
-        .outputs_max = outputs_max(config),
-        .context_max = config->context,
-    };
-}
-
 struct engine *engine_start(const struct engine_config *config, struct error *err)
 {
     const struct model_shape *shape = model_shape(config->model);
-    if (check_config(config, shape, err) != 0)
+    if (engine_check_config(config, shape, err) != 0)
         return NULL;
-    uint32_t blocks = pool_blocks(config, shape->kv_block_bytes, err);
+    uint32_t blocks = engine_pool_blocks(config, shape->kv_block_bytes, err);
     if (blocks == 0)
         return NULL;
     struct engine *engine = calloc(1, sizeof *engine);
@@ -649,44 +685,13 @@ void engine_free(struct engine *engine)
     kv_cache_free(engine->cache);
     sampler_free(engine->sampler);
     free(engine->generations);
-    step_arrays_free(engine->arrays);
+    step_arrays_free(engine->flights[0].arrays);
+    step_arrays_free(engine->flights[1].arrays);
     free(engine->event_counts);
     free(engine);
 }
 
 /* -- the workers' side -- */
-
-static int check_request(const struct engine *engine, const struct generation_request *request,
-                         struct error *err)
-{
-    uint32_t context = engine->config.context, vocabulary = engine->shape->vocabulary;
-    if (request->worker >= engine->config.workers)
-        return error_set(err, ERROR_INVALID, "worker %u is not below %u", request->worker,
-                         engine->config.workers);
-    if (request->prompt_count == 0 || request->prompt_count >= context)
-        return error_set(err, ERROR_INVALID, "the prompt has %u tokens, not 1..%u",
-                         request->prompt_count, context - 1);
-    if (request->max_tokens == 0 || request->max_tokens > context - request->prompt_count)
-        return error_set(err, ERROR_INVALID,
-                         "max_tokens: %u is not within 1..%u, what a prompt of %u tokens leaves of "
-                         "the context of %u",
-                         request->max_tokens, context - request->prompt_count,
-                         request->prompt_count, context);
-    if (request->choices == 0 || request->choices > ENGINE_CHOICES_MAX)
-        return error_set(err, ERROR_INVALID, "n: %u is not within 1..%u", request->choices,
-                         ENGINE_CHOICES_MAX);
-    if (request->stop_token_count > ENGINE_STOP_TOKENS_MAX)
-        return error_set(err, ERROR_INVALID, "stop_token_ids: %u, at most %u are taken",
-                         request->stop_token_count, ENGINE_STOP_TOKENS_MAX);
-    if (!(request->tenant_weight > 0.0f && isfinite(request->tenant_weight)))
-        return error_set(err, ERROR_INVALID, "tenant weight: %g is not above 0",
-                         (double)request->tenant_weight);
-    for (uint32_t i = 0; i < request->prompt_count; i++)
-        if (request->prompt[i] >= vocabulary)
-            return error_set(err, ERROR_INVALID, "prompt token %u: id %u is not below %u", i,
-                             request->prompt[i], vocabulary);
-    return sampling_check(&request->sampling, vocabulary, err);
-}
 
 int engine_admission(const struct engine *engine, int32_t priority, uint32_t *ret_retry_after_s,
                      struct error *err)
@@ -702,7 +707,7 @@ uint64_t engine_wait_us(const struct engine *engine, int32_t priority)
 int engine_submit(struct engine *engine, const struct generation_request *request, uint64_t *ret_id,
                   struct error *err)
 {
-    int code = check_request(engine, request, err);
+    int code = engine_check_request(&engine->config, request, engine->shape->vocabulary, err);
     if (code != 0)
         return code;
     struct generation *generation = generation_new(request);

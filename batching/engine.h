@@ -147,6 +147,7 @@ struct engine_stats {
     uint64_t prefix_queries, prefix_hits; /* tokens */
     uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
     uint64_t device_draws;     /* of generated_tokens, those that the device drew */
+    uint64_t steps_ahead;      /* of steps, those that began while the one before was under way */
     uint64_t last_progress_us; /* monotonic: a step began or ended, a layer ended, or idle loop */
     bool busy;                 /* a step is running or due */
     /* rows a step: vllm:iteration_tokens_total's buckets 1,8,16,32,64,...,16384,+Inf */

@@ -49,11 +49,13 @@ struct scheduler {
 
     struct tenants *tenants;
     uint64_t arrivals;
-    struct sequence **running; /* [max_sequences] senior first */
-    struct sequence **order;   /* [max_sequences] prefills while they are planned */
-    struct planned *entries;   /* [max_sequences] */
-    uint32_t *tables;          /* [max_sequences, table_stride] a row a seat */
-    uint32_t *seats;           /* [max_sequences] those not taken, a stack */
+    struct sequence **running;  /* [max_sequences] senior first */
+    struct sequence **order;    /* [max_sequences] prefills while they are planned */
+    struct planned *entries[2]; /* [max_sequences] of two plans in turn */
+    uint32_t entry_counts[2], newest;
+    uint32_t planned_running; /* sequences that ran after the last scheduler_plan() */
+    uint32_t *tables;         /* [max_sequences, table_stride] a row a seat */
+    uint32_t *seats;          /* [max_sequences] those not taken, a stack */
     uint32_t seat_count;
 
     uint32_t rows_left, echo_left; /* of the step being planned */
@@ -76,11 +78,13 @@ struct scheduler *scheduler_new(const struct scheduler_config *config, struct er
     scheduler->tenants = tenants_new(config->generations_max);
     scheduler->running = calloc(seats, sizeof(struct sequence *));
     scheduler->order = calloc(seats, sizeof(struct sequence *));
-    scheduler->entries = calloc(seats, sizeof *scheduler->entries);
+    for (uint32_t i = 0; i < 2; i++)
+        scheduler->entries[i] = calloc(seats, sizeof *scheduler->entries[i]);
     scheduler->tables = malloc(seats * scheduler->table_stride * sizeof *scheduler->tables);
     scheduler->seats = calloc(seats, sizeof *scheduler->seats);
     if (scheduler->tenants == NULL || scheduler->running == NULL || scheduler->order == NULL ||
-        scheduler->entries == NULL || scheduler->tables == NULL || scheduler->seats == NULL)
+        scheduler->entries[0] == NULL || scheduler->entries[1] == NULL ||
+        scheduler->tables == NULL || scheduler->seats == NULL)
         goto fail;
     for (uint32_t i = 0; i < config->max_sequences; i++)
         scheduler->seats[i] = config->max_sequences - 1 - i;
@@ -99,7 +103,8 @@ void scheduler_free(struct scheduler *scheduler)
     tenants_free(scheduler->tenants);
     free(scheduler->running);
     free(scheduler->order);
-    free(scheduler->entries);
+    free(scheduler->entries[0]);
+    free(scheduler->entries[1]);
     free(scheduler->tables);
     free(scheduler->seats);
     free(scheduler);
@@ -179,7 +184,8 @@ static void leave_seat(struct scheduler *scheduler, struct sequence *sequence)
         kv_cache_unref(scheduler->config.cache, sequence->blocks[--sequence->block_count]);
     scheduler->seats[scheduler->seat_count++] = sequence->seat;
     sequence->blocks = NULL;
-    sequence->sealed_count = sequence->computed_tokens = sequence->planned_rows = 0;
+    sequence->sealed_count = sequence->computed_tokens = 0;
+    sequence->planned_rows = sequence->ahead_rows = 0;
 }
 
 /* -- rows and blocks -- */
@@ -432,7 +438,7 @@ static void write_entries(struct scheduler *scheduler, enum sequence_state state
         struct sequence *sequence = scheduler->running[i];
         if (sequence->state != state || sequence->planned_rows == 0)
             continue;
-        struct planned *entry = &scheduler->entries[plan->entry_count++];
+        struct planned *entry = &scheduler->entries[scheduler->newest][plan->entry_count++];
         uint32_t from = sequence->computed_tokens, first;
         *entry = (struct planned){
             .sequence = sequence,
@@ -447,6 +453,12 @@ static void write_entries(struct scheduler *scheduler, enum sequence_state state
     }
 }
 
+static struct planned *new_entries(struct scheduler *scheduler)
+{
+    scheduler->newest ^= 1;
+    return scheduler->entries[scheduler->newest];
+}
+
 struct plan scheduler_plan(struct scheduler *scheduler, uint64_t now_us)
 {
     for (uint32_t i = 0; i < scheduler->counts.running; i++)
@@ -457,15 +469,98 @@ struct plan scheduler_plan(struct scheduler *scheduler, uint64_t now_us)
     plan_admissions(scheduler, now_us);
     plan_prefills(scheduler);
     struct plan plan = {
-        .entries = scheduler->entries,
+        .entries = new_entries(scheduler),
         .block_tables = scheduler->tables,
         .table_stride = scheduler->table_stride,
     };
     write_entries(scheduler, SEQUENCE_DECODE, &plan);
     write_entries(scheduler, SEQUENCE_PREFILL, &plan);
+    scheduler->entry_counts[scheduler->newest] = plan.entry_count;
+    scheduler->planned_running = scheduler->counts.running;
     assert(plan.row_count <= scheduler->config.max_step_tokens);
     assert(plan.row_count > 0 || !scheduler_has_work(scheduler));
     return plan;
+}
+
+/* -- the plan behind one under way -- */
+
+static bool ends_by_length(const struct sequence *sequence)
+{
+    return sequence->output_count + 1 == sequence->generation->request.max_tokens;
+}
+
+/* Tokens in the cache once the sequence has had a row behind the one under way. */
+static uint32_t tokens_ahead(const struct sequence *sequence)
+{
+    return sequence->computed_tokens + sequence->planned_rows + 1;
+}
+
+/* Whether a plan ahead is as good as one made later. */
+static bool may_run_ahead(const struct scheduler *scheduler, const struct plan *under_way)
+{
+    const struct scheduler_counts *counts = &scheduler->counts;
+    uint32_t alive = 0, ending = 0, blocks = 0;
+    for (uint32_t i = 0; i < under_way->entry_count; i++) {
+        const struct sequence *sequence = under_way->entries[i].sequence;
+        if (sequence == NULL)
+            continue;
+        if (!under_way->entries[i].draws || under_way->entries[i].echo_count > 0)
+            return false;
+        alive++;
+        ending += ends_by_length(sequence);
+        blocks += blocks_for(tokens_ahead(sequence)) > sequence->block_count;
+    }
+    if (alive != counts->running || alive == ending || counts->held > 0)
+        return false;
+    /* Who waits goes on waiting for a seat or a block until somebody ends. */
+    const bool full = counts->running == scheduler->config.max_sequences ||
+                      (counts->short_of_blocks && counts->running == scheduler->planned_running);
+    return (counts->waiting == 0 || (full && ending == 0)) &&
+           kv_cache_available(scheduler->config.cache) >= blocks;
+}
+
+bool scheduler_plan_ahead(struct scheduler *scheduler, const struct plan *under_way,
+                          struct plan *ret)
+{
+    if (!may_run_ahead(scheduler, under_way))
+        return false;
+    struct planned *entries = new_entries(scheduler);
+    struct plan plan = {
+        .entries = entries,
+        .block_tables = scheduler->tables,
+        .table_stride = scheduler->table_stride,
+        .ahead = true,
+    };
+    assert(entries != under_way->entries);
+    for (uint32_t i = 0; i < under_way->entry_count; i++) {
+        struct sequence *sequence = under_way->entries[i].sequence;
+        if (sequence == NULL || ends_by_length(sequence))
+            continue;
+        const uint32_t to = tokens_ahead(sequence);
+        (void)claim_blocks(scheduler, sequence, to); /* there are enough */
+        assert(sequence->block_count * KV_BLOCK_TOKENS >= to && sequence->ahead_rows == 0);
+        sequence->ahead_rows = 1;
+        entries[plan.entry_count++] = (struct planned){
+            .sequence = sequence,
+            .position = to - 1,
+            .row_count = 1,
+            .draws = true,
+            .source = i,
+        };
+    }
+    plan.row_count = plan.output_count = plan.entry_count;
+    scheduler->entry_counts[scheduler->newest] = plan.entry_count;
+    *ret = plan;
+    return true;
+}
+
+/* A sequence that ended is in no plan any more. */
+static void leave_plans(struct scheduler *scheduler, const struct sequence *sequence)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t j = 0; j < scheduler->entry_counts[i]; j++)
+            if (scheduler->entries[i][j].sequence == sequence)
+                scheduler->entries[i][j].sequence = NULL;
 }
 
 /* -- what came of it -- */
@@ -509,6 +604,8 @@ void scheduler_drawn(struct scheduler *scheduler, struct sequence *sequence, uin
     assert(rows_remaining(sequence) == 0);
     assert(sequence->output_count < generation->request.max_tokens);
     sequence->output[sequence->output_count++] = token;
+    sequence->planned_rows = sequence->ahead_rows;
+    sequence->ahead_rows = 0;
     tenants_charge(scheduler->tenants, generation->tenant, 1);
     if (sequence->state == SEQUENCE_PREFILL)
         sequence_set_state(sequence, SEQUENCE_DECODE);
@@ -556,6 +653,7 @@ void scheduler_finish(struct scheduler *scheduler, struct sequence *sequence)
     if (sequence_is_running(sequence)) {
         running_remove(scheduler, sequence);
         leave_seat(scheduler, sequence);
+        leave_plans(scheduler, sequence);
     } else if (sequence->state == SEQUENCE_WAITING) {
         dequeue(scheduler, sequence);
     } else {

@@ -6,6 +6,7 @@
  *
  *     scheduler_add()      a generation arrives
  *     scheduler_plan()     a step; planning again without running it is allowed
+ *     scheduler_plan_ahead() the step behind it, while it runs
  *     scheduler_computed() the step ran: for each planned entry
  *     scheduler_drawn()    and a token was drawn for it
  *     scheduler_finish()   a choice ends, in any state
@@ -47,26 +48,34 @@ void scheduler_free(struct scheduler *scheduler); /* NULL is fine; generations a
 void scheduler_add(struct scheduler *scheduler, struct generation *generation);
 
 struct planned {
-    struct sequence *sequence;
-    uint32_t position; /* of the first row */
+    struct sequence *sequence; /* NULL: it ended while the step was under way */
+    uint32_t position;         /* of the first row */
     uint32_t row_count;
     uint32_t echo_count; /* rows whose logits tell about the next prompt token */
     uint32_t echo_first; /* the first of them, counted from 0 within the entry's rows */
     bool draws;          /* the last row's logits are for a new token */
+    uint32_t source;     /* of a plan ahead: the entry of the plan before that draws its token */
 };
 
 struct plan {
-    const struct planned *entries; /* decodes first; valid until the next scheduler_plan() */
+    const struct planned *entries; /* decodes first; valid until the plan after the next */
     uint32_t entry_count;
     uint32_t row_count;
     uint32_t output_count; /* the sum of echo_count and draws */
     const uint32_t *block_tables;
     uint32_t table_stride; /* sequence's table begins at block_tables[seat * table_stride] */
+    bool ahead;            /* by scheduler_plan_ahead() */
 };
 
 /* A plan with rows unless nothing runs or waits. now_us becomes scheduled_us of what is admitted
  * for the first time. */
 struct plan scheduler_plan(struct scheduler *scheduler, uint64_t now_us);
+/* The step behind one that is under way, whose draws are not known: each of its sequences goes on
+ * by a token, but for those that max_tokens ends. Those that end otherwise leave both plans. False,
+ * with nothing changed, where another plan would be: somebody could be admitted, has prompt left,
+ * or would have to give up blocks. */
+bool scheduler_plan_ahead(struct scheduler *scheduler, const struct plan *under_way,
+                          struct plan *ret);
 /* The entry's rows are in the cache: full blocks are sealed. */
 void scheduler_computed(struct scheduler *scheduler, const struct planned *entry);
 /* Appends the token and charges the tenant. The sequence decodes from now on. */

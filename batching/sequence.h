@@ -44,6 +44,7 @@ struct sequence {
     struct kv_hash chain;     /* the last sealed block's, or the salt */
     uint32_t computed_tokens; /* whose K and V are in the blocks */
     uint32_t planned_rows;    /* of the step being planned or run */
+    uint32_t ahead_rows;      /* of the step behind that */
 
     uint32_t cached_tokens; /* found in the cache when first admitted */
     uint32_t preemptions;

@@ -14,6 +14,8 @@ struct step_arrays {
     uint32_t *output_rows;        /* [outputs_max] */
     struct draw_row *draw_rows;   /* [outputs_max]; NULL: the device draws nothing */
     struct step_draw *draws;      /* [sequences_max] */
+    uint32_t *sources;            /* [sequences_max] */
+    bool ahead;                   /* of the plan that was filled in */
     uint32_t *ends;               /* [sequences_max, end_count + ENGINE_STOP_TOKENS_MAX] */
 };
 
@@ -29,12 +31,13 @@ struct step_arrays *step_arrays_new(const struct step_arrays_limits *limits, str
     arrays->spans = calloc(limits->sequences_max, sizeof *arrays->spans);
     arrays->output_rows = calloc(limits->outputs_max, sizeof *arrays->output_rows);
     arrays->draws = calloc(limits->sequences_max, sizeof *arrays->draws);
+    arrays->sources = calloc(limits->sequences_max, sizeof *arrays->sources);
     arrays->ends = calloc(limits->sequences_max, stride * sizeof *arrays->ends);
     if (limits->device_draws)
         arrays->draw_rows = calloc(limits->outputs_max, sizeof *arrays->draw_rows);
     if (arrays->tokens == NULL || arrays->positions == NULL || arrays->spans == NULL ||
         arrays->output_rows == NULL || arrays->draws == NULL || arrays->ends == NULL ||
-        (limits->device_draws && arrays->draw_rows == NULL))
+        arrays->sources == NULL || (limits->device_draws && arrays->draw_rows == NULL))
         goto fail;
     for (uint32_t i = 0; i < limits->sequences_max && limits->end_count > 0; i++)
         memcpy(arrays->ends + (size_t)i * stride, limits->ends,
@@ -56,6 +59,7 @@ void step_arrays_free(struct step_arrays *arrays)
     free(arrays->output_rows);
     free(arrays->draw_rows);
     free(arrays->draws);
+    free(arrays->sources);
     free(arrays->ends);
     free(arrays);
 }
@@ -78,7 +82,7 @@ static void fill_draw(struct step_arrays *arrays, uint32_t entry, const struct s
         .prompt = request->prompt,
         .prompt_count = request->prompt_count,
         .output = sequence->output,
-        .output_count = sequence->output_count,
+        .output_count = sequence->output_count + arrays->ahead, /* one is under way */
         .choice = sequence->choice,
         .forbidden = draw->ends,
         .forbidden_count = sequence->output_count < request->min_tokens ? draw->end_count : 0,
@@ -136,6 +140,7 @@ static uint32_t fill_outputs(struct step_arrays *arrays, const struct plan *plan
 struct model_step step_arrays_fill(struct step_arrays *arrays, const struct plan *plan)
 {
     uint32_t row = 0, output = 0;
+    arrays->ahead = plan->ahead;
     assert(plan->row_count <= arrays->limits.rows_max);
     assert(plan->entry_count <= arrays->limits.sequences_max);
     assert(plan->output_count <= arrays->limits.outputs_max);
@@ -147,10 +152,12 @@ struct model_step step_arrays_fill(struct step_arrays *arrays, const struct plan
             .position = entry->position,
             .block_offset = entry->sequence->seat * plan->table_stride,
         };
+        arrays->sources[i] = entry->source;
         output = fill_outputs(arrays, plan, i, row, output);
         for (uint32_t j = 0; j < entry->row_count; j++, row++) {
             arrays->positions[row] = entry->position + j;
-            arrays->tokens[row] = sequence_token(entry->sequence, entry->position + j);
+            arrays->tokens[row] =
+                plan->ahead ? 0 : sequence_token(entry->sequence, entry->position + j);
         }
     }
     assert(row == plan->row_count);
@@ -170,6 +177,29 @@ struct model_step step_arrays_fill(struct step_arrays *arrays, const struct plan
 const struct draw_row *step_arrays_rows(const struct step_arrays *arrays)
 {
     return arrays->draw_rows;
+}
+
+const uint32_t *step_arrays_sources(const struct step_arrays *arrays)
+{
+    return arrays->ahead ? arrays->sources : NULL;
+}
+
+static bool may_lead(const struct sequence *sequence)
+{
+    const struct generation_request *request = &sequence->generation->request;
+    const struct sampling *sampling = &request->sampling;
+    return sampling->repetition_penalty == 1.0f && sampling->presence_penalty == 0.0f &&
+           sampling->frequency_penalty == 0.0f && sampling->bias_count == 0 &&
+           !(sampling->logprobs && sampling->top_logprobs > 0) && !request->prompt_logprobs &&
+           sequence->output_count >= request->min_tokens;
+}
+
+bool step_arrays_may_lead(const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->entry_count; i++)
+        if (plan->entries[i].sequence != NULL && !may_lead(plan->entries[i].sequence))
+            return false;
+    return true;
 }
 
 const struct step_draw *step_arrays_draw(const struct step_arrays *arrays, uint32_t entry)

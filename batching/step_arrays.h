@@ -30,6 +30,12 @@ struct model_step step_arrays_fill(struct step_arrays *arrays, const struct plan
 /* For model_run(); NULL where the device draws nothing. */
 const struct draw_row *step_arrays_rows(const struct step_arrays *arrays);
 
+/* Of a plan ahead; NULL for others. */
+const uint32_t *step_arrays_sources(const struct step_arrays *arrays);
+/* Whether the settings of all who draw in it let a plan ahead follow: no draw depends on the tokens
+ * before it but by logits, and the device is sure to make all. */
+bool step_arrays_may_lead(const struct plan *plan);
+
 struct step_draw {
     struct sampler_input input;
     const uint32_t *ends; /* tokens that end it: the model's own unless ignored, its stop tokens */

@@ -86,10 +86,14 @@ struct backend_ops {
     void (*moe_combine)(struct backend *backend, const struct moe_combine_args *args);
     void (*gather)(struct backend *backend, const struct gather_args *args);
 
-    /* A device that draws no tokens has neither. The outcomes of the last draw(), for which
-     * drawn() waits. */
+    /* A device that draws no tokens has none of these three. drawn() waits for the oldest draw()
+     * that it has not told of, of which there may be two, and for nothing behind it; its code is
+     * as synchronize()'s. */
     void (*draw)(struct backend *backend, const struct draw_args *args);
-    void (*drawn)(struct backend *backend, struct drawn *ret, uint32_t row_count);
+    int (*drawn)(struct backend *backend, struct drawn *ret, uint32_t row_count, struct error *err);
+    /* After step_begin(): the step's first tokens are what the last draw() gives these rows of
+     * its; host [row_count]. */
+    void (*feed)(struct backend *backend, const uint32_t *draw_rows, uint32_t row_count);
 
     void (*close)(struct backend *backend);
 };

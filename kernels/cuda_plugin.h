@@ -19,7 +19,7 @@
 
 /* Changes with every change of the table of ops or of what its args mean. The plug-in and the
  * daemon are of one build; this tells when they are not. */
-#define CUDA_PLUGIN_ABI 3u
+#define CUDA_PLUGIN_ABI 4u
 
 /* What the plug-in's one exported function gives: a table that lives as long as the process. */
 struct cuda_plugin {

@@ -16,6 +16,15 @@ static const struct arch *const architectures[] = {&arch_llama, &arch_qwen2, &ar
                                                    &arch_qwen3, &arch_qwen3moe};
 #define ARCHITECTURES (sizeof architectures / sizeof *architectures)
 
+#define STEPS_MAX 2u
+
+/* A step that began and has not ended. */
+struct under_way {
+    uint32_t output_count;
+    bool drawn;
+    float *logits; /* device */
+};
+
 struct model {
     /* fixed at load */
     struct gguf *gguf;
@@ -34,6 +43,8 @@ struct model {
     uint32_t *padded;    /* [3][rows_padded_max]; NULL: the device repeats no steps */
     uint32_t rows_padded_max;
     float *device_logits; /* of the last step */
+    struct under_way steps[STEPS_MAX];
+    uint32_t begun, ended; /* counts */
 };
 
 static const struct arch *find_architecture(const struct gguf *gguf, struct error *err)
@@ -304,20 +315,6 @@ static float *fetch(struct model *model, float *logits, uint32_t count, const st
     return model->logits;
 }
 
-/* NULL: nothing was asked for. */
-static const struct drawn *draw(struct model *model, const float *logits, uint32_t count,
-                                const struct draw_row *draws)
-{
-    const struct backend_ops *ops = model->backend->ops;
-    if (ops->draw == NULL || draws == NULL || count == 0)
-        return NULL;
-    const struct draw_args args = {
-        .logits = logits, .row_count = count, .vocabulary = model->shape.vocabulary, .rows = draws};
-    ops->draw(model->backend, &args);
-    ops->drawn(model->backend, model->drawn, count);
-    return model->drawn;
-}
-
 /* -- steps of decodes alone -- */
 
 static bool decodes_alone(const struct model_step *step)
@@ -330,8 +327,8 @@ static bool decodes_alone(const struct model_step *step)
     return true;
 }
 
-/* 1, 2, 4, 8, 16 and so on by eights to 64, then by 32: few enough sizes for a graph each, and at
- * most an eighth of a large batch for nothing. */
+/* 1, 2, 4, 8, 16 and so on by eights to 64, then by 32: few enough sizes for a graph each, and a
+ * quarter of a batch or less for nothing, but for the smallest and those a little above 64. */
 static uint32_t padded_rows(uint32_t rows)
 {
     if (rows > 64)
@@ -361,7 +358,7 @@ static struct model_step pad(struct model *model, const struct model_step *step)
     return padded;
 }
 
-static void begin(struct model *model, const struct model_step *step)
+static void begin(struct model *model, const struct model_step *step, const uint32_t *sources)
 {
     model->backend->ops->step_begin(model->backend,
                                     &(struct step_args){.row_count = step->row_count,
@@ -372,18 +369,20 @@ static void begin(struct model *model, const struct model_step *step)
                                                         .block_tables = step->block_tables,
                                                         .output_count = step->output_count,
                                                         .output_rows = step->output_rows});
+    if (sources != NULL)
+        model->backend->ops->feed(model->backend, sources, step->span_count);
 }
 
 /* Enqueues the step; the device's logits. */
-static float *enqueue(struct model *model, const struct model_step *step)
+static float *enqueue(struct model *model, const struct model_step *step, const uint32_t *sources)
 {
     const struct backend_ops *ops = model->backend->ops;
     if (model->padded == NULL || !decodes_alone(step)) {
-        begin(model, step);
+        begin(model, step, sources);
         return model->arch->forward(model->network, step);
     }
     const struct model_step padded = pad(model, step);
-    begin(model, &padded);
+    begin(model, &padded, sources);
     if (ops->step_repeat(model->backend, model->network)) {
         arch_layer_done(step);
         return model->device_logits;
@@ -394,18 +393,64 @@ static float *enqueue(struct model *model, const struct model_step *step)
     return model->device_logits;
 }
 
-int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
-              struct model_results *ret, struct error *err)
+void model_begin(struct model *model, const struct model_step *step, const struct draw_row *draws,
+                 const uint32_t *sources)
 {
-    struct model_results results;
+    const struct backend_ops *ops = model->backend->ops;
+    struct under_way *now = &model->steps[model->begun++ % STEPS_MAX];
+    assert(model->begun - model->ended == (sources == NULL ? 1 : 2));
     assert_step(model, step);
-    float *logits = enqueue(model, step);
-    results.drawn = draw(model, logits, step->output_count, draws);
-    results.logits = fetch(model, logits, step->output_count, results.drawn);
-    int code = model->backend->ops->synchronize(model->backend, err);
+    *now = (struct under_way){
+        .output_count = step->output_count,
+        .drawn = ops->draw != NULL && draws != NULL && step->output_count > 0,
+        .logits = enqueue(model, step, sources),
+    };
+    const struct draw_args args = {.logits = now->logits,
+                                   .row_count = step->output_count,
+                                   .vocabulary = model->shape.vocabulary,
+                                   .rows = draws};
+    if (now->drawn)
+        ops->draw(model->backend, &args);
+}
+
+/* What was drawn, without waiting for a step behind it. */
+static int end_drawn(struct model *model, const struct under_way *now, struct error *err)
+{
+    const struct backend_ops *ops = model->backend->ops;
+    bool left = false;
+    int code = ops->drawn(model->backend, model->drawn, now->output_count, err);
+    for (uint32_t i = 0; i < now->output_count && code == 0; i++)
+        left = left || is_left(model->drawn, i);
+    if (code != 0 || !left)
+        return code;
+    assert(model->begun == model->ended);
+    (void)fetch(model, now->logits, now->output_count, model->drawn);
+    return ops->synchronize(model->backend, err);
+}
+
+int model_end(struct model *model, struct model_results *ret, struct error *err)
+{
+    assert(model->begun != model->ended);
+    const struct under_way *now = &model->steps[model->ended++ % STEPS_MAX];
+    struct model_results results = {NULL, model->logits};
+    int code;
+    if (now->drawn) {
+        results.drawn = model->drawn;
+        code = end_drawn(model, now, err);
+    } else {
+        results.logits = fetch(model, now->logits, now->output_count, NULL);
+        code = model->backend->ops->synchronize(model->backend, err);
+    }
     if (code == 0)
         *ret = results;
     return code;
+}
+
+int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
+              struct model_results *ret, struct error *err)
+{
+    model_begin(model, step, draws, NULL);
+    return model_end(model, ret, err);
 }
 
 int model_forward(struct model *model, const struct model_step *step, float *logits,

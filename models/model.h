@@ -104,6 +104,13 @@ bool model_draws(const struct model *model);
  * and ERROR_CLOSED as synchronize(); then *ret is as it was. */
 int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
               struct model_results *ret, struct error *err);
+/* The same in two halves, between which the caller does something else. Where model_draws(), a
+ * second step may begin before the first has ended: then each row of the second decodes, and its
+ * token is the one drawn for output sources[row] of the first. Nor may the device leave a row of
+ * the first to the host. sources: [row_count], or NULL: step->tokens has them. */
+void model_begin(struct model *model, const struct model_step *step, const struct draw_row *draws,
+                 const uint32_t *sources);
+int model_end(struct model *model, struct model_results *ret, struct error *err);
 /* The same without draws, and with the logits copied. */
 int model_forward(struct model *model, const struct model_step *step, float *logits,
                   struct error *err);

@@ -522,15 +522,20 @@ static void draw(struct backend *backend, const struct draw_args *args)
         note(cuda, "draw", draws_enqueue(cuda->draws, cuda->inputs, args, cuda->stream));
 }
 
-static void drawn(struct backend *backend, struct drawn *ret, uint32_t row_count)
+static int drawn(struct backend *backend, struct drawn *ret, uint32_t row_count, struct error *err)
 {
     struct cuda_backend *cuda = cuda_of(backend);
-    if (synchronize(backend, NULL) == 0) {
-        draws_tell(cuda->draws, ret, row_count);
-        return;
-    }
-    for (uint32_t i = 0; i < row_count; i++)
-        ret[i] = (struct drawn){.outcome = DRAW_NAN, .logprob = NAN};
+    if (works(cuda))
+        note(cuda, "drawn", draws_tell(cuda->draws, ret, row_count));
+    return works(cuda) ? 0 : tell_failure(cuda, err);
+}
+
+static void feed(struct backend *backend, const uint32_t *draw_rows, uint32_t row_count)
+{
+    struct cuda_backend *cuda = cuda_of(backend);
+    if (works(cuda))
+        note(cuda, "feed",
+             draws_feed(cuda->draws, cuda->inputs, draw_rows, row_count, cuda->stream));
 }
 
 /* -- opening and closing -- */
@@ -583,6 +588,7 @@ static const struct backend_ops table = {
     .gather = gather,
     .draw = draw,
     .drawn = drawn,
+    .feed = feed,
     .close = cuda_close,
 };
 

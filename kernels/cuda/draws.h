@@ -19,7 +19,10 @@ void draws_free(struct draws *draws); /* NULL is fine; the stream is to be idle 
 
 cudaError_t draws_enqueue(struct draws *draws, struct step_inputs *inputs,
                           const struct draw_args *args, cudaStream_t stream);
-/* Once the stream has been waited for. */
-void draws_tell(const struct draws *draws, struct drawn *ret, uint32_t row_count);
+/* What was drawn last, as the tokens of the step that has begun. */
+cudaError_t draws_feed(const struct draws *draws, struct step_inputs *inputs,
+                       const uint32_t *draw_rows, uint32_t row_count, cudaStream_t stream);
+/* Waits for the oldest that was not told of yet. */
+cudaError_t draws_tell(struct draws *draws, struct drawn *ret, uint32_t row_count);
 
 #endif

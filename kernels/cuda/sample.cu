@@ -216,6 +216,19 @@ static __global__ void __launch_bounds__(BLOCK_THREADS) sample_gather(struct sam
     }
 }
 
+/* -- to the next step -- */
+
+static __global__ void __launch_bounds__(BLOCK_THREADS)
+    feed_tokens(const struct sample_result *results, const uint32_t *sources, uint32_t count,
+                uint32_t *tokens)
+{
+    const uint32_t i = blockIdx.x * BLOCK_THREADS + threadIdx.x;
+    if (i >= count)
+        return;
+    const uint32_t token = results[sources[i]].token;
+    tokens[i] = token == SAMPLE_NONE ? 0 : token;
+}
+
 /* -- on the host -- */
 
 /* Cuts the scratch into arrays, or with none only measures it. */
@@ -291,6 +304,15 @@ extern "C" cudaError_t cuda_sample(const struct sample_args *args,
             return failed;
     }
     return cudaSuccess;
+}
+
+extern "C" cudaError_t cuda_sample_feed(const struct sample_result *results,
+                                        const uint32_t *sources, uint32_t count, uint32_t *tokens,
+                                        cudaStream_t stream)
+{
+    LAUNCH((feed_tokens), dim3((count + BLOCK_THREADS - 1) / BLOCK_THREADS), dim3(BLOCK_THREADS), 0,
+           stream, results, sources, count, tokens);
+    return cudaGetLastError();
 }
 
 extern "C" uint32_t sample_needs(const struct sample_row *row)

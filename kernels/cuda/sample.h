@@ -77,6 +77,10 @@ size_t cuda_sample_scratch_bytes(uint32_t rows_at_once, uint32_t vocabulary);
 cudaError_t cuda_sample(const struct sample_args *args, const struct sample_scratch *scratch,
                         cudaStream_t stream);
 
+/* tokens[i] = that of results[sources[i]], or 0 where none was drawn. All device memory. */
+cudaError_t cuda_sample_feed(const struct sample_result *results, const uint32_t *sources,
+                             uint32_t count, uint32_t *tokens, cudaStream_t stream);
+
 /* Host: what one row needs. */
 uint32_t sample_needs(const struct sample_row *settings);
 /* Host: NAN where it was not asked for or nothing was drawn. The logarithm is the host's, so that

@@ -32,6 +32,7 @@ enum section {
     ROW_SPANS,
     SPANS,
     TABLES,
+    SOURCES,
     DRAWS,
     DRAW_TOKENS,
     DRAW_BIASES,
@@ -99,6 +100,7 @@ static struct layout layout_of(const struct reserve_args *args)
         [ROW_SPANS] = rows,
         [SPANS] = args->spans_max * sizeof(struct attention_span),
         [TABLES] = layout.tables_max * sizeof(uint32_t),
+        [SOURCES] = rows,
         [DRAWS] = args->outputs_max * sizeof(struct sample_row),
         [DRAW_TOKENS] = layout.draw_tokens_max * sizeof(uint32_t),
         [DRAW_BIASES] = layout.draw_biases_max * sizeof(struct logit_bias),
@@ -493,6 +495,16 @@ bool step_inputs_thaw(struct step_inputs *inputs)
 }
 
 /* -- draws -- */
+
+cudaError_t step_inputs_sources(struct step_inputs *inputs, const uint32_t *sources, uint32_t count,
+                                const uint32_t **ret_sources, uint32_t **ret_tokens)
+{
+    assert(count <= inputs->step.row_count);
+    *ret_sources = device_at(inputs, SOURCES);
+    *ret_tokens = (uint32_t *)(inputs->device + inputs->layout.offsets[TOKENS]);
+    cudaError_t code = send_array(inputs, SOURCES, sources, count);
+    return code == cudaSuccess ? mark_sent(inputs) : code;
+}
 
 cudaError_t step_inputs_draws(struct step_inputs *inputs, const struct draw_args *args, bool *left,
                               struct sample_args *ret)

@@ -62,6 +62,9 @@ cudaError_t step_inputs_spans(struct step_inputs *inputs, const struct step_span
 cudaError_t step_inputs_attention(struct step_inputs *inputs, const struct step_spans *spans,
                                   uint32_t window, struct attention_step *ret);
 
+/* Which draw each of the step's first tokens is of; and where the tokens lie, to be written. */
+cudaError_t step_inputs_sources(struct step_inputs *inputs, const uint32_t *sources, uint32_t count,
+                                const uint32_t **ret_sources, uint32_t **ret_tokens);
 /* The rows' settings, into all of ret but logits and results: rows 0 if none is to be drawn. left
  * [row_count]: those that are the host's. */
 cudaError_t step_inputs_draws(struct step_inputs *inputs, const struct draw_args *args, bool *left,

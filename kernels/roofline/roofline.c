@@ -352,11 +352,19 @@ static void draw(struct backend *backend, const struct draw_args *args)
         roofline_draw(roofline_of(backend), args);
 }
 
-static void drawn(struct backend *backend, struct drawn *ret, uint32_t row_count)
+static int drawn(struct backend *backend, struct drawn *ret, uint32_t row_count, struct error *err)
 {
+    (void)err;
     for (uint32_t i = 0; i < row_count; i++)
         ret[i] = (struct drawn){.outcome = roofline_of(backend)->keys[i] ? DRAW_LEFT : DRAW_DONE,
                                 .logprob = NAN};
+    return 0;
+}
+
+static void feed(struct backend *backend, const uint32_t *draw_rows, uint32_t row_count)
+{
+    (void)draw_rows;
+    roofline_feed(roofline_of(backend), row_count);
 }
 
 /* -- opening and closing -- */
@@ -397,6 +405,7 @@ static const struct backend_ops table = {
     .gather = gather,
     .draw = draw,
     .drawn = drawn,
+    .feed = feed,
     .close = roofline_close,
 };
 

@@ -154,3 +154,11 @@ void roofline_draw(struct roofline *roofline, const struct draw_args *args)
     }
     roofline_launch(roofline, ROOFLINE_TO_HOST)->bus_bytes += args->row_count * RESULT_BYTES;
 }
+
+/* A token is in a result of its own, of which all are read. */
+void roofline_feed(struct roofline *roofline, uint32_t rows)
+{
+    struct roofline_kernel *kernel = roofline_launch(roofline, "feed_tokens");
+    kernel->read_bytes += (uint64_t)rows * (RESULT_BYTES + sizeof(uint32_t));
+    kernel->written_bytes += (uint64_t)rows * sizeof(uint32_t);
+}

@@ -38,5 +38,6 @@ void roofline_moe_linear(struct roofline *roofline, const struct moe_linear_args
 void roofline_kv_write(struct roofline *roofline, const struct kv_write_args *args);
 void roofline_attention(struct roofline *roofline, const struct attention_args *args);
 void roofline_draw(struct roofline *roofline, const struct draw_args *args);
+void roofline_feed(struct roofline *roofline, uint32_t rows); /* by the last draw's tokens */
 
 #endif

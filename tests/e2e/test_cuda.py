@@ -47,8 +47,8 @@ def gpu(_needs, model):
 
 
 def ask(server, prompt, tokens=8, **more):
-    """(text, log-probabilities) of a greedy completion."""
-    answer = complete(server, prompt, tokens, logprobs=1, **more)
+    """(text, log-probabilities) of a greedy completion, which a GPU draws by itself."""
+    answer = complete(server, prompt, tokens, logprobs=0, **more)
     return answer["text"], answer["logprobs"]["token_logprobs"]
 
 
@@ -128,6 +128,16 @@ def test_the_device_draws_what_the_host_would(gpu, settings):
     assert said[0]["text"] == said[1]["text"] == said[2]["text"]
     assert said[1]["logprobs"]["token_logprobs"] == said[2]["logprobs"]["token_logprobs"]
     assert [b - a for a, b in zip(drawn, drawn[1:])] == [12, 12, 0]
+
+
+def test_the_next_step_is_on_its_way_while_one_runs(gpu):
+    before = gpu.metric("weir_engine_steps_ahead_total")
+    said = ask(gpu, PROMPTS[2], tokens=20)
+    assert gpu.metric("weir_engine_steps_ahead_total") - before == 19
+    # A penalty has to know the last token before it can draw: then nothing is ahead.
+    before = gpu.metric("weir_engine_steps_ahead_total")
+    assert ask(gpu, PROMPTS[2], tokens=20, presence_penalty=1e-30) == said
+    assert gpu.metric("weir_engine_steps_ahead_total") == before
 
 
 def test_graphs_do_not_show_in_a_bit(gpu, start, model, tmp_path):

@@ -14,13 +14,24 @@ struct tokenizer {
     uint32_t vocabulary;
 };
 
+/* A step that began, in arrays of its own: a device has copied them, and the engine goes on. */
+struct begun {
+    struct model_step step;
+    uint32_t *tokens, *positions, *output_rows, *tables, *sources;
+    struct attention_span *spans;
+    struct draw_row *draws; /* or NULL */
+    bool fails, loses, nan;
+};
+
 struct model {
     struct model_shape shape;
     struct tokenizer tokenizer;
     uint64_t *cache;         /* [blocks * KV_BLOCK_TOKENS] position << 32 | token */
     float *logits;           /* [outputs_max, FAKE_VOCABULARY] */
     struct sampler *sampler; /* NULL: draws nothing */
-    struct drawn *drawn;     /* [outputs_max] */
+    struct drawn *drawn;     /* [outputs_max] of the last step that ended */
+    struct begun begun[2];
+    uint32_t begun_count, ended_count;
     uint32_t blocks, rows_max, outputs_max;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -231,9 +242,20 @@ static uint64_t *cell(struct model *model, const struct model_step *step,
     return &model->cache[(size_t)block * KV_BLOCK_TOKENS + position % KV_BLOCK_TOKENS];
 }
 
-/* Waits while held; says what kind of step this is to be. */
-static void begin_step(struct model *model, const struct model_step *step, bool *ret_fails,
-                       bool *ret_nan)
+/* What kind of step this is to be. */
+static void choose_fate(struct model *model, struct begun *begun)
+{
+    pthread_mutex_lock(&model->lock);
+    begun->fails = model->failing > 0;
+    begun->loses = begun->fails && model->lost;
+    model->failing -= begun->fails;
+    begun->nan = model->nan_steps > 0;
+    model->nan_steps -= begun->nan;
+    pthread_mutex_unlock(&model->lock);
+}
+
+/* Waits while held. */
+static void pass(struct model *model, const struct model_step *step)
 {
     pthread_mutex_lock(&model->lock);
     model->progress_us = step->progress_us;
@@ -248,10 +270,6 @@ static void begin_step(struct model *model, const struct model_step *step, bool 
     model->steps++;
     if (step->row_count > model->rows_seen)
         model->rows_seen = step->row_count;
-    *ret_fails = model->failing > 0;
-    model->failing -= *ret_fails;
-    *ret_nan = model->nan_steps > 0;
-    model->nan_steps -= *ret_nan;
     pthread_mutex_unlock(&model->lock);
 }
 
@@ -286,7 +304,10 @@ static struct drawn draw(struct model *model, const struct draw_row *row, float 
         .forbidden_count = row->forbidden_count,
     };
     struct sampled sampled;
-    if (row->by_host || (row->output_count + row->prompt_count) % 7 == 6)
+    const bool history = row->bias_count > 0 || row->forbidden_count > 0 ||
+                         row->repetition_penalty != 1.0f || row->presence_penalty != 0.0f ||
+                         row->frequency_penalty != 0.0f;
+    if (row->by_host || (history && (row->output_count + row->prompt_count) % 7 == 6))
         return (struct drawn){.outcome = DRAW_LEFT};
     int code = sampler_draw(model->sampler, logits, &input, &sampled);
     for (uint32_t i = 0; i < FAKE_VOCABULARY; i++)
@@ -296,19 +317,72 @@ static struct drawn draw(struct model *model, const struct draw_row *row, float 
     return (struct drawn){DRAW_DONE, sampled.token, sampled.logprob};
 }
 
-int model_run(struct model *model, const struct model_step *step, const struct draw_row *draws,
-              struct model_results *ret, struct error *err)
+static void *copied(const void *from, size_t count, size_t bytes)
 {
+    void *to = calloc(count + 1, bytes);
+    assert(to != NULL);
+    if (from != NULL && count > 0)
+        memcpy(to, from, count * bytes);
+    return to;
+}
+
+void model_begin(struct model *model, const struct model_step *step, const struct draw_row *draws,
+                 const uint32_t *sources)
+{
+    struct begun *begun = &model->begun[model->begun_count++ % 2];
+    const uint32_t blocks_each = (model->shape.context + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
+    assert(model->begun_count - model->ended_count == (sources == NULL ? 1 : 2));
+    assert((draws != NULL) == model_draws(model));
+    assert(sources == NULL || model_draws(model));
     assert(step->row_count > 0);
     assert(step->row_count <= model->rows_max);
     assert(step->output_count <= model->outputs_max);
-    bool fails, nan;
-    begin_step(model, step, &fails, &nan);
-    if (fails)
-        return model->lost ? error_set(err, ERROR_CLOSED, "device lost for good")
-                           : error_set(err, ERROR_IO, "device lost");
+    *begun = (struct begun){
+        .step = *step,
+        .tokens = copied(step->tokens, step->row_count, sizeof(uint32_t)),
+        .positions = copied(step->positions, step->row_count, sizeof(uint32_t)),
+        .output_rows = copied(step->output_rows, step->output_count, sizeof(uint32_t)),
+        .spans = copied(step->spans, step->span_count, sizeof *step->spans),
+        .tables = calloc((size_t)step->span_count * blocks_each, sizeof(uint32_t)),
+        .sources = sources == NULL ? NULL : copied(sources, step->row_count, sizeof(uint32_t)),
+        .draws = draws == NULL ? NULL : copied(draws, step->output_count, sizeof *draws),
+    };
+    assert(begun->tables != NULL);
+    for (uint32_t i = 0; i < step->span_count; i++) {
+        struct attention_span *span = &begun->spans[i];
+        const uint32_t tokens = span->position + span->row_count;
+        assert(tokens <= model->shape.context);
+        memcpy(begun->tables + (size_t)i * blocks_each, step->block_tables + span->block_offset,
+               (tokens + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS * sizeof(uint32_t));
+        span->block_offset = i * blocks_each;
+    }
+    choose_fate(model, begun);
+    begun->step.tokens = begun->tokens;
+    begun->step.positions = begun->positions;
+    begun->step.output_rows = begun->output_rows;
+    begun->step.spans = begun->spans;
+    begun->step.block_tables = begun->tables;
+}
+
+static void release(struct begun *begun)
+{
+    free(begun->tokens), free(begun->positions), free(begun->output_rows), free(begun->spans);
+    free(begun->tables), free(begun->sources), free(begun->draws);
+}
+
+/* The tokens that the step before drew. */
+static void feed(const struct model *model, const struct begun *begun)
+{
+    for (uint32_t i = 0; begun->sources != NULL && i < begun->step.row_count; i++) {
+        const struct drawn *drawn = &model->drawn[begun->sources[i]];
+        assert(drawn->outcome != DRAW_LEFT);
+        begun->tokens[i] = drawn->outcome == DRAW_DONE ? drawn->token : 0;
+    }
+}
+
+static void compute(struct model *model, const struct model_step *step, bool nan)
+{
     float *logits = model->logits;
-    assert((draws != NULL) == model_draws(model));
     uint32_t row = 0, output = 0;
     for (uint32_t i = 0; i < step->span_count; i++) {
         const struct attention_span *span = &step->spans[i];
@@ -332,8 +406,25 @@ int model_run(struct model *model, const struct model_step *step, const struct d
     }
     assert(row == step->row_count);
     assert(output == step->output_count);
-    for (uint32_t i = 0; draws != NULL && i < output; i++)
-        model->drawn[i] = draw(model, &draws[i], &logits[(size_t)i * FAKE_VOCABULARY]);
-    *ret = (struct model_results){draws == NULL ? NULL : model->drawn, logits};
-    return 0;
+}
+
+int model_end(struct model *model, struct model_results *ret, struct error *err)
+{
+    assert(model->begun_count != model->ended_count);
+    struct begun *begun = &model->begun[model->ended_count++ % 2];
+    int code = 0;
+    pass(model, &begun->step);
+    if (begun->fails)
+        code = begun->loses ? error_set(err, ERROR_CLOSED, "device lost for good")
+                            : error_set(err, ERROR_IO, "device lost");
+    if (!begun->fails) {
+        feed(model, begun);
+        compute(model, &begun->step, begun->nan);
+        for (uint32_t i = 0; begun->draws != NULL && i < begun->step.output_count; i++)
+            model->drawn[i] =
+                draw(model, &begun->draws[i], &model->logits[(size_t)i * FAKE_VOCABULARY]);
+        *ret = (struct model_results){begun->draws == NULL ? NULL : model->drawn, model->logits};
+    }
+    release(begun);
+    return code;
 }

@@ -8,7 +8,7 @@
  * With $FAKE_MODEL_DRAWS set it draws tokens as a GPU does, by the real sampler, and leaves some to
  * the host; a row that it drew from holds NaN then.
  *
- * The next model_run() may be held or made to fail from the test's thread. */
+ * The next model_end() may be held or made to fail from the test's thread. */
 #ifndef WEIR_TESTS_FAKE_MODEL_H
 #define WEIR_TESTS_FAKE_MODEL_H
 

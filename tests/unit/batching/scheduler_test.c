@@ -68,14 +68,15 @@ static struct sequence *add_plain(struct bench *bench, uint32_t prompt_count, ui
     return add(bench, &request);
 }
 
-/* One step, as the engine would do it. */
-static struct plan run_step(struct bench *bench)
+/* What comes of a step, as the engine would tell it. */
+static void end_step(struct bench *bench, const struct plan *ended)
 {
-    struct plan plan = scheduler_plan(bench->scheduler, bench->now_us++);
-    scheduler_check(bench->scheduler);
+    const struct plan plan = *ended;
     for (uint32_t i = 0; i < plan.entry_count; i++) {
         const struct planned *entry = &plan.entries[i];
         struct sequence *sequence = entry->sequence;
+        if (sequence == NULL)
+            continue;
         scheduler_computed(bench->scheduler, entry);
         sequence->generation->echoed_tokens += entry->echo_count;
         if (!entry->draws)
@@ -85,6 +86,13 @@ static struct plan run_step(struct bench *bench)
             scheduler_finish(bench->scheduler, sequence);
     }
     scheduler_check(bench->scheduler);
+}
+
+static struct plan run_step(struct bench *bench)
+{
+    struct plan plan = scheduler_plan(bench->scheduler, bench->now_us++);
+    scheduler_check(bench->scheduler);
+    end_step(bench, &plan);
     return plan;
 }
 
@@ -190,8 +198,107 @@ static void lower_priority_value_is_admitted_first(void **state)
         for (uint32_t step = 0; step < 3; step++) {
             struct plan plan = run_step(&bench);
             assert_int_equal(plan.entry_count, 1);
-            assert_ptr_equal(plan.entries[0].sequence, sequences[turns[turn]]);
+            assert_int_equal(sequences[turns[turn]]->output_count, step + 1);
         }
+    bench_destroy(&bench);
+}
+
+static void a_plan_ahead_goes_on_by_a_token(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct plan ahead;
+    bench_init(&bench, 256, 64, 8);
+    struct sequence *first = add_plain(&bench, 10, 30), *second = add_plain(&bench, 31, 30);
+    struct plan now = scheduler_plan(bench.scheduler, 1); /* both prompts */
+    for (uint32_t i = 0; i < 25; i++, now = ahead) {
+        assert_true(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+        scheduler_check(bench.scheduler);
+        assert_true(ahead.ahead);
+        assert_int_equal(ahead.entry_count, 2);
+        assert_int_equal(entry_of(&ahead, first)->position, 10 + i);
+        assert_int_equal(entry_of(&ahead, second)->position, 31 + i);
+        for (uint32_t j = 0; j < 2; j++)
+            assert_ptr_equal(now.entries[ahead.entries[j].source].sequence,
+                             ahead.entries[j].sequence);
+        end_step(&bench, &now);
+    }
+    assert_int_equal(first->output_count, 25);
+    scheduler_finish(bench.scheduler, second); /* cancelled: it leaves the plan under way */
+    assert_null(entry_of(&now, second));
+    assert_true(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+    assert_int_equal(ahead.entry_count, 1);
+    end_step(&bench, &now);
+    end_step(&bench, &ahead);
+    assert_int_equal(first->output_count, 27);
+    bench_destroy(&bench);
+}
+
+static void a_plan_ahead_leaves_out_who_ends_by_length(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct plan ahead;
+    bench_init(&bench, 256, 64, 8);
+    struct sequence *shorter = add_plain(&bench, 10, 1), *longer = add_plain(&bench, 10, 2);
+    struct plan now = scheduler_plan(bench.scheduler, 1);
+    assert_true(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+    assert_int_equal(ahead.entry_count, 1);
+    assert_null(entry_of(&ahead, shorter));
+    end_step(&bench, &now);
+    assert_false(scheduler_plan_ahead(bench.scheduler, &ahead, &now)); /* nobody would be in it */
+    end_step(&bench, &ahead);
+    assert_int_equal(longer->state, SEQUENCE_FINISHED);
+    bench_destroy(&bench);
+}
+
+static void nobody_is_passed_by_a_plan_ahead(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct plan now, ahead;
+    bench_init(&bench, 256, 64, 2);
+    (void)add_plain(&bench, 10, 30);
+    now = scheduler_plan(bench.scheduler, 1);
+    (void)add_plain(&bench, 100, 4); /* there is a seat: it is to be admitted */
+    assert_false(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+    end_step(&bench, &now);
+    now = scheduler_plan(bench.scheduler, 2); /* a part of the prompt */
+    assert_false(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+    end_step(&bench, &now);
+    now = scheduler_plan(bench.scheduler, 3);
+    (void)add_plain(&bench, 10, 30);
+    assert_true(scheduler_plan_ahead(bench.scheduler, &now, &ahead)); /* it waits for a seat */
+    end_step(&bench, &now);
+    end_step(&bench, &ahead);
+    now = scheduler_plan(bench.scheduler, 4);
+    assert_true(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+    end_step(&bench, &now);
+    assert_false(
+        scheduler_plan_ahead(bench.scheduler, &ahead, &now)); /* one ends, a seat is free */
+    bench_destroy(&bench);
+}
+
+/* A pool of 8 blocks: 2 x 3 for prompts of 48, one each for what follows, and then no more. */
+static void a_plan_ahead_takes_no_block_from_anybody(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct plan now, ahead;
+    bench_init(&bench, 8, 128, 2);
+    (void)add_plain(&bench, 48, 40);
+    (void)add_plain(&bench, 48, 40);
+    now = scheduler_plan(bench.scheduler, 1);
+    for (uint32_t i = 0; i < 16; i++, now = ahead) {
+        assert_true(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+        end_step(&bench, &now);
+    }
+    assert_int_equal(kv_cache_available(bench.cache), 0);
+    assert_false(scheduler_plan_ahead(bench.scheduler, &now, &ahead));
+    end_step(&bench, &now);
+    assert_int_equal(scheduler_counts(bench.scheduler).preemptions, 0);
+    (void)run_step(&bench);
+    assert_int_equal(scheduler_counts(bench.scheduler).preemptions, 1);
     bench_destroy(&bench);
 }
 
@@ -391,6 +498,10 @@ int main(void)
         cmocka_unit_test(short_prompt_does_not_wait_for_a_long_one),
         cmocka_unit_test(long_prompt_is_not_starved_by_short_ones),
         cmocka_unit_test(lower_priority_value_is_admitted_first),
+        cmocka_unit_test(a_plan_ahead_goes_on_by_a_token),
+        cmocka_unit_test(a_plan_ahead_leaves_out_who_ends_by_length),
+        cmocka_unit_test(nobody_is_passed_by_a_plan_ahead),
+        cmocka_unit_test(a_plan_ahead_takes_no_block_from_anybody),
         cmocka_unit_test(tenants_share_by_tokens_and_weight),
         cmocka_unit_test(idle_time_earns_nothing_and_flooding_delays_nobody_else),
         cmocka_unit_test(newest_of_the_lowest_priority_is_preempted),

@@ -589,7 +589,7 @@ static void draw(struct bench *bench, const void *details)
     reserve(bench, 64, 64);
     count_from_here(bench);
     ops->draw(bench->backend, &(struct draw_args){logits, 3, VOCABULARY, drawing->rows});
-    ops->drawn(bench->backend, drawn, 3);
+    assert_int_equal(ops->drawn(bench->backend, drawn, 3, NULL), 0);
     assert_int_equal(drawn[0].outcome, DRAW_DONE);
 }
 

@@ -208,11 +208,70 @@ static void a_device_lost_in_a_graph_is_told(void **state)
     free(logits);
 }
 
+/* Greedy tokens of three sequences, step by step, or each step begun while the one before is under
+ * way, its tokens where they were drawn. */
+#define DRAWS 8u
+static void decode(struct world *world, bool ahead, uint32_t tokens[DRAWS][3])
+{
+    struct draw_row rows[3];
+    uint32_t fed[3], positions[3], outputs[3] = {0, 1, 2};
+    const uint32_t sources[3] = {0, 1, 2};
+    struct attention_span spans[3];
+    struct model_results results;
+    for (uint32_t i = 0; i < 3; i++) {
+        fed[i] = token_at(i + 1, world->lengths[i + 1]);
+        rows[i] = (struct draw_row){
+            .temperature = i * 0.5f, .top_p = 1.0f, .repetition_penalty = 1.0f, .seed = 5 + i};
+    }
+    for (uint32_t step = 0; step < DRAWS + ahead; step++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            positions[i] = world->lengths[i + 1] + step;
+            spans[i] = (struct attention_span){i, 1, positions[i], (i + 1) * BLOCKS_EACH};
+            rows[i].output_count = step;
+        }
+        const struct model_step now = {3, fed,     positions, 3, spans, world->tables,
+                                       3, outputs, NULL};
+        if (step < DRAWS)
+            model_begin(world->model, &now, rows, ahead && step > 0 ? sources : NULL);
+        memset(positions, 0xff, sizeof positions); /* the device has its own */
+        if (ahead && step == 0)
+            continue;
+        assert_int_equal(model_end(world->model, &results, NULL), 0);
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_int_equal(results.drawn[i].outcome, DRAW_DONE);
+            tokens[step - ahead][i] = results.drawn[i].token;
+            fed[i] = ahead ? 0 : results.drawn[i].token;
+        }
+    }
+}
+
+static void a_step_begun_ahead_is_fed_what_was_drawn(void **state)
+{
+    (void)state;
+    static const char *const streams[] = {"eager", "lazy"};
+    for (size_t i = 0; i < 2; i++) {
+        uint32_t after[DRAWS][3], ahead[DRAWS][3];
+        struct world world;
+        setenv("WEIR_EMULATOR_STREAMS", streams[i], 1);
+        emulator_reload();
+        world_init(&world, WEIGHT_F16);
+        read_prompts(&world, 0);
+        decode(&world, false, after);
+        decode(&world, true, ahead);
+        assert_memory_equal(ahead, after, sizeof after);
+        assert_memory_not_equal(after[0], after[1], sizeof after[0]);
+        world_destroy(&world);
+    }
+    unsetenv("WEIR_EMULATOR_STREAMS");
+    emulator_reload();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_graph_gives_the_bits_of_its_ops),
         cmocka_unit_test(memory_given_back_takes_its_graphs_along),
+        cmocka_unit_test(a_step_begun_ahead_is_fed_what_was_drawn),
         cmocka_unit_test(a_device_lost_in_a_graph_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
