@@ -43,8 +43,8 @@ class Stream:
 class Connection:
     """One connection in clear text with prior knowledge; a thread of its own reads it."""
 
-    def __init__(self, port, window=None):
-        self._socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port, window=None, source="127.0.0.1"):
+        self._socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
         self._lock = threading.Lock()
         self._streams = {}
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
