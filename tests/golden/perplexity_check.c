@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* perplexity_check.c -- does the forward pass say what llama.cpp says, over two thousand tokens?
  *
- *     perplexity_check MODEL.gguf TRUTH [PEER | -] [chunk] [threads]
+ *     perplexity_check MODEL.gguf TRUTH [PEER | -] [chunk] [threads] [kv_format]
  *
  * TRUTH is llama.cpp's reading of the same weights without approximation: the file dequantised to
  * F32. PEER is its reading of the quantised file itself, where its activations are 8-bit, as ours
@@ -162,11 +162,21 @@ static int report(const struct reference *reference, const struct reference *pee
     return near && agreement >= AGREEMENT_LEAST ? 0 : 1;
 }
 
+/* Of engine.kv_format; the tolerances are F16's. */
+static enum kv_format format_named(const char *name)
+{
+    enum kv_format format = KV_FP8;
+    while (format != KV_F16 && strcmp(name, kv_format_name(format)) != 0)
+        format--;
+    return format;
+}
+
 int main(int argc, char **argv)
 {
     static struct reference reference, peer;
     if (argc < 3 || !reference_read(&reference, argv[2]))
-        return fprintf(stderr, "usage: %s MODEL.gguf TRUTH [PEER | -] [chunk] [threads]\n",
+        return fprintf(stderr,
+                       "usage: %s MODEL.gguf TRUTH [PEER | -] [chunk] [threads] [kv_format]\n",
                        argv[0]),
                2;
     if (argc > 3 && strcmp(argv[3], "-") != 0 && !reference_read(&peer, argv[3]))
@@ -176,7 +186,7 @@ int main(int argc, char **argv)
         return fprintf(stderr, "chunk: 1 to %u\n", CHUNK_MAX), 2;
     struct error err = {0};
     struct backend_config config = {"cpu", argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0, 0,
-                                    NULL, KV_F16};
+                                    NULL, argc > 6 ? format_named(argv[6]) : KV_F16};
     struct backend *backend = backend_open(&config, &err);
     struct model *model = backend == NULL ? NULL : model_load(argv[1], backend, &err);
     struct outcome outcome = {0};
