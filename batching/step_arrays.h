@@ -27,7 +27,7 @@ void step_arrays_free(struct step_arrays *arrays); /* NULL is fine */
 
 /* What comes of it names the arrays, and is valid until the next fill. */
 struct model_step step_arrays_fill(struct step_arrays *arrays, const struct plan *plan);
-/* For model_run(); NULL where the device draws nothing. */
+/* For model_begin(); NULL where the device draws nothing. */
 const struct draw_row *step_arrays_rows(const struct step_arrays *arrays);
 
 /* Of a plan ahead; NULL for others. */

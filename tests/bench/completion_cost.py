@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a completion of one token costs beside the model: microseconds of processor time a request,
-in all threads of the daemon, of which no part is under model_run() or in the compute pool.
+in all threads of the daemon, of which no part is under model_begin() or in the compute pool.
 
     completion_cost.py [--requests 3000]               written to build/bench/completion_cost.csv
 
-perf samples every thread's clock; a stack that has model_run in it is the model's, as are the
+perf samples every thread's clock; a stack that has model_begin in it is the model's, as are the
 pool's threads. What remains is the front door, the scheduler, sampling, counting and the kernel on
 their behalf. Two loads: a client that waits for its answer, and 32 of them. The limit is that
 of the design's budgets."""
@@ -102,7 +102,7 @@ def measure(process, port, key, load, requests):
         watcher.wait()
         costs, functions = collections.Counter(), collections.Counter()
         for thread, period, frames in stacks(record.name):
-            model = thread.startswith("pool") or any("model_run" in one for one in frames)
+            model = thread.startswith("pool") or any("model_begin" in one for one in frames)
             costs["model" if model else thread] += period / 1000 / requests
             if not model and frames:
                 functions[frames[0]] += period / 1000 / requests

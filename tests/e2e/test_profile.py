@@ -120,7 +120,7 @@ def stacks(headers, body):
 
 def test_a_profile_under_load_names_who_spends_the_time(start, tmp_path):
     server = serve(start, tmp_path)
-    wanted = {("engine-0", "engine_main"), ("engine-0", "model_forward"),
+    wanted = {("engine-0", "engine_main"), ("engine-0", "model_begin"),
               ("engine-0", "llama_forward"), ("compute-1", "helper_main"),
               ("worker-0", "worker_main"), ("worker-0", "event_base_loop")}
     with load(server) as counts:
