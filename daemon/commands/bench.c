@@ -39,7 +39,7 @@ static const char usage[] =
     "host's work, waiting for sums in order, clocks that fall.\n"
     "\n"
     "Exit status: 0, 64 wrong command line, 65 no model that a GPU can serve, 66 no such file, 71\n"
-    "no memory.\n";
+    "no memory, 74 standard output that cannot be written.\n";
 
 struct bench_command {
     const char *model, *gpu, *batch, *context, *prompt, *step_tokens, *launch_us;

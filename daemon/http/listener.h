@@ -59,8 +59,7 @@ struct listener_limits {
     /* of an HTTP/2 connection, in H2_GUARD_WINDOW_MS: streams reset, by either side; frames of one
      * kind that ask for nothing */
     uint32_t resets_max, control_frames_max;
-    uint32_t
-        abuse_pause_ms; /* whose connection was ended for abuse opens none so long; 0: at once */
+    uint32_t abuse_pause_ms; /* whose connection was ended for abuse opens none so long; 0: none */
 };
 void listener_limits_default(struct listener_limits *ret);
 
